@@ -1,0 +1,410 @@
+/*
+ * nvfp4cal: exact NVFP4 calibration and quantization behind one C ABI.
+ *
+ * Copyright the nvfp4cal authors. SPDX-License-Identifier: Apache-2.0
+ *
+ * How to read this file
+ *   1. basics:      version, status, errors, tensors
+ *   2. one call:    quantize, dequantize, sweep, ... on tensors of yours
+ *   3. handles:     calibrators that see many tensors (nvfp4cal_max, nvfp4cal_sweep)
+ *   4. checkpoints: a folder of safetensors in, an NVFP4 folder out
+ *   5. contexts:    threads, your own thread pool, CPU target (nobody has to know them)
+ *
+ * Words used below
+ *   block          16 (or 32) consecutive elements along the last dimension; they share one block scale
+ *   E2M1           FP4: magnitudes 0 .5 1 1.5 2 3 4 6 and a sign bit; a code is one nibble, bit 3 = sign
+ *   E4M3           FP8 (E4M3FN): codes 1..126 are the positive finite values 2^-9 .. 448, in order
+ *   G              the global amax: largest magnitude of a tensor (float32, > 0)
+ *   normalization  N = 448, or 256 for the "four over six" variant
+ *   global scale   s2 = G / (6 N): ModelOpt's weight_scale_2
+ *   block amax     G * (v / N), v the value of the block's E4M3 code
+ *   decode         value = E2M1 * (v * s2)
+ * docs/numerics.md gives every formula to the bit.
+ *
+ * Rules that hold for every function (not repeated below)
+ *   Status   0 is success; see nvfp4cal_status. On failure nvfp4cal_last_error() holds one line with the value that was wrong,
+ *            no output has been written and every handle stays usable. Nothing throws, aborts, prints or exits.
+ *   Handles  made by <type>_create, freed by <type>_destroy (NULL is fine). Distinct handles are independent; one handle is used by
+ *            one thread at a time. All functions may be called from any thread, and after fork() in the child.
+ *   Tensors  are views: the library reads inputs, writes outputs that you own, and keeps neither after the call returns.
+ *            Inputs: float32, bfloat16, float16 or float64 (rounded to float32 first), any strides, any alignment. Outputs: contiguous, with the
+ *            stated dtype and number of elements. An output with data == NULL is a question: dtype, ndim and shape are filled in, nothing is computed.
+ *   Stream   is for device tensors (NULL: the default stream); host tensors ignore it. This release computes on the CPU;
+ *            a device tensor is answered with NVFP4CAL_ERROR_CUDA_UNAVAILABLE.
+ *   Bits     results are the same bits for every thread count, CPU target and machine. The floating-point environment of the
+ *            calling thread (flush-to-zero, rounding mode) is saved, set and restored.
+ *   Finite   a NaN or an infinity in x is NVFP4CAL_ERROR_NOT_FINITE; the message names the first one's flat (row-major) index.
+ */
+#ifndef NVFP4CAL_H
+#define NVFP4CAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define NVFP4CAL_API __attribute__((visibility("default")))
+#else
+#define NVFP4CAL_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 1. Basics ------------------------------------------------------------------------------------------------------- */
+
+#define NVFP4CAL_VERSION_MAJOR 0
+#define NVFP4CAL_VERSION_MINOR 1
+#define NVFP4CAL_VERSION_PATCH 0
+
+/** Version of the library that is loaded, "0.1.0". Never NULL, static storage. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_version(void);
+
+/** The same as a number, major * 10000 + minor * 100 + patch, to compare with. @since 0.1 */
+NVFP4CAL_API int32_t nvfp4cal_version_number(void);
+
+/** Number of the binary interface: libraries with the same number (and SONAME) can replace each other. @since 0.1 */
+NVFP4CAL_API int32_t nvfp4cal_abi_version(void);
+
+/** One line for bug reports: version, compiler, build type, CPU targets built in. Never NULL, static storage. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_build_info(void);
+
+/** What a function returns: 0 or one of the negative constants. Later releases may add codes: treat an unknown one as an error. */
+typedef int32_t nvfp4cal_status;
+#define NVFP4CAL_OK 0
+#define NVFP4CAL_ERROR_INTERNAL (-1)          /* a defect of the library */
+#define NVFP4CAL_ERROR_INVALID_ARGUMENT (-2)  /* a value, shape or pointer that makes no sense */
+#define NVFP4CAL_ERROR_UNSUPPORTED (-3)       /* dtype, layout or operation that this function does not take */
+#define NVFP4CAL_ERROR_WRONG_STATE (-4)       /* not now: option after data, result before data, second one-shot collect */
+#define NVFP4CAL_ERROR_NO_DATA (-5)           /* nothing has been collected */
+#define NVFP4CAL_ERROR_OUT_OF_MEMORY (-6)
+#define NVFP4CAL_ERROR_NOT_FINITE (-7)        /* NaN or infinity in the data */
+#define NVFP4CAL_ERROR_IO (-8)                /* the operating system refused a file operation */
+#define NVFP4CAL_ERROR_CORRUPT (-9)           /* a file or state that is damaged or not of the expected kind */
+#define NVFP4CAL_ERROR_CUDA_UNAVAILABLE (-10) /* device tensor without the CUDA module or a device */
+#define NVFP4CAL_ERROR_CUDA (-11)
+#define NVFP4CAL_ERROR_BACKEND_VERSION (-12) /* a module of another release */
+#define NVFP4CAL_ERROR_CANCELLED (-13)
+#define NVFP4CAL_ERROR_CALLBACK (-14) /* a callback or runner of the caller reported failure */
+
+/** Short name of a status, "invalid argument"; "unknown status" for others. Never NULL, static storage. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_status_string(nvfp4cal_status status);
+
+/**
+ * One line about the last failure on this thread, e.g. "x has 40 elements, not a multiple of the block size 16".
+ * Never NULL (empty before the first failure); valid until this thread's next call into the library. Successful calls leave it alone.
+ * Callers whose threads move between two calls (Go, virtual threads) use <type>_last_error instead. @since 0.1
+ */
+NVFP4CAL_API const char *nvfp4cal_last_error(void);
+
+/** Element types: DLPack's code | bits << 8 | lanes << 16. */
+#define NVFP4CAL_DTYPE_I8 0x10800
+#define NVFP4CAL_DTYPE_U8 0x10801
+#define NVFP4CAL_DTYPE_F16 0x11002
+#define NVFP4CAL_DTYPE_F32 0x12002
+#define NVFP4CAL_DTYPE_F64 0x14002
+#define NVFP4CAL_DTYPE_BF16 0x11004
+#define NVFP4CAL_DTYPE_E4M3 0x1080A
+
+/** nvfp4cal_tensor.flags: strides[] holds the strides; without it the tensor is contiguous, row-major. */
+#define NVFP4CAL_TENSOR_HAS_STRIDES 1u
+
+#define NVFP4CAL_MAX_NDIM 8
+
+/**
+ * A view of memory that the caller owns. Zero is the right default of every field but struct_size:
+ *     nvfp4cal_tensor x = {sizeof x, 0, data, NVFP4CAL_DTYPE_F32, 0, 0, 2, {rows, cols}};
+ */
+typedef struct nvfp4cal_tensor {
+  uint32_t struct_size; /* sizeof(nvfp4cal_tensor) as the caller compiled it */
+  uint32_t flags;       /* NVFP4CAL_TENSOR_* */
+  void *data;           /* first element, any alignment; NULL asks an output's shape */
+  int32_t dtype;        /* NVFP4CAL_DTYPE_* */
+  int32_t device_type;  /* 0 or 1: host memory; else DLPack's device code */
+  int32_t device_id;
+  int32_t ndim;                       /* 0 (a scalar) .. 8 */
+  int64_t shape[NVFP4CAL_MAX_NDIM];   /* elements */
+  int64_t strides[NVFP4CAL_MAX_NDIM]; /* elements, may be 0 or negative; read only with HAS_STRIDES */
+} nvfp4cal_tensor;
+
+/** A CUDA stream (cudaStream_t is a pointer to this). */
+typedef struct CUstream_st *nvfp4cal_stream;
+
+/** Threads, thread pool and CPU target, see section 5. NULL, wherever one is taken, means the process-wide default. */
+typedef struct nvfp4cal_context nvfp4cal_context;
+
+/* ---- 2. One call ------------------------------------------------------------------------------------------------------ */
+
+/** How a block's scale is chosen. */
+#define NVFP4CAL_METHOD_MAX 0 /* from the block's largest magnitude [ModelOpt's default] */
+#define NVFP4CAL_METHOD_MSE 1 /* the code with the least squared error of all 126, exactly [ModelOpt's NVFP4MSECalibrator] */
+
+/** Order of the block scales in memory. */
+#define NVFP4CAL_SCALES_LINEAR 0  /* row-major [rows, cols / block]: what checkpoints store */
+#define NVFP4CAL_SCALES_SWIZZLED 1 /* 128x4 tiles padded with zeros: what tensor-core kernels read */
+
+/** Order of the two float32 operations of a decode; each is bit-exact to its tool. */
+#define NVFP4CAL_DECODE_MODELOPT 0           /* E2M1 * (v * s2), s2 = weight_scale_2 */
+#define NVFP4CAL_DECODE_COMPRESSED_TENSORS 1 /* E2M1 * (v / g), g = weight_global_scale = 2688 / G */
+
+/** nvfp4cal_options.flags: search only the codes n + code_lo .. n + code_hi (inclusive), n = the code that METHOD_MAX gives. An approximation. */
+#define NVFP4CAL_OPTION_CODE_WINDOW 1u
+
+/** Options of the functions of this section; NULL and all-zero mean the defaults. Copied, never kept. */
+typedef struct nvfp4cal_options {
+  uint32_t struct_size;  /* sizeof(nvfp4cal_options) as the caller compiled it */
+  uint32_t flags;        /* NVFP4CAL_OPTION_* */
+  int32_t method;        /* NVFP4CAL_METHOD_*; nvfp4cal_scale_sweep always searches */
+  int32_t block_size;    /* 16 or 32; 0 = 16 */
+  int32_t normalization; /* 448 or 256; 0 = 448 */
+  int32_t code_lo;       /* -126 .. 126, with CODE_WINDOW */
+  int32_t code_hi;       /* code_lo .. 126, with CODE_WINDOW */
+  int32_t scale_layout;  /* NVFP4CAL_SCALES_*, nvfp4cal_quantize only */
+  /* Weights of the squared errors, positive and finite: [last dimension of x], or x's shape. NULL = all one. */
+  const nvfp4cal_tensor *weights;
+} nvfp4cal_options;
+
+/**
+ * The scale candidates v / N of codes 1..126, ascending [ModelOpt fp8_scale_candidates].
+ * @param normalization  [in] 448 or 256; 0 = 448
+ * @param out            [out] float32 [126]
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_candidates(const nvfp4cal_context *context, int32_t normalization, nvfp4cal_tensor *out);
+
+/**
+ * Finds for every block the E4M3 scale code with the least squared error and returns its block amax [ModelOpt nvfp4_fp8_scale_sweep]. Equal to trying
+ * all 126 codes; the smallest code wins ties. An all-zero block gives code 1; an all-zero tensor (G = 0) gives amax 0 everywhere.
+ * @param x            [in] any shape; the number of elements is a multiple of the block size, blocks are consecutive in row-major order
+ * @param global_amax  [in] float32, one element, or one per slice of x's first dimension (a stack of experts); NULL: the amax of x
+ * @param options      [in] block_size, normalization, code window, weights; NULL = defaults
+ * @param out          [out] float32, one block amax a block; shape x.shape[:-1] + [cols / block], or [blocks] where a block crosses rows
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context *context, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,
+                                                  const nvfp4cal_options *options, nvfp4cal_tensor *out, nvfp4cal_stream stream);
+
+/**
+ * Quantizes x to packed E2M1 nibbles and E4M3 block scales [ModelOpt NVFP4QTensor.quantize and its static export].
+ * @param x            [in] [..., cols], cols a multiple of the block size
+ * @param global_amax  [in] as for nvfp4cal_scale_sweep
+ * @param block_amax   [in] float32, one a block, >= 0: the calibrated amax to use; NULL: found on the fly by options->method
+ * @param options      [in] NULL = defaults (method max)
+ * @param packed       [out] u8 [..., cols / 2]; element 2i in the low nibble, 2i + 1 in the high nibble
+ * @param scales       [out] E4M3 (or u8) [..., cols / block]; with SCALES_SWIZZLED, x being a matrix or a stack of them, the tiles of each
+ *                     matrix: [.., padded rows * padded cols / block]
+ * @param global_scale [out] float32, s2 = G / (6 N), as many as there are global amaxes; 1 where G = 0. May be NULL.
+ * A zero block gets scale 1.0 with method max, code 1 with mse; an all-zero tensor gets scales 1.0 and codes 0. Never a zero or NaN scale.
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,
+                                               const nvfp4cal_tensor *block_amax, const nvfp4cal_options *options, nvfp4cal_tensor *packed,
+                                               nvfp4cal_tensor *scales, nvfp4cal_tensor *global_scale, nvfp4cal_stream stream);
+
+/**
+ * Decodes packed nibbles [ModelOpt NVFP4QTensor.dequantize; compressed-tensors NVFP4PackedCompressor.decompress].
+ * @param packed       [in] u8 [..., cols / 2]
+ * @param scales       [in] E4M3 or u8 [..., cols / block], linear; the block size (16 or 32) follows from the two shapes
+ * @param global_scale [in] float32: s2 for DECODE_MODELOPT, weight_global_scale for DECODE_COMPRESSED_TENSORS; one element or one per slice
+ * @param order        [in] NVFP4CAL_DECODE_*
+ * @param out          [out] float32, bfloat16, float16 or float64 [..., cols]; rounded to nearest even from float32.
+ *                     For the shape query set out->dtype (0 = float32).
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE (a scale byte 0x7F or 0xFF, a global scale that is not finite). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context *context, const nvfp4cal_tensor *packed, const nvfp4cal_tensor *scales,
+                                                 const nvfp4cal_tensor *global_scale, int32_t order, nvfp4cal_tensor *out, nvfp4cal_stream stream);
+
+/**
+ * Quantizes and decodes at once: what the weight becomes [ModelOpt's fake quantization, in its decode order].
+ * Parameters as for nvfp4cal_quantize; out is as for nvfp4cal_dequantize and may be x itself (same data, dtype, contiguous). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,
+                                                    const nvfp4cal_tensor *block_amax, const nvfp4cal_options *options, nvfp4cal_tensor *out,
+                                                    nvfp4cal_stream stream);
+
+/**
+ * Linear block scales to 128x4 tiles [FlashInfer, TensorRT-LLM block_scale_interleave, vLLM swizzle_blockscale].
+ * @param scales [in] E4M3 or u8 [rows, k] or [stack, rows, k], any strides
+ * @param out    [out] the same dtype, [rows padded to 128 * k padded to 4], or one such row per matrix of the stack; padding is zero. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_swizzle_scales(const nvfp4cal_context *context, const nvfp4cal_tensor *scales, nvfp4cal_tensor *out,
+                                                     nvfp4cal_stream stream);
+
+/**
+ * 128x4 tiles back to linear; the padding is dropped.
+ * @param tiles [in] as written by nvfp4cal_swizzle_scales, contiguous
+ * @param out   [out] [rows, k] or [stack, rows, k]: the caller gives the shape (it cannot be told from the tiles), so there is no shape query. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_unswizzle_scales(const nvfp4cal_context *context, const nvfp4cal_tensor *tiles, nvfp4cal_tensor *out,
+                                                       nvfp4cal_stream stream);
+
+/* ---- 3. Handles: calibrators ------------------------------------------------------------------------------------------
+ * The verbs of every type: create; set_<option> before the first collect (afterwards: WRONG_STATE); collect; compute_amax;
+ * merge (the other handle is unchanged, its options must be equal); export_state / import_state (bytes with magic, version,
+ * options, checksum; import replaces options and data, on failure the handle is as before); reset (drops data, keeps options); last_error; destroy.
+ */
+
+/** Largest magnitude per tensor, per axis or per block, over many tensors [ModelOpt MaxCalibrator]. Merging is exact. */
+typedef struct nvfp4cal_max nvfp4cal_max;
+
+/** @param out [out] the new handle; the default is one amax per tensor. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_create(nvfp4cal_max **out);
+/** Uses the context's threads from now on (NULL: the default). The context may be destroyed first. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_set_context(nvfp4cal_max *handle, const nvfp4cal_context *context);
+/**
+ * Keeps these axes and reduces the others: out has the kept extents, 1 elsewhere [ModelOpt axis].
+ * @param axes [in] n distinct axes, negative ones count from the end; n = 0: per tensor. Excludes set_block_size. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_set_axes(nvfp4cal_max *handle, const int32_t *axes, int32_t n);
+/** One amax per block of the last dimension: 16 or 32; 0: off. Excludes set_axes. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_set_block_size(nvfp4cal_max *handle, int32_t block_size);
+/**
+ * Takes the maximum of what was seen and |x|. Per tensor: any shape each time; per axis and per block: the kept extents stay the same.
+ * Statuses: INVALID_ARGUMENT (shape), UNSUPPORTED (dtype), NOT_FINITE (the handle is unchanged). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_collect(nvfp4cal_max *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
+/** @param out [out] float32; shape [] per tensor, x's shape with reduced extents 1 per axis, x.shape[:-1] + [cols / block] per block. NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_compute_amax(nvfp4cal_max *handle, nvfp4cal_tensor *out);
+/** Takes over other's maxima: as if this handle had seen both streams. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_merge(nvfp4cal_max *handle, const nvfp4cal_max *other);
+/** @param out [out] u8 [n]; ask the size with data NULL. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_export_state(const nvfp4cal_max *handle, nvfp4cal_tensor *out);
+/** @param state [in] u8 [n] from export_state of this or an older release. CORRUPT names what does not fit. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_import_state(nvfp4cal_max *handle, const nvfp4cal_tensor *state);
+
+/** How a state array is reduced over processes. */
+#define NVFP4CAL_REDUCE_SUM 0
+#define NVFP4CAL_REDUCE_MAX 1
+/**
+ * The arrays that hold the data, to be all-reduced in place (NCCL, gloo, MPI) between collect and compute_amax.
+ * @param index [in] 0; INVALID_ARGUMENT past the last array
+ * @param view  [out] a view of the handle's own memory, valid until the next call on it
+ * @param reduce [out] NVFP4CAL_REDUCE_*. NO_DATA before the first collect. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_state_tensor(nvfp4cal_max *handle, int32_t index, nvfp4cal_tensor *view, int32_t *reduce);
+/** Drops what was collected, keeps the options. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_max_reset(nvfp4cal_max *handle);
+/** The last failure of a call with this handle; never NULL, valid until the next call with it. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_max_last_error(const nvfp4cal_max *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_max_destroy(nvfp4cal_max *handle);
+
+/** The exact scale search as a calibrator [ModelOpt NVFP4MSECalibrator]: one collect between resets, the result is kept. */
+typedef struct nvfp4cal_sweep nvfp4cal_sweep;
+
+/** @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_create(nvfp4cal_sweep **out);
+/** As nvfp4cal_max_set_context. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_context(nvfp4cal_sweep *handle, const nvfp4cal_context *context);
+/** 16 (default) or 32. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_block_size(nvfp4cal_sweep *handle, int32_t block_size);
+/** 448 (default) or 256. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_normalization(nvfp4cal_sweep *handle, int32_t normalization);
+/** @param global_amax [in] float32 >= 0, one element or one per slice of x's first dimension; copied. Required, here or by the next function. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_global_amax(nvfp4cal_sweep *handle, const nvfp4cal_tensor *global_amax);
+/** The same from a calibrator that holds one amax, or one per slice (axis 0); read now, not kept. NO_DATA if it is empty. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_global_amax_from(nvfp4cal_sweep *handle, const nvfp4cal_max *max);
+/** @param weights [in] as nvfp4cal_options.weights, copied; NULL: none. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_weights(nvfp4cal_sweep *handle, const nvfp4cal_tensor *weights);
+/** Searches only n + lo .. n + hi (see NVFP4CAL_OPTION_CODE_WINDOW); -126, 126 is the full search. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_code_window(nvfp4cal_sweep *handle, int32_t lo, int32_t hi);
+/**
+ * Searches x now, as nvfp4cal_scale_sweep does. A second collect before reset is WRONG_STATE; so is one without a global amax.
+ * Statuses: as nvfp4cal_scale_sweep. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_collect(nvfp4cal_sweep *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
+/** @param out [out] float32 block amaxes, shaped as by nvfp4cal_scale_sweep. NO_DATA before collect. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_compute_amax(nvfp4cal_sweep *handle, nvfp4cal_tensor *out);
+/** @param out [out] E4M3 (or u8): the chosen scale codes 1..126 (56, that is 1.0, where G = 0), shaped the same. NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_compute_codes(nvfp4cal_sweep *handle, nvfp4cal_tensor *out);
+/** Always UNSUPPORTED: a one-shot search has nothing to add up. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_merge(nvfp4cal_sweep *handle, const nvfp4cal_sweep *other);
+/** As nvfp4cal_max_export_state; weights are part of the state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_export_state(const nvfp4cal_sweep *handle, nvfp4cal_tensor *out);
+/** As nvfp4cal_max_import_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_import_state(nvfp4cal_sweep *handle, const nvfp4cal_tensor *state);
+/** Drops the result, keeps the options and the global amax. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_reset(nvfp4cal_sweep *handle);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_sweep_last_error(const nvfp4cal_sweep *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_sweep_destroy(nvfp4cal_sweep *handle);
+
+/* ---- 4. Checkpoints ---------------------------------------------------------------------------------------------------- */
+
+/** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format, weights only (W4A16). */
+typedef struct nvfp4cal_checkpoint nvfp4cal_checkpoint;
+
+/**
+ * Progress of a run. @param user [in] as given; @param done, total [in] bytes of tensor data; @param name [in] the tensor at hand, valid during the call
+ * @return 0 to go on, anything else stops the run with NVFP4CAL_ERROR_CALLBACK. Called on the thread that called run.
+ */
+typedef int32_t (*nvfp4cal_progress)(void *user, int64_t done, int64_t total, const char *name);
+
+/** @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_create(nvfp4cal_checkpoint **out);
+/** As nvfp4cal_max_set_context. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_context(nvfp4cal_checkpoint *handle, const nvfp4cal_context *context);
+/** @param method [in] NVFP4CAL_METHOD_MSE (default) or NVFP4CAL_METHOD_MAX. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_method(nvfp4cal_checkpoint *handle, int32_t method);
+/** Measures the squared error of what is written, for the report (default 1; 0 saves a little time). @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_measure_error(nvfp4cal_checkpoint *handle, int32_t enable);
+/** @param callback [in] NULL: none. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_progress(nvfp4cal_checkpoint *handle, nvfp4cal_progress callback, void *user);
+/**
+ * Quantizes the linear layers of the model in folder `input` and writes the folder `output`. What is quantized, what is copied byte for byte and
+ * which layers share a global scale: docs/checkpoint.md. Files are written under temporary names, synced and renamed when all is
+ * well: on failure no file of this run is left under its final name. Tokenizer and configuration files are carried over.
+ * @param input  [in] UTF-8 path of a folder with model.safetensors or model.safetensors.index.json
+ * @param output [in] UTF-8 path of a folder that does not exist or is empty; its parent exists
+ * Statuses: INVALID_ARGUMENT, IO, CORRUPT (names file and cause), NOT_FINITE (names tensor and index), CANCELLED, CALLBACK. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_run(nvfp4cal_checkpoint *handle, const char *input, const char *output);
+/** Stops a run from another thread (the one call that may come from there); it returns CANCELLED. Without a run: nothing. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_cancel(nvfp4cal_checkpoint *handle);
+/**
+ * The last successful run as JSON: totals, and for every tensor what was done and why, its group, amax and squared error (docs/checkpoint.md).
+ * @param out_json [out] UTF-8, valid until the next run or destroy. NO_DATA before a run. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_report(const nvfp4cal_checkpoint *handle, const char **out_json);
+/** Forgets the last run, keeps the options. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_reset(nvfp4cal_checkpoint *handle);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_checkpoint_last_error(const nvfp4cal_checkpoint *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_checkpoint_destroy(nvfp4cal_checkpoint *handle);
+
+/* ---- 5. Contexts -------------------------------------------------------------------------------------------------------- */
+
+/** The best CPU target of this machine, or the one that NVFP4CAL_CPU_TARGET names: "avx512", "avx2", "sse4", "neon", "scalar". Static storage. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_cpu_target(void);
+/** All targets that this build has and this machine runs, best first, separated by commas. Static storage. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_cpu_targets(void);
+
+/** A piece of work: run it once for each index. It does not throw and may be called from any thread. */
+typedef void (*nvfp4cal_task)(void *job, int64_t index);
+/**
+ * The caller's thread pool: call task(job, i) once for each i in 0 .. n - 1, in any order, on any threads, then return.
+ * @return 0, or anything else if the work was not done: the library call then fails with NVFP4CAL_ERROR_CALLBACK.
+ */
+typedef int32_t (*nvfp4cal_runner)(void *user, void *job, nvfp4cal_task task, int64_t n);
+
+/** @param out [out] a context with the default settings: NVFP4CAL_NUM_THREADS or all cores, a pool made at first use. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_create(nvfp4cal_context **out);
+/** @param threads [in] 1 .. 1024 threads including the caller's; 0: the default. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_threads(nvfp4cal_context *context, int32_t threads);
+/** Runs work on the caller's pool. @param runner [in] NULL: the library's own pool again. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_runner(nvfp4cal_context *context, nvfp4cal_runner runner, void *user);
+/** @param name [in] one of nvfp4cal_cpu_targets(); NULL: the best one. Results do not depend on it; for tests and measurements. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_cpu_target(nvfp4cal_context *context, const char *name);
+/** @param out [out] the number of threads that work will use. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_threads(const nvfp4cal_context *context, int32_t *out);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_context_last_error(const nvfp4cal_context *context);
+/** Handles that use it keep what they need: it may be destroyed at any time but during a call that uses it. @since 0.1 */
+NVFP4CAL_API void nvfp4cal_context_destroy(nvfp4cal_context *context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* NVFP4CAL_H */

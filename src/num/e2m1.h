@@ -1,0 +1,35 @@
+// E2M1 (FP4): magnitudes 0 .5 1 1.5 2 3 4 6 for codes 0..7, bit 3 is the sign. docs/numerics.md 1.
+#pragma once
+
+#include <stdint.h>
+
+#include "num/bits.h"
+
+namespace nvfp4cal::num {
+
+// Nearest level of y >= 0, ties to the even mantissa, saturating at 6 (infinity too). NaN gives 0.
+// Up to 2 the levels are .5 apart, up to 4 by 1, up to 6 by 2: adding 2^22 * 2^exponent(max(y, 1)) leaves just those bits
+// of y in the mantissa, so that the hardware's own rounding does the work.
+NVFP4CAL_HD inline float e2m1_round(float y) {
+  if (!(y < 6.0f)) return y >= 6.0f ? 6.0f : 0.0f;
+  const float magic = (y >= 4.0f ? 4.0f : y >= 2.0f ? 2.0f : 1.0f) * 4194304.0f;
+  return (y + magic) - magic;
+}
+
+// Code 0..7 of a level.
+NVFP4CAL_HD inline uint8_t e2m1_code_of_level(float q) {
+  return static_cast<uint8_t>(q < 2.0f ? q * 2.0f : q < 4.0f ? q + 2.0f : q * 0.5f + 4.0f);
+}
+
+// Code of any float: a negative input keeps its sign bit even if it rounds to zero (code 8), -0.0 gives 0 [ModelOpt].
+NVFP4CAL_HD inline uint8_t e2m1_code(float x) {
+  return static_cast<uint8_t>(e2m1_code_of_level(e2m1_round(abs_of(x))) | (x < 0.0f ? 8 : 0));
+}
+
+NVFP4CAL_HD inline float e2m1_value(uint8_t code) {
+  const int c = code & 7;
+  const float magnitude = c < 4 ? 0.5f * static_cast<float>(c) : c < 6 ? static_cast<float>(c - 2) : static_cast<float>(2 * c - 8);
+  return (code & 8) ? -magnitude : magnitude;
+}
+
+}  // namespace nvfp4cal::num
