@@ -1,0 +1,88 @@
+// What a backend computes: a table of functions, filled by the CPU backend at build time and by a device module when it is loaded.
+// Functions do not throw across this boundary: they return a status and write one line into message (kMessageSize bytes).
+#pragma once
+
+#include <cstdint>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "core/tensor_view.h"
+
+namespace nvfp4cal {
+
+inline constexpr int32_t kOpsAbi = 1;
+inline constexpr int kMessageSize = 256;
+
+enum class Method : int32_t { kMax = 0, kMse = 1 };
+enum class ScaleLayout : int32_t { kLinear = 0, kSwizzled = 1 };
+enum class DecodeOrder : int32_t { kModelopt = 0, kCompressedTensors = 1 };
+
+// One amax a group of elements. Group of flat index i: sum over kept axes of index * group_strides.
+struct AmaxArgs {
+  const TensorView* x;
+  int64_t group_strides[kMaxNdim];  // 0 for reduced axes
+  int64_t groups;
+  int block;   // 0, or groups are blocks of this many elements and group_strides is not read
+  float* out;  // [groups], combined with what it holds by max; unchanged if x is not finite
+};
+
+// A search over x as consecutive blocks.
+struct SweepArgs {
+  const TensorView* x;
+  int block;
+  float normalization;
+  const float* global_amax;   // [slices], finite and >= 0
+  int64_t slices;             // 1, or the extent of x's first dimension
+  const TensorView* weights;  // NULL, a vector of x's last dimension, or x's shape; positive and finite
+  bool has_window;
+  int window_lo, window_hi;
+  uint8_t* codes;  // [blocks], written only if all of x is finite
+};
+
+// Codes and nibbles of x. packed and scales are written only if all of x is finite (the caller may have seen to that).
+struct QuantizeArgs {
+  SweepArgs sweep;  // sweep.codes: NULL, or where the linear scale codes go
+  Method method;
+  const float* block_amax;    // NULL, or the calibrated amax of each block: method is not read
+  bool known_finite;          // x has been checked: no second look
+  uint8_t* packed;            // NULL, or [elements / 2]
+  const TensorView* decoded;  // NULL, or the decoded values, x's shape, contiguous
+  double* squared_error;      // NULL, or [2]: sum (x - decoded)^2 and sum x^2 of this call
+};
+
+struct DequantizeArgs {
+  const TensorView* packed;  // bytes, any strides
+  const TensorView* scales;  // bytes, linear, any strides; NaN is refused
+  int block;
+  const float* global_scale;  // [slices]
+  int64_t slices;
+  DecodeOrder order;
+  const TensorView* out;  // contiguous
+};
+
+// Byte tiles: out = swizzled ? tiles of in : in of tiles.
+struct SwizzleArgs {
+  const TensorView* linear;  // [stack, rows, k]
+  uint8_t* tiles;            // stack * tile_bytes(rows, k)
+  bool to_tiles;
+};
+
+struct Ops {
+  uint32_t struct_size;
+  int32_t abi;
+  Status (*amax)(const Execution&, const AmaxArgs&, char* message);
+  Status (*sweep)(const Execution&, const SweepArgs&, char* message);
+  Status (*quantize)(const Execution&, const QuantizeArgs&, char* message);
+  Status (*dequantize)(const Execution&, const DequantizeArgs&, char* message);
+  Status (*swizzle)(const Execution&, const SwizzleArgs&, char* message);
+};
+
+// Calls an op and turns its status into an exception.
+template <class Args>
+void call(Status (*op)(const Execution&, const Args&, char*), const Execution& execution, const Args& args) {
+  char message[kMessageSize] = "";
+  const Status status = op(execution, args, message);
+  if (status != Status::kOk) throw Error(status, message);
+}
+
+}  // namespace nvfp4cal

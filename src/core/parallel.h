@@ -1,0 +1,46 @@
+// Work is cut into chunks whose number never depends on the thread count, so that results are the same bits for 1 or 64 threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace nvfp4cal {
+
+class ThreadPool;
+
+// The caller's own pool (nvfp4cal_runner).
+using Runner = int32_t (*)(void* user, void* job, void (*task)(void* job, int64_t index), int64_t n);
+
+// Where work runs. A copy shares the pool; contexts and handles hold one each.
+class Execution {
+ public:
+  Execution();  // NVFP4CAL_NUM_THREADS or all cores; the best CPU target
+
+  // The process-wide default.
+  static const Execution& process_default();
+
+  void set_threads(int threads);  // 0: the default
+  void set_runner(Runner runner, void* user);
+  int threads() const { return threads_; }
+
+  // Index into the CPU backend's list of targets, -1: the best one.
+  int cpu_target() const { return cpu_target_; }
+  void set_cpu_target(int index) { cpu_target_ = index; }
+
+  // Calls body(i) once for each i in [0, n), on this thread and others. The first exception (by index) is thrown again here.
+  // Nested calls and calls from inside the caller's own pool are fine: the calling thread can always do all the work itself.
+  void parallel_for(int64_t n, const std::function<void(int64_t)>& body) const;
+
+ private:
+  int threads_;
+  int cpu_target_ = -1;
+  Runner runner_ = nullptr;
+  void* runner_user_ = nullptr;
+  std::shared_ptr<ThreadPool> pool_;
+};
+
+// The default number of threads: NVFP4CAL_NUM_THREADS if it is a number from 1 to 1024, else the cores this process may use.
+int default_threads();
+
+}  // namespace nvfp4cal

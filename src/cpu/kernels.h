@@ -1,0 +1,54 @@
+// The inner loops of the CPU backend, one table a SIMD target. They see contiguous float32, bfloat16 or float16 elements
+// (chunk.h makes them so) and whole blocks; cutting into chunks, threads and errors are the ops' business.
+// Every table gives the same bits; the scalar one is the definition.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "cpu/sweep_plan.h"
+
+namespace nvfp4cal::cpu {
+
+// Elements in memory: the dtype is float32, bfloat16 or float16, the alignment any.
+struct Span {
+  Dtype dtype;
+  const void* data;
+
+  Span at(int64_t element) const { return {dtype, static_cast<const char*>(data) + element * static_cast<int64_t>(dtype_size(dtype))}; }
+};
+
+// Weights of consecutive blocks: block b has weights rows[(first + b) % period], normalized by weight_prescale.
+struct BlockWeights {
+  const float* rows;
+  int64_t first, period;
+};
+
+struct Kernels {
+  const char* name;
+
+  // Bits of the largest |x| as float32; at least num::kInfBits if an element is not finite.
+  uint32_t (*max_bits)(Span x, int64_t n);
+
+  // The same for each block.
+  void (*block_max_bits)(Span x, int block, int64_t blocks, uint32_t* out);
+
+  // The code of the least error for each block (docs/numerics.md 3). Returns false if an element is not finite: codes are then of no use.
+  bool (*sweep)(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes);
+
+  // Nibbles of x / (v * s2), [blocks * block / 2].
+  void (*pack)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed);
+
+  // E2M1 * scale, scale given for each block.
+  void (*decode)(const uint8_t* packed, int block, int64_t blocks, const float* scales, float* out);
+
+  // Adds (x - decoded)^2 of element i to sums[i % 16] and x^2 to sums[16 + i % 16], in float64. n is a multiple of 16.
+  void (*squared_error)(Span x, const float* decoded, int64_t n, double* sums);
+};
+
+const Kernels& scalar_kernels();
+
+// One block by the definition: |x| in normalized units, weights normalized or NULL.
+uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float* weights);
+
+}  // namespace nvfp4cal::cpu

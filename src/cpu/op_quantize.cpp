@@ -1,0 +1,125 @@
+// From elements to codes, nibbles, decoded values and their error, tile by tile while the elements are in cache.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <vector>
+
+#include "cpu/chunk.h"
+#include "cpu/ops.h"
+#include "cpu/store.h"
+#include "cpu/sweep_chunk.h"
+#include "cpu/targets.h"
+
+namespace nvfp4cal::cpu {
+
+namespace {
+
+class Quantizer {
+ public:
+  Quantizer(const QuantizeArgs& args, const Kernels& kernels)
+      : args_(args), sweep_(args.sweep), kernels_(kernels), searches_(!args.block_amax && args.method == Method::kMse) {
+    // the search's plans are only made where there is a search
+    if (searches_) sweeper_.emplace_back(args.sweep, kernels);
+  }
+
+  // Quantizes the chunk; sums is NULL or [32] (see Kernels::squared_error).
+  void run(const BlockRange& chunk, double* sums) const {
+    const int64_t blocks_per_tile = kTileElements / sweep_.block;
+    SpanReader reader(*sweep_.x);
+    Scratch scratch(blocks_per_tile);
+    for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
+      const BlockRange tile{chunk.slice, chunk.first + b, std::min(blocks_per_tile, chunk.count - b)};
+      const int64_t begin = tile.first * sweep_.block;
+      run_tile(tile, reader.read(begin, tile.count * sweep_.block), scratch, sums);
+    }
+  }
+
+ private:
+  struct Scratch {
+    explicit Scratch(int64_t blocks)
+        : codes(static_cast<size_t>(blocks)), maxima(static_cast<size_t>(blocks)), scales(static_cast<size_t>(blocks)) {}
+    std::vector<uint8_t> codes, packed;
+    std::vector<uint32_t> maxima;
+    std::vector<float> scales, decoded, weights;
+  };
+
+  void run_tile(const BlockRange& tile, Span x, Scratch& scratch, double* sums) const {
+    const int64_t n = tile.count * sweep_.block;
+    uint8_t* codes = sweep_.codes ? sweep_.codes + tile.first : scratch.codes.data();
+    choose_codes(tile, x, scratch, codes);
+    // An all-zero slice has G = 0; any finite scale will do.
+    const float global_amax = sweep_.global_amax[tile.slice];
+    const float global_scale = global_amax > 0.0f ? num::global_scale(global_amax, sweep_.normalization) : 1.0f;
+    uint8_t* packed = args_.packed ? args_.packed + tile.first * sweep_.block / 2 : nullptr;
+    if (!packed) {
+      scratch.packed.resize(static_cast<size_t>(n / 2));
+      packed = scratch.packed.data();
+    }
+    kernels_.pack(x, sweep_.block, tile.count, codes, global_scale, packed);
+    if (!args_.decoded && !sums) return;
+    for (int64_t b = 0; b < tile.count; ++b) {
+      scratch.scales[static_cast<size_t>(b)] = num::stored_scale(num::e4m3_magnitude(codes[b]), global_scale);
+    }
+    scratch.decoded.resize(static_cast<size_t>(n));
+    kernels_.decode(packed, sweep_.block, tile.count, scratch.scales.data(), scratch.decoded.data());
+    if (sums) kernels_.squared_error(x, scratch.decoded.data(), n, sums);
+    if (args_.decoded) store_floats(scratch.decoded.data(), n, *args_.decoded, tile.first * sweep_.block);
+  }
+
+  void choose_codes(const BlockRange& tile, Span x, Scratch& scratch, uint8_t* codes) const {
+    const float global_amax = sweep_.global_amax[tile.slice];
+    if (global_amax == 0.0f) {
+      std::memset(codes, num::kE4m3One, static_cast<size_t>(tile.count));
+    } else if (args_.block_amax) {
+      for (int64_t b = 0; b < tile.count; ++b) {
+        codes[b] = num::code_of_amax(args_.block_amax[tile.first + b], global_amax, sweep_.normalization);
+      }
+    } else if (searches_) {
+      sweeper_[0].sweep(tile, x, scratch.weights, codes);
+    } else {
+      kernels_.block_max_bits(x, sweep_.block, tile.count, scratch.maxima.data());
+      const SweepPlan plan(global_amax, sweep_.block, sweep_.normalization);
+      for (int64_t b = 0; b < tile.count; ++b) {
+        const float maximum = num::from_bits(scratch.maxima[static_cast<size_t>(b)]) * plan.prescale * plan.prescale2;
+        codes[b] = num::max_code(maximum, plan.global_scale);
+      }
+    }
+  }
+
+  const QuantizeArgs& args_;
+  const SweepArgs& sweep_;
+  const Kernels& kernels_;
+  const bool searches_;
+  std::vector<ChunkSweeper> sweeper_;  // one or none
+};
+
+void check_finite(const Execution& execution, const TensorView& x) {
+  const Kernels& kernels = kernels_of(execution);
+  const int64_t n = x.elements();
+  std::atomic<bool> finite{true};
+  execution.parallel_for((n + kChunkElements - 1) / kChunkElements, [&](int64_t c) {
+    const int64_t begin = c * kChunkElements, count = std::min(kChunkElements, n - begin);
+    SpanReader reader(x);
+    if (kernels.max_bits(reader.read(begin, count), count) >= num::kInfBits) finite = false;
+  });
+  if (!finite) fail_non_finite(x, first_non_finite(x, 0, n), "x");
+}
+
+}  // namespace
+
+void quantize(const Execution& execution, const QuantizeArgs& args) {
+  const SweepArgs& sweep = args.sweep;
+  // A look ahead, so that an error leaves the caller's memory as it was. Callers that have seen all of x skip it.
+  if (!args.known_finite) check_finite(execution, *sweep.x);
+  check_weights(execution, sweep);
+  const BlockChunks chunks(sweep.x->elements() / sweep.block, sweep.slices, sweep.block);
+  const Quantizer quantizer(args, kernels_of(execution));
+  const size_t sum_count = args.squared_error ? static_cast<size_t>(chunks.count()) * 32 : 0;
+  std::vector<double> sums(sum_count);
+  execution.parallel_for(chunks.count(), [&](int64_t c) { quantizer.run(chunks[c], sum_count ? sums.data() + c * 32 : nullptr); });
+  if (!args.squared_error) return;
+  args.squared_error[0] = args.squared_error[1] = 0.0;
+  for (size_t i = 0; i < sums.size(); ++i) args.squared_error[i / 16 % 2] += sums[i];  // in the order of the chunks
+}
+
+}  // namespace nvfp4cal::cpu

@@ -1,0 +1,44 @@
+#include "cpu/ops.h"
+
+#include <cstdio>
+#include <new>
+
+#include "core/backends.h"
+#include "core/float_env.h"
+
+namespace nvfp4cal {
+
+namespace {
+
+template <auto op, class Args>
+Status guarded(const Execution& execution, const Args& args, char* message) {
+  const FloatEnvironment environment;
+  try {
+    op(execution, args);
+    return Status::kOk;
+  } catch (const Error& error) {
+    std::snprintf(message, kMessageSize, "%s", error.what());
+    return error.status();
+  } catch (const std::bad_alloc&) {
+    std::snprintf(message, kMessageSize, "out of memory");
+    return Status::kOutOfMemory;
+  } catch (const std::exception& error) {
+    std::snprintf(message, kMessageSize, "%s", error.what());
+    return Status::kInternal;
+  }
+}
+
+}  // namespace
+
+const Ops& cpu_ops() {
+  static const Ops ops = {sizeof(Ops),
+                          kOpsAbi,
+                          guarded<cpu::amax, AmaxArgs>,
+                          guarded<cpu::sweep, SweepArgs>,
+                          guarded<cpu::quantize, QuantizeArgs>,
+                          guarded<cpu::dequantize, DequantizeArgs>,
+                          guarded<cpu::swizzle, SwizzleArgs>};
+  return ops;
+}
+
+}  // namespace nvfp4cal

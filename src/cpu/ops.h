@@ -1,0 +1,14 @@
+// The operations of the CPU backend behind core/ops.h: one file a family, exceptions inside, statuses outside.
+#pragma once
+
+#include "core/ops.h"
+
+namespace nvfp4cal::cpu {
+
+void amax(const Execution& execution, const AmaxArgs& args);
+void sweep(const Execution& execution, const SweepArgs& args);
+void quantize(const Execution& execution, const QuantizeArgs& args);
+void dequantize(const Execution& execution, const DequantizeArgs& args);
+void swizzle(const Execution& execution, const SwizzleArgs& args);
+
+}  // namespace nvfp4cal::cpu

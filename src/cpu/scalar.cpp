@@ -1,0 +1,105 @@
+// The reference of every kernel: plain loops that follow docs/numerics.md line by line. Always compiled; what every SIMD target is tested against.
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/kernels.h"
+#include "cpu/load.h"
+#include "num/e2m1.h"
+
+namespace nvfp4cal::cpu {
+
+namespace {
+
+// The error of a block at one scale, to the bit: true division, nearest even level, fused residual and sum in order.
+float block_error(const float* magnitudes, const float* weights, int block, float scale) {
+  float error = 0.0f;
+  for (int i = 0; i < block; ++i) {
+    const float q = num::e2m1_round(magnitudes[i] / scale);
+    const float r = std::fma(-q, scale, magnitudes[i]);
+    error = std::fma(weights ? weights[i] * r : r, r, error);
+  }
+  return error;
+}
+
+uint32_t max_bits(Span x, int64_t n) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, num::bits_of(load_element(x, i)) & num::kAbsMask);
+  return largest;
+}
+
+void block_max_bits(Span x, int block, int64_t blocks, uint32_t* out) {
+  for (int64_t b = 0; b < blocks; ++b) out[b] = max_bits(x.at(b * block), block);
+}
+
+bool sweep(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes) {
+  bool finite = true;
+  float magnitudes[32];
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (int i = 0; i < plan.block; ++i) {
+      const float magnitude = num::abs_of(load_element(x, b * plan.block + i));
+      finite = finite && num::is_finite(magnitude);
+      magnitudes[i] = magnitude * plan.prescale * plan.prescale2;
+    }
+    const float* row = weights ? weights->rows + (weights->first + b) % weights->period * plan.block : nullptr;
+    codes[b] = finite ? sweep_block(plan, magnitudes, row) : 1;
+  }
+  return finite;
+}
+
+void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    const float scale = num::stored_scale(num::e4m3_magnitude(codes[b]), global_scale);
+    for (int i = 0; i < block; i += 2) {
+      const uint8_t low = num::e2m1_code(load_element(x, b * block + i) / scale);
+      const uint8_t high = num::e2m1_code(load_element(x, b * block + i + 1) / scale);
+      *packed++ = static_cast<uint8_t>(low | high << 4);
+    }
+  }
+}
+
+void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, float* out) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (int i = 0; i < block; i += 2, ++packed) {
+      *out++ = num::e2m1_value(*packed & 15) * scales[b];
+      *out++ = num::e2m1_value(*packed >> 4) * scales[b];
+    }
+  }
+}
+
+void squared_error(Span x, const float* decoded, int64_t n, double* sums) {
+  for (int64_t i = 0; i < n; ++i) {
+    const double value = load_element(x, i);
+    const double r = value - static_cast<double>(decoded[i]);
+    sums[i % 16] += r * r;
+    sums[16 + i % 16] += value * value;
+  }
+}
+
+}  // namespace
+
+uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float* weights) {
+  const float m = *std::max_element(magnitudes, magnitudes + plan.block);
+  if (m == 0.0f) return 1;
+  const Ladder ladder = ladder_of(plan, m);
+  if (m >= plan.saturation) return static_cast<uint8_t>(plan.has_window || plan.weighted ? ladder.top : num::kE4m3Count);
+  if (m <= plan.zero_below && !plan.has_window) return 1;
+  float best = num::from_bits(num::kInfBits);
+  int best_code = ladder.top;
+  for (int code = ladder.top; code >= 1; --code) {
+    const float v = num::e4m3_magnitude(code);
+    if (!(v * ladder.lower >= ladder.u || v > ladder.always)) break;
+    const float error = block_error(magnitudes, weights, plan.block, num::search_scale(code, plan.amax, plan.normalization));
+    if (error <= best) {  // walking down: the smallest code wins ties
+      best = error;
+      best_code = code;
+    }
+  }
+  return static_cast<uint8_t>(best_code);
+}
+
+const Kernels& scalar_kernels() {
+  static const Kernels kernels = {"scalar", max_bits, block_max_bits, sweep, pack, decode, squared_error};
+  return kernels;
+}
+
+}  // namespace nvfp4cal::cpu

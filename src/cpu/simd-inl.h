@@ -1,0 +1,163 @@
+// Shared by the SIMD kernels: typed loads, transposes (lane = block) and E2M1 rounding. Included once per target.
+#if defined(NVFP4CAL_CPU_SIMD_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef NVFP4CAL_CPU_SIMD_INL_H
+#undef NVFP4CAL_CPU_SIMD_INL_H
+#else
+#define NVFP4CAL_CPU_SIMD_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include "cpu/kernels.h"
+#include "cpu/simd_targets.h"
+#include "num/bits.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_REAL_SIMD
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using DU = hn::ScalableTag<uint32_t>;
+using DI = hn::ScalableTag<int32_t>;
+using VF = hn::Vec<DF>;
+using VU = hn::Vec<DU>;
+using VI = hn::Vec<DI>;
+using MF = hn::Mask<DF>;
+
+constexpr int kLanes = HWY_MAX_BYTES / 4;
+
+// ---- loads: kLanes elements as float32 ---------------------------------------------------------------------------------
+
+struct LoadF32 {
+  static constexpr int64_t kBytes = 4;
+  static HWY_INLINE VF load(const char* p) { return hn::LoadU(DF(), reinterpret_cast<const float*>(p)); }
+};
+
+struct LoadBf16 {
+  static constexpr int64_t kBytes = 2;
+  static HWY_INLINE VF load(const char* p) {
+    const hn::Rebind<uint16_t, DU> d16;
+    const auto wide = hn::PromoteTo(DU(), hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)));
+    return hn::BitCast(DF(), hn::ShiftLeft<16>(wide));
+  }
+};
+
+// Exponent and mantissa moved into place make x * 2^-112, subnormals included; infinities and NaN come out at 2^16 and above.
+struct LoadF16 {
+  static constexpr int64_t kBytes = 2;
+  static HWY_INLINE VF load(const char* p) {
+    const DF df;
+    const DU du;
+    const hn::Rebind<uint16_t, DU> d16;
+    const VU h = hn::PromoteTo(du, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)));
+    const VF scaled = hn::BitCast(df, hn::ShiftLeft<13>(hn::And(h, hn::Set(du, 0x7FFFu))));
+    VF magnitude = hn::Mul(scaled, hn::Set(df, 0x1p112f));
+    magnitude = hn::IfThenElse(hn::Ge(magnitude, hn::Set(df, 0x1p16f)), hn::Set(df, num::from_bits(num::kInfBits)), magnitude);
+    const VU sign = hn::ShiftLeft<16>(hn::And(h, hn::Set(du, 0x8000u)));
+    return hn::BitCast(df, hn::Or(hn::BitCast(du, magnitude), sign));
+  }
+};
+
+// Calls body with the loader of the span's dtype.
+template <class Body>
+HWY_INLINE auto with_loader(Dtype dtype, Body&& body) {
+  if (dtype == Dtype::kBf16) return body(LoadBf16());
+  if (dtype == Dtype::kF16) return body(LoadF16());
+  return body(LoadF32());
+}
+
+// ---- transposes: lane = block ------------------------------------------------------------------------------------------
+
+// 4 floats of every row r, r + 4, r + 8, ... in one vector, one row per 128 bits.
+HWY_INLINE VF load_quads(const float* p, int64_t row_stride) {
+#if HWY_MAX_BYTES == 64
+  __m512 z = _mm512_castps128_ps512(_mm_loadu_ps(p));
+  z = _mm512_mask_broadcast_f32x4(z, 0x00F0, _mm_loadu_ps(p + 4 * row_stride));
+  z = _mm512_mask_broadcast_f32x4(z, 0x0F00, _mm_loadu_ps(p + 8 * row_stride));
+  return VF{_mm512_mask_broadcast_f32x4(z, 0xF000, _mm_loadu_ps(p + 12 * row_stride))};
+#elif HWY_MAX_BYTES == 32
+  const hn::Half<DF> half;
+  return hn::Combine(DF(), hn::LoadU(half, p + 4 * row_stride), hn::LoadU(half, p));
+#else
+  (void)row_stride;
+  return hn::LoadU(DF(), p);
+#endif
+}
+
+// columns[c] lane b = rows[b * row_stride + c], for kLanes rows and `block` columns.
+template <int block>
+HWY_INLINE void load_transposed(const float* rows, int64_t row_stride, VF* HWY_RESTRICT columns) {
+  const DF df;
+  const hn::RepartitionToWide<DF> dd;
+  for (int c = 0; c < block; c += 4) {
+    const VF a = load_quads(rows + c, row_stride);
+    const VF b = load_quads(rows + row_stride + c, row_stride);
+    const VF x = load_quads(rows + 2 * row_stride + c, row_stride);
+    const VF y = load_quads(rows + 3 * row_stride + c, row_stride);
+    const auto ab0 = hn::BitCast(dd, hn::InterleaveLower(df, a, b));
+    const auto ab1 = hn::BitCast(dd, hn::InterleaveUpper(df, a, b));
+    const auto xy0 = hn::BitCast(dd, hn::InterleaveLower(df, x, y));
+    const auto xy1 = hn::BitCast(dd, hn::InterleaveUpper(df, x, y));
+    columns[c + 0] = hn::BitCast(df, hn::InterleaveLower(dd, ab0, xy0));
+    columns[c + 1] = hn::BitCast(df, hn::InterleaveUpper(dd, ab0, xy0));
+    columns[c + 2] = hn::BitCast(df, hn::InterleaveLower(dd, ab1, xy1));
+    columns[c + 3] = hn::BitCast(df, hn::InterleaveUpper(dd, ab1, xy1));
+  }
+}
+
+// ---- rounding ----------------------------------------------------------------------------------------------------------
+
+// num::e2m1_round: nearest level of y >= 0, ties to even, saturating.
+HWY_INLINE VF round_e2m1(VF y) {
+  const DF df;
+  const DU du;
+  y = hn::Min(y, hn::Set(df, 6.0f));
+  const VF power = hn::BitCast(df, hn::And(hn::BitCast(du, hn::Max(y, hn::Set(df, 1.0f))), hn::Set(du, num::kInfBits)));
+  const VF magic = hn::Mul(power, hn::Set(df, 0x1p22f));
+  return hn::Sub(hn::Add(y, magic), magic);
+}
+
+// A level near x / s, from 1 / s: the nearest one unless the quotient is within 2^-22 (relative) of a boundary.
+#if HWY_MAX_BYTES == 64
+struct LevelFilter {
+  __m512 table0, table1, reciprocal4;
+
+  HWY_INLINE LevelFilter()
+      : table0(_mm512_setr_ps(0, .5f, .5f, 1, 1, 1.5f, 1.5f, 2, 2, 2, 3, 3, 3, 3, 4, 4)),
+        table1(_mm512_setr_ps(4, 4, 4, 4, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6)),
+        reciprocal4(_mm512_setzero_ps()) {}
+  HWY_INLINE void set(VF reciprocal) { reciprocal4 = _mm512_mul_ps(reciprocal.raw, _mm512_set1_ps(4.0f)); }
+  HWY_INLINE VF operator()(VF x) const {
+    // floor(4 x / s) in the low bits: 32 steps of a quarter, whose level a table has
+    const __m512 magic = _mm512_set1_ps(0x1p23f);
+    const __m512i floor4 = _mm512_castps_si512(_mm512_fmadd_round_ps(x.raw, reciprocal4, magic, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
+    const __m512i index = _mm512_min_epu32(floor4, _mm512_castps_si512(_mm512_set1_ps(0x1p23f + 31.0f)));
+    return VF{_mm512_permutex2var_ps(table0, index, table1)};
+  }
+};
+#else
+struct LevelFilter {
+  VF reciprocal_;
+
+  HWY_INLINE void set(VF reciprocal) { reciprocal_ = reciprocal; }
+  HWY_INLINE VF operator()(VF x) const { return round_e2m1(hn::Mul(x, reciprocal_)); }
+};
+#endif
+
+// table[index] for 8 floats.
+HWY_INLINE VF lookup8(const float* HWY_RESTRICT table, VI index) {
+#if HWY_MAX_BYTES == 64
+  const __m512 t = _mm512_castps256_ps512(_mm256_loadu_ps(table));
+  return VF{_mm512_permutexvar_ps(index.raw, t)};
+#elif HWY_MAX_BYTES == 32
+  return hn::TableLookupLanes(hn::LoadU(DF(), table), hn::IndicesFromVec(DF(), index));
+#else
+  return hn::GatherIndex(DF(), table, index);
+#endif
+}
+
+#endif  // NVFP4CAL_REAL_SIMD
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,18 @@
+// What each SIMD file adds to the table of its target; defined once per target in the namespace that Highway names.
+#pragma once
+
+#include "cpu/kernels.h"
+
+#define NVFP4CAL_DECLARE_KERNELS(target_namespace) \
+  namespace nvfp4cal::cpu::target_namespace {      \
+  void fill_sweep_kernels(Kernels& kernels);       \
+  void fill_convert_kernels(Kernels& kernels);     \
+  }
+
+#if defined(__x86_64__) || defined(__i386__)
+NVFP4CAL_DECLARE_KERNELS(N_AVX3)
+NVFP4CAL_DECLARE_KERNELS(N_AVX2)
+NVFP4CAL_DECLARE_KERNELS(N_SSE4)
+#elif defined(__aarch64__)
+NVFP4CAL_DECLARE_KERNELS(N_NEON)
+#endif

@@ -1,0 +1,79 @@
+// Which SIMD targets this machine runs, best first, and their tables.
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "core/backends.h"
+#include "cpu/simd_kernels.h"
+#include "cpu/targets.h"
+
+namespace nvfp4cal {
+namespace cpu {
+
+namespace {
+
+using Fill = void (*)(Kernels&);
+
+Kernels table_of(const char* name, Fill sweep, Fill convert) {
+  Kernels kernels = scalar_kernels();
+  kernels.name = name;
+  sweep(kernels);
+  convert(kernels);
+  return kernels;
+}
+
+std::vector<Kernels> make_tables() {
+  std::vector<Kernels> tables;
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("aes") &&
+                    __builtin_cpu_supports("pclmul");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
+  const bool sse4 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+  if (avx512) tables.push_back(table_of("avx512", N_AVX3::fill_sweep_kernels, N_AVX3::fill_convert_kernels));
+  if (avx2) tables.push_back(table_of("avx2", N_AVX2::fill_sweep_kernels, N_AVX2::fill_convert_kernels));
+  if (sse4) tables.push_back(table_of("sse4", N_SSE4::fill_sweep_kernels, N_SSE4::fill_convert_kernels));
+#elif defined(__aarch64__)
+  tables.push_back(table_of("neon", N_NEON::fill_sweep_kernels, N_NEON::fill_convert_kernels));
+#endif
+  tables.push_back(scalar_kernels());
+  return tables;
+}
+
+const std::vector<Kernels>& tables() {
+  static const std::vector<Kernels> all = make_tables();
+  return all;
+}
+
+}  // namespace
+
+const Kernels& kernels_of(const Execution& execution) {
+  const int index = execution.cpu_target() >= 0 ? execution.cpu_target() : default_cpu_target();
+  return tables()[static_cast<size_t>(index)];
+}
+
+}  // namespace cpu
+
+int cpu_target_count() { return static_cast<int>(cpu::tables().size()); }
+
+const char* cpu_target_name(int index) { return cpu::tables()[static_cast<size_t>(index)].name; }
+
+int cpu_target_index(const char* name) {
+  for (int i = 0; i < cpu_target_count(); ++i) {
+    if (std::strcmp(name, cpu_target_name(i)) == 0) return i;
+  }
+  return -1;
+}
+
+int default_cpu_target() {
+  static const int chosen = [] {
+    const char* name = std::getenv("NVFP4CAL_CPU_TARGET");
+    const int index = name ? cpu_target_index(name) : -1;
+    return index >= 0 ? index : 0;
+  }();
+  return chosen;
+}
+
+}  // namespace nvfp4cal
