@@ -1,0 +1,206 @@
+#include "calib/one_call.h"
+
+#include <cstddef>
+#include <cstring>
+#include <optional>
+
+#include "api/context.h"
+#include "api/tensors.h"
+#include "core/backends.h"
+#include "num/scale.h"
+
+using namespace nvfp4cal;
+using namespace nvfp4cal::api;
+
+namespace {
+
+constexpr uint32_t kFirstOptionsSize = offsetof(nvfp4cal_options, weights) + sizeof(void*);
+
+struct Options {
+  calib::SweepOptions sweep;
+  Method method = Method::kMax;
+  ScaleLayout layout = ScaleLayout::kLinear;
+  std::optional<TensorView> weights;
+
+  const TensorView* weights_or_null() const { return weights ? &*weights : nullptr; }
+};
+
+Options read_options(const nvfp4cal_options* in) {
+  Options options;
+  if (!in) return options;
+  if (in->struct_size < kFirstOptionsSize) {
+    fail(Status::kInvalidArgument, "options.struct_size is %u, expected %zu", in->struct_size, sizeof(nvfp4cal_options));
+  }
+  if (in->flags & ~NVFP4CAL_OPTION_CODE_WINDOW) fail(Status::kInvalidArgument, "options.flags has unknown bits: 0x%x", in->flags);
+  if (in->method != NVFP4CAL_METHOD_MAX && in->method != NVFP4CAL_METHOD_MSE)
+    fail(Status::kInvalidArgument, "method %d is not known", in->method);
+  if (in->scale_layout != NVFP4CAL_SCALES_LINEAR && in->scale_layout != NVFP4CAL_SCALES_SWIZZLED) {
+    fail(Status::kInvalidArgument, "scale layout %d is not known", in->scale_layout);
+  }
+  options.method = static_cast<Method>(in->method);
+  options.layout = static_cast<ScaleLayout>(in->scale_layout);
+  if (in->block_size != 0) options.sweep.block = in->block_size;
+  if (in->normalization != 0) options.sweep.normalization = in->normalization;
+  if (in->flags & NVFP4CAL_OPTION_CODE_WINDOW) {
+    options.sweep.has_window = true;
+    options.sweep.window_lo = in->code_lo;
+    options.sweep.window_hi = in->code_hi;
+  }
+  calib::check_block_size(options.sweep.block);
+  calib::check_normalization(options.sweep.normalization);
+  if (in->weights) options.weights = input(in->weights, "weights");
+  return options;
+}
+
+// Empty for NULL: to be found from x.
+std::vector<float> read_amax(const nvfp4cal_tensor* global_amax) {
+  return global_amax ? calib::read_global_amax(input(global_amax, "global_amax")) : std::vector<float>();
+}
+
+std::vector<float> read_block_amax(const nvfp4cal_tensor* block_amax, int64_t blocks) {
+  if (!block_amax) return {};
+  std::vector<float> values = calib::read_float32(input(block_amax, "block_amax"), "block_amax");
+  if (static_cast<int64_t>(values.size()) != blocks) {
+    fail(Status::kInvalidArgument, "block_amax has %zu elements, expected %lld", values.size(), static_cast<long long>(blocks));
+  }
+  return values;
+}
+
+std::vector<int64_t> shape_of(const TensorView& view) { return {view.shape, view.shape + view.ndim}; }
+
+std::vector<int64_t> packed_shape(const TensorView& x) {
+  std::vector<int64_t> shape = shape_of(x);
+  shape.back() /= 2;
+  return shape;
+}
+
+std::vector<int64_t> slices_shape(const std::vector<float>& global_amax) {
+  return global_amax.size() > 1 ? std::vector<int64_t>{static_cast<int64_t>(global_amax.size())} : std::vector<int64_t>{};
+}
+
+std::vector<int64_t> scales_shape(const TensorView& x, const Options& options) {
+  const std::vector<int64_t> linear = calib::block_shape(x, options.sweep.block);
+  if (options.layout == ScaleLayout::kLinear) return linear;
+  return calib::tiles_shape(make_view(nullptr, Dtype::kE4m3, static_cast<int>(linear.size()), linear.data()));
+}
+
+// A float output of x's shape; for a query its dtype may be 0.
+bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape) {
+  require(out, "out");
+  const Dtype dtype = out->dtype == 0 ? Dtype::kF32 : static_cast<Dtype>(out->dtype);
+  if (!is_float_input(dtype)) fail(Status::kUnsupported, "out is %s, expected float32, bfloat16, float16 or float64", dtype_name(dtype));
+  return answer_query(out, {dtype, shape}, "out");
+}
+
+}  // namespace
+
+nvfp4cal_status nvfp4cal_scale_candidates(const nvfp4cal_context*, int32_t normalization, nvfp4cal_tensor* out) {
+  return barrier([&] {
+    const int n = normalization == 0 ? 448 : normalization;
+    calib::check_normalization(n);
+    if (answer_query(out, {Dtype::kF32, {num::kE4m3Count}}, "out")) return;
+    float candidates[num::kE4m3Count];
+    for (int code = 1; code <= num::kE4m3Count; ++code) candidates[code - 1] = num::candidate(code, static_cast<float>(n));
+    std::memcpy(out->data, candidates, sizeof candidates);
+  });
+}
+
+nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
+                                     const nvfp4cal_options* options_in, nvfp4cal_tensor* out, nvfp4cal_stream) {
+  return barrier([&] {
+    const Execution& execution = execution_of(context);
+    const TensorView view = input(x, "x");
+    const Options options = read_options(options_in);
+    calib::check_blocks(view, options.sweep.block);
+    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out")) return;
+    calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
+    std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
+    request.args.codes = codes.data();
+    call(ops_for(view).sweep, execution, request.args);
+    std::vector<float> amax(codes.size());
+    calib::amax_of_codes(codes.data(), request.blocks(), request.global_amax(), request.args.normalization, amax.data());
+    if (!amax.empty()) std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));
+  });
+}
+
+nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
+                                  const nvfp4cal_tensor* block_amax, const nvfp4cal_options* options_in, nvfp4cal_tensor* packed,
+                                  nvfp4cal_tensor* scales, nvfp4cal_tensor* global_scale, nvfp4cal_stream) {
+  return barrier([&] {
+    const Execution& execution = execution_of(context);
+    const TensorView view = input(x, "x");
+    const Options options = read_options(options_in);
+    if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
+    calib::check_columns(view, options.sweep.block);
+    std::vector<float> amax = read_amax(global_amax);
+    bool query = answer_query(packed, {Dtype::kU8, packed_shape(view)}, "packed");
+    query |= answer_query(scales, {Dtype::kE4m3, scales_shape(view, options), Dtype::kU8}, "scales");
+    if (global_scale) query |= answer_query(global_scale, {Dtype::kF32, slices_shape(amax)}, "global_scale");
+    if (query) return;
+    calib::SweepRequest request(execution, view, std::move(amax), options.weights_or_null(), options.sweep);
+    std::vector<float> s2(request.global_amax().size());
+    calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), options.layout,
+                    {static_cast<uint8_t*>(packed->data), static_cast<uint8_t*>(scales->data), s2.data(), nullptr});
+    if (global_scale) std::memcpy(global_scale->data, s2.data(), s2.size() * sizeof(float));
+  });
+}
+
+nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
+                                       const nvfp4cal_tensor* block_amax, const nvfp4cal_options* options_in, nvfp4cal_tensor* out,
+                                       nvfp4cal_stream) {
+  return barrier([&] {
+    const Execution& execution = execution_of(context);
+    const TensorView view = input(x, "x");
+    const Options options = read_options(options_in);
+    if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
+    calib::check_columns(view, options.sweep.block);
+    if (answer_float_query(out, shape_of(view))) return;
+    calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
+    const TensorView decoded = output(out);
+    calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), ScaleLayout::kLinear,
+                    {nullptr, nullptr, nullptr, &decoded});
+  });
+}
+
+nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context* context, const nvfp4cal_tensor* packed, const nvfp4cal_tensor* scales,
+                                    const nvfp4cal_tensor* global_scale, int32_t order, nvfp4cal_tensor* out, nvfp4cal_stream) {
+  return barrier([&] {
+    const TensorView packed_view = input(packed, "packed"), scales_view = input(scales, "scales");
+    const calib::Encoded encoded(packed_view, scales_view);
+    if (order != NVFP4CAL_DECODE_MODELOPT && order != NVFP4CAL_DECODE_COMPRESSED_TENSORS) {
+      fail(Status::kInvalidArgument, "decode order %d is not known", order);
+    }
+    const std::vector<float> global = calib::read_float32(input(global_scale, "global_scale"), "global_scale");
+    if (answer_float_query(out, encoded.shape)) return;
+    calib::dequantize(execution_of(context), encoded, global, static_cast<DecodeOrder>(order), output(out));
+  });
+}
+
+nvfp4cal_status nvfp4cal_swizzle_scales(const nvfp4cal_context* context, const nvfp4cal_tensor* scales, nvfp4cal_tensor* out,
+                                        nvfp4cal_stream) {
+  return barrier([&] {
+    const TensorView linear = input(scales, "scales");
+    if (dtype_size(linear.dtype) != 1) fail(Status::kUnsupported, "scales is %s, expected float8_e4m3 or uint8", dtype_name(linear.dtype));
+    if (answer_query(out, {linear.dtype, calib::tiles_shape(linear)}, "out")) return;
+    calib::swizzle(execution_of(context), linear, static_cast<uint8_t*>(out->data), true);
+  });
+}
+
+nvfp4cal_status nvfp4cal_unswizzle_scales(const nvfp4cal_context* context, const nvfp4cal_tensor* tiles, nvfp4cal_tensor* out,
+                                          nvfp4cal_stream) {
+  return barrier([&] {
+    const TensorView from = input(tiles, "tiles");
+    if (dtype_size(from.dtype) != 1 || !from.contiguous) {
+      fail(Status::kUnsupported, "tiles is %s, expected contiguous float8_e4m3 or uint8", dtype_name(from.dtype));
+    }
+    const TensorView linear = input(out, "out");  // its shape is part of the question
+    if (answer_query(out, {from.dtype, shape_of(linear)}, "out")) return;
+    const std::vector<int64_t> shape = calib::tiles_shape(linear);
+    const TensorView want = make_view(nullptr, from.dtype, static_cast<int>(shape.size()), shape.data());
+    if (from.elements() != want.elements()) {
+      fail(Status::kInvalidArgument, "tiles has %lld bytes, scales of shape %s have %lld", static_cast<long long>(from.elements()),
+           linear.shape_text().c_str(), static_cast<long long>(want.elements()));
+    }
+    calib::swizzle(execution_of(context), linear, static_cast<uint8_t*>(from.data), false);
+  });
+}

@@ -1,0 +1,120 @@
+#include "api/tensors.h"
+
+#include <cstddef>
+
+#include "api/barrier.h"
+
+namespace nvfp4cal::api {
+
+static_assert(kMaxNdim == NVFP4CAL_MAX_NDIM);
+static_assert(static_cast<int32_t>(Dtype::kI8) == NVFP4CAL_DTYPE_I8);
+static_assert(static_cast<int32_t>(Dtype::kU8) == NVFP4CAL_DTYPE_U8);
+static_assert(static_cast<int32_t>(Dtype::kF16) == NVFP4CAL_DTYPE_F16);
+static_assert(static_cast<int32_t>(Dtype::kF32) == NVFP4CAL_DTYPE_F32);
+static_assert(static_cast<int32_t>(Dtype::kF64) == NVFP4CAL_DTYPE_F64);
+static_assert(static_cast<int32_t>(Dtype::kBf16) == NVFP4CAL_DTYPE_BF16);
+static_assert(static_cast<int32_t>(Dtype::kE4m3) == NVFP4CAL_DTYPE_E4M3);
+
+namespace {
+
+// The size of the first release's struct: every later one begins with the same fields.
+constexpr uint32_t kFirstSize = offsetof(nvfp4cal_tensor, strides) + sizeof(int64_t) * NVFP4CAL_MAX_NDIM;
+constexpr int32_t kDlpackCpu = 1;
+
+void check_struct(const nvfp4cal_tensor* tensor, const char* name) {
+  require(tensor, name);
+  if (tensor->struct_size < kFirstSize) {
+    fail(Status::kInvalidArgument, "%s.struct_size is %u, expected %zu", name, tensor->struct_size, sizeof(nvfp4cal_tensor));
+  }
+  if (tensor->flags & ~NVFP4CAL_TENSOR_HAS_STRIDES) fail(Status::kInvalidArgument, "%s.flags has unknown bits: 0x%x", name, tensor->flags);
+}
+
+Dtype dtype_of(const nvfp4cal_tensor* tensor, const char* name) {
+  switch (tensor->dtype) {
+    case NVFP4CAL_DTYPE_I8:
+    case NVFP4CAL_DTYPE_U8:
+    case NVFP4CAL_DTYPE_F16:
+    case NVFP4CAL_DTYPE_F32:
+    case NVFP4CAL_DTYPE_F64:
+    case NVFP4CAL_DTYPE_BF16:
+    case NVFP4CAL_DTYPE_E4M3: return static_cast<Dtype>(tensor->dtype);
+    default: fail(Status::kUnsupported, "%s has dtype 0x%x, which is not known", name, static_cast<unsigned>(tensor->dtype));
+  }
+}
+
+// Whether strides describe row-major order; extents of 1 have no say.
+bool is_contiguous(const TensorView& view) {
+  int64_t step = 1;
+  for (int d = view.ndim - 1; d >= 0; --d) {
+    if (view.shape[d] > 1 && view.strides[d] != step) return false;
+    step *= view.shape[d];
+  }
+  return true;
+}
+
+TensorView view_of(const nvfp4cal_tensor* tensor, const char* name) {
+  TensorView view;
+  view.data = tensor->data;
+  view.dtype = dtype_of(tensor, name);
+  view.device_type = tensor->device_type == kDlpackCpu ? 0 : tensor->device_type;
+  view.device_id = tensor->device_id;
+  if (tensor->ndim < 0 || tensor->ndim > kMaxNdim)
+    fail(Status::kInvalidArgument, "%s.ndim is %d, expected 0 to %d", name, tensor->ndim, kMaxNdim);
+  view.ndim = tensor->ndim;
+  int64_t bytes = static_cast<int64_t>(dtype_size(view.dtype));
+  bool empty = false, overflow = false;
+  for (int d = 0; d < view.ndim; ++d) {
+    view.shape[d] = tensor->shape[d];
+    if (view.shape[d] < 0) fail(Status::kInvalidArgument, "%s.shape[%d] is %lld", name, d, static_cast<long long>(view.shape[d]));
+    empty = empty || view.shape[d] == 0;
+    overflow = overflow || __builtin_mul_overflow(bytes, view.shape[d], &bytes);
+  }
+  if (overflow && !empty)
+    fail(Status::kInvalidArgument, "%s of shape %s has more bytes than memory can have", name, view.shape_text().c_str());
+  set_contiguous_strides(view);
+  if (tensor->flags & NVFP4CAL_TENSOR_HAS_STRIDES) {
+    for (int d = 0; d < view.ndim; ++d) view.strides[d] = tensor->strides[d];
+    view.contiguous = empty || is_contiguous(view);
+    if (view.contiguous) set_contiguous_strides(view);
+  }
+  return view;
+}
+
+}  // namespace
+
+TensorView input(const nvfp4cal_tensor* tensor, const char* name) {
+  check_struct(tensor, name);
+  TensorView view = view_of(tensor, name);
+  if (view.on_device())
+    fail(Status::kCudaUnavailable, "%s lies on device type %d: this build computes on the CPU only", name, view.device_type);
+  if (!view.data && view.elements() > 0) fail(Status::kInvalidArgument, "%s.data is NULL", name);
+  return view;
+}
+
+bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name) {
+  check_struct(tensor, name);
+  const TensorView want = make_view(nullptr, wanted.dtype, static_cast<int>(wanted.shape.size()), wanted.shape.data());
+  if (!tensor->data && want.elements() > 0) {
+    if (tensor->dtype != static_cast<int32_t>(wanted.also)) tensor->dtype = static_cast<int32_t>(wanted.dtype);
+    tensor->ndim = want.ndim;
+    for (int d = 0; d < kMaxNdim; ++d) tensor->shape[d] = want.shape[d];
+    tensor->flags &= ~NVFP4CAL_TENSOR_HAS_STRIDES;
+    return true;
+  }
+  const TensorView view = view_of(tensor, name);
+  if (view.dtype != wanted.dtype && view.dtype != wanted.also) {
+    fail(Status::kUnsupported, "%s is %s, expected %s", name, dtype_name(view.dtype), dtype_name(wanted.dtype));
+  }
+  if (view.on_device())
+    fail(Status::kCudaUnavailable, "%s lies on device type %d: this build computes on the CPU only", name, view.device_type);
+  if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: outputs are contiguous", name);
+  if (view.elements() != want.elements()) {
+    fail(Status::kInvalidArgument, "%s of shape %s has %lld elements, expected %lld of shape %s", name, view.shape_text().c_str(),
+         static_cast<long long>(view.elements()), static_cast<long long>(want.elements()), want.shape_text().c_str());
+  }
+  return false;
+}
+
+TensorView output(const nvfp4cal_tensor* tensor) { return view_of(tensor, "out"); }
+
+}  // namespace nvfp4cal::api

@@ -1,0 +1,48 @@
+// Largest magnitude per tensor, per axis or per block over many tensors: the state is one running maximum a group.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/parallel.h"
+#include "core/tensor_view.h"
+
+namespace nvfp4cal::calib {
+
+class Max {
+ public:
+  void set_execution(const Execution& execution) { execution_ = execution; }
+  void set_axes(const int32_t* axes, int n);
+  void set_block_size(int block);
+
+  void collect(const TensorView& x);
+  bool empty() const { return !has_data_; }
+
+  // Shape of the result; throws kNoData before the first collect.
+  const std::vector<int64_t>& shape() const;
+  const std::vector<float>& amax() const;
+  std::vector<float>& mutable_amax();
+
+  void merge(const Max& other);
+  std::vector<uint8_t> export_state() const;
+  void import_state(const uint8_t* bytes, size_t n);
+  void reset();
+
+ private:
+  struct Groups {
+    std::vector<int64_t> shape;
+    int64_t strides[kMaxNdim] = {};
+    int64_t count = 1;
+  };
+  Groups groups_of(const TensorView& x) const;
+  void require_no_data(const char* option) const;
+
+  Execution execution_ = Execution::process_default();
+  std::vector<int32_t> axes_;
+  int block_ = 0;
+  bool has_data_ = false;
+  std::vector<int64_t> shape_;
+  std::vector<float> amax_;
+};
+
+}  // namespace nvfp4cal::calib

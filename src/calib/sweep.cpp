@@ -1,0 +1,171 @@
+#include "calib/sweep.h"
+
+#include "calib/state_bytes.h"
+#include "core/backends.h"
+#include "num/half.h"
+
+namespace nvfp4cal::calib {
+
+namespace {
+
+constexpr char kType[] = "swep";
+constexpr uint32_t kVersion = 1;
+
+float read_element(const TensorView& view, int64_t offset) {
+  const char* p = static_cast<const char*>(view.data) + offset * static_cast<int64_t>(dtype_size(view.dtype));
+  if (view.dtype == Dtype::kF64) {
+    double value;
+    memcpy(&value, p, 8);
+    return static_cast<float>(value);
+  }
+  if (view.dtype == Dtype::kF32) {
+    float value;
+    memcpy(&value, p, 4);
+    return value;
+  }
+  uint16_t half;
+  memcpy(&half, p, 2);
+  return view.dtype == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half);
+}
+
+}  // namespace
+
+void Sweep::require_no_data(const char* option) const {
+  if (has_data_) fail(Status::kWrongState, "%s after data was collected: reset first", option);
+}
+
+void Sweep::set_block_size(int block) {
+  require_no_data("set_block_size");
+  check_block_size(block);
+  options_.block = block;
+}
+
+void Sweep::set_normalization(int normalization) {
+  require_no_data("set_normalization");
+  check_normalization(normalization);
+  options_.normalization = normalization;
+}
+
+void Sweep::set_window(int lo, int hi) {
+  require_no_data("set_code_window");
+  check_window(lo, hi);
+  options_.has_window = lo > -126 || hi < 126;
+  options_.window_lo = lo;
+  options_.window_hi = hi;
+}
+
+void Sweep::set_global_amax(std::vector<float> global_amax) {
+  require_no_data("set_global_amax");
+  global_amax_ = std::move(global_amax);
+}
+
+void Sweep::set_weights(const TensorView* weights) {
+  require_no_data("set_weights");
+  std::vector<float> values;
+  std::vector<int64_t> shape;
+  if (weights) {
+    if (!is_float_input(weights->dtype)) {
+      fail(Status::kUnsupported, "weights is %s, expected float32, bfloat16, float16 or float64", dtype_name(weights->dtype));
+    }
+    const int64_t n = weights->elements();
+    if (n == 0) fail(Status::kInvalidArgument, "weights of shape %s has no elements", weights->shape_text().c_str());
+    values.reserve(static_cast<size_t>(n));
+    for_each_run(*weights, 0, n, [&](int64_t offset, int64_t step, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) values.push_back(read_element(*weights, offset + i * step));
+    });
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!(values[i] > 0.0f) || !num::is_finite(values[i])) {
+        fail(Status::kInvalidArgument, "weights[%zu] is %g, expected a positive finite value", i, static_cast<double>(values[i]));
+      }
+    }
+    shape.assign(weights->shape, weights->shape + weights->ndim);
+  }
+  weights_.swap(values);
+  weights_shape_.swap(shape);
+}
+
+void Sweep::collect(const TensorView& x) {
+  if (has_data_) fail(Status::kWrongState, "a second collect: this search takes one tensor between resets");
+  if (global_amax_.empty()) fail(Status::kWrongState, "no global amax has been set");
+  const TensorView weights = make_view(weights_.data(), Dtype::kF32, static_cast<int>(weights_shape_.size()), weights_shape_.data());
+  SweepRequest request(execution_, x, global_amax_, weights_.empty() ? nullptr : &weights, options_);
+  std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
+  request.args.codes = codes.data();
+  call(ops_for(x).sweep, execution_, request.args);
+  codes_.swap(codes);
+  shape_ = block_shape(x, options_.block);
+  has_data_ = true;
+}
+
+const std::vector<int64_t>& Sweep::shape() const {
+  if (!has_data_) fail(Status::kNoData, "no data: nothing has been collected");
+  return shape_;
+}
+
+const std::vector<uint8_t>& Sweep::codes() const {
+  shape();
+  return codes_;
+}
+
+void Sweep::write_amax(float* out) const {
+  const std::vector<uint8_t>& all = codes();
+  amax_of_codes(all.data(), static_cast<int64_t>(all.size()), global_amax_, static_cast<float>(options_.normalization), out);
+}
+
+std::vector<uint8_t> Sweep::export_state() const {
+  StateWriter writer(kType, kVersion);
+  writer.put(static_cast<int32_t>(options_.block));
+  writer.put(static_cast<int32_t>(options_.normalization));
+  writer.put(static_cast<int32_t>(options_.window_lo));
+  writer.put(static_cast<int32_t>(options_.window_hi));
+  writer.put_array(global_amax_);
+  writer.put_array(weights_shape_);
+  writer.put_array(weights_);
+  writer.put(static_cast<uint8_t>(has_data_));
+  writer.put_array(shape_);
+  writer.put_array(codes_);
+  return writer.finish();
+}
+
+void Sweep::import_state(const uint8_t* bytes, size_t n) {
+  StateReader reader(kType, kVersion, bytes, n);
+  Sweep fresh;
+  fresh.set_block_size(reader.get<int32_t>());
+  fresh.set_normalization(reader.get<int32_t>());
+  const int32_t lo = reader.get<int32_t>();
+  fresh.set_window(lo, reader.get<int32_t>());
+  const std::vector<float> global_amax = reader.get_array<float>();
+  if (!global_amax.empty()) {
+    const int64_t count = static_cast<int64_t>(global_amax.size());
+    fresh.global_amax_ = read_global_amax(make_view(global_amax.data(), Dtype::kF32, 1, &count));
+  }
+  const std::vector<int64_t> weights_shape = reader.get_array<int64_t>();
+  const std::vector<float> weights = reader.get_array<float>();
+  check_state_shape(weights_shape, weights.size(), !weights.empty());
+  if (!weights.empty()) {
+    const TensorView view = make_view(weights.data(), Dtype::kF32, static_cast<int>(weights_shape.size()), weights_shape.data());
+    fresh.set_weights(&view);
+  }
+  fresh.has_data_ = reader.get<uint8_t>() != 0;
+  fresh.shape_ = reader.get_array<int64_t>();
+  fresh.codes_ = reader.get_array<uint8_t>();
+  reader.finish();
+  check_state_shape(fresh.shape_, fresh.codes_.size(), fresh.has_data_);
+  for (const uint8_t code : fresh.codes_) {
+    if (code < 1 || code > 126) fail(Status::kCorrupt, "the state holds scale code %d", code);
+  }
+  const size_t slices = fresh.global_amax_.size();
+  if (fresh.has_data_ && (slices == 0 || fresh.codes_.size() % slices != 0)) {
+    fail(Status::kCorrupt, "the state has %zu codes for %zu global amaxes", fresh.codes_.size(), slices);
+  }
+  fresh.execution_ = execution_;
+  *this = std::move(fresh);
+}
+
+void Sweep::reset() {
+  has_data_ = false;
+  shape_.clear();
+  codes_.clear();
+}
+
+}  // namespace nvfp4cal::calib
