@@ -6,6 +6,8 @@
 #define NVFP4CAL_CPU_SIMD_INL_H
 #endif
 
+#include <type_traits>
+
 #include <hwy/highway.h>
 
 #include "cpu/kernels.h"
@@ -43,19 +45,22 @@ struct LoadBf16 {
   }
 };
 
-// Exponent and mantissa moved into place make x * 2^-112, subnormals included; infinities and NaN come out at 2^16 and above.
 struct LoadF16 {
   static constexpr int64_t kBytes = 2;
-  static HWY_INLINE VF load(const char* p) {
+  // |x| of the 16 bits h. Exponent and mantissa moved into place make x * 2^-112, subnormals included; infinities and NaN
+  // come out at 2^16 and above.
+  static HWY_INLINE VF magnitude(VU h) {
     const DF df;
+    const VF scaled = hn::BitCast(df, hn::ShiftLeft<13>(hn::And(h, hn::Set(DU(), 0x7FFFu))));
+    const VF magnitude = hn::Mul(scaled, hn::Set(df, 0x1p112f));
+    return hn::IfThenElse(hn::Ge(magnitude, hn::Set(df, 0x1p16f)), hn::Set(df, num::from_bits(num::kInfBits)), magnitude);
+  }
+  static HWY_INLINE VF load(const char* p) {
     const DU du;
     const hn::Rebind<uint16_t, DU> d16;
     const VU h = hn::PromoteTo(du, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)));
-    const VF scaled = hn::BitCast(df, hn::ShiftLeft<13>(hn::And(h, hn::Set(du, 0x7FFFu))));
-    VF magnitude = hn::Mul(scaled, hn::Set(df, 0x1p112f));
-    magnitude = hn::IfThenElse(hn::Ge(magnitude, hn::Set(df, 0x1p16f)), hn::Set(df, num::from_bits(num::kInfBits)), magnitude);
     const VU sign = hn::ShiftLeft<16>(hn::And(h, hn::Set(du, 0x8000u)));
-    return hn::BitCast(df, hn::Or(hn::BitCast(du, magnitude), sign));
+    return hn::BitCast(DF(), hn::Or(hn::BitCast(du, magnitude(h)), sign));
   }
 };
 
@@ -103,6 +108,31 @@ HWY_INLINE void load_transposed(const float* rows, int64_t row_stride, VF* HWY_R
     columns[c + 1] = hn::BitCast(df, hn::InterleaveUpper(dd, ab0, xy0));
     columns[c + 2] = hn::BitCast(df, hn::InterleaveLower(dd, ab1, xy1));
     columns[c + 3] = hn::BitCast(df, hn::InterleaveUpper(dd, ab1, xy1));
+  }
+}
+
+// columns[c] lane b = |element c of block b| for kLanes blocks. Half types are transposed in pairs, which takes half the shuffles.
+template <class Loader, int block>
+HWY_INLINE void load_magnitudes(const char* data, VF* HWY_RESTRICT columns) {
+  const DF df;
+  const DU du;
+  const float* words = reinterpret_cast<const float*>(data);  // only moved, never computed with
+  if constexpr (Loader::kBytes == 4) {
+    load_transposed<block>(words, block, columns);
+    for (int c = 0; c < block; ++c) columns[c] = hn::Abs(columns[c]);
+  } else {
+    VF pairs[block / 2];
+    load_transposed<block / 2>(words, block / 2, pairs);
+    for (int c = 0; c < block / 2; ++c) {
+      const VU pair = hn::BitCast(du, pairs[c]);
+      if constexpr (std::is_same_v<Loader, LoadBf16>) {
+        columns[2 * c] = hn::BitCast(df, hn::ShiftLeft<16>(hn::And(pair, hn::Set(du, 0x7FFFu))));
+        columns[2 * c + 1] = hn::BitCast(df, hn::And(pair, hn::Set(du, 0x7FFF0000u)));
+      } else {
+        columns[2 * c] = Loader::magnitude(pair);
+        columns[2 * c + 1] = Loader::magnitude(hn::ShiftRight<16>(pair));
+      }
+    }
   }
 }
 

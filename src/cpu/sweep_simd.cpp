@@ -235,30 +235,17 @@ HWY_INLINE VI search(const SweepPlan& plan, Group<block>& g) {
   return hn::IfThenElse(hn::RebindMask(di, zero), hn::Set(di, 1), choice.code);
 }
 
-// float32 rows of a group: where they are if they are float32 and there are enough of them, else copied to buffer, padded with zeros.
-template <class Loader, int block>
-HWY_INLINE const float* rows_of(const char* data, int64_t blocks, float* HWY_RESTRICT buffer) {
-  const DF df;
-  const bool whole = blocks >= kLanes;
-  if (Loader::kBytes == 4 && whole) return reinterpret_cast<const float*>(data);
-  const int64_t n = (whole ? kLanes : blocks) * block;
-  for (int64_t i = 0; i < n; i += kLanes) hn::Store(Loader::load(data + i * Loader::kBytes), df, buffer + i);
-  for (int64_t i = n; i < kLanes * block; i += kLanes) hn::Store(hn::Zero(df), df, buffer + i);
-  return buffer;
-}
-
 // Transposes, normalizes and finds the maxima; false if an element is not finite.
-template <int block>
-HWY_INLINE bool load_group(const SweepPlan& plan, const float* rows, Group<block>& g) {
+template <class Loader, int block>
+HWY_INLINE bool load_group(const SweepPlan& plan, const char* data, Group<block>& g) {
   const DF df;
   const DU du;
-  load_transposed<block>(rows, block, g.x);
+  load_magnitudes<Loader, block>(data, g.x);
   VU largest[4] = {hn::Zero(du), hn::Zero(du), hn::Zero(du), hn::Zero(du)};
   const VF prescale = hn::Set(df, plan.prescale);
   for (int i = 0; i < block; ++i) {
-    const VF magnitude = hn::Abs(g.x[i]);
-    largest[i % 4] = hn::Max(largest[i % 4], hn::BitCast(du, magnitude));
-    g.x[i] = hn::Mul(magnitude, prescale);
+    largest[i % 4] = hn::Max(largest[i % 4], hn::BitCast(du, g.x[i]));
+    g.x[i] = hn::Mul(g.x[i], prescale);
   }
   if (HWY_UNLIKELY(plan.prescale2 != 1.0f)) {
     for (int i = 0; i < block; ++i) g.x[i] = hn::Mul(g.x[i], hn::Set(df, plan.prescale2));
@@ -279,15 +266,21 @@ HWY_INLINE void load_weights(const BlockWeights& weights, int64_t first, int64_t
 
 template <class Loader, int block, bool weighted>
 bool sweep_blocks(const SweepPlan& plan, const char* data, int64_t blocks, const BlockWeights* weights, uint8_t* HWY_RESTRICT codes) {
-  HWY_ALIGN float buffer[kLanes * block];
+  constexpr int64_t kBlockBytes = block * Loader::kBytes;
+  HWY_ALIGN char last_group[kLanes * kBlockBytes];
+  HWY_ALIGN float weight_rows[weighted ? kLanes * block : 1];
   HWY_ALIGN int32_t lane_codes[kLanes];
-  bool finite = true;
   for (int64_t b = 0; b < blocks; b += kLanes) {
     const int64_t here = blocks - b < kLanes ? blocks - b : kLanes;
+    const char* rows = data + b * kBlockBytes;
+    if (here < kLanes) {  // the blocks past the end are zero
+      memset(last_group, 0, sizeof last_group);
+      memcpy(last_group, rows, static_cast<size_t>(here * kBlockBytes));
+      rows = last_group;
+    }
     Group<block> g;
-    finite &= load_group(plan, rows_of<Loader, block>(data + b * block * Loader::kBytes, here, buffer), g);
-    if (!finite) return false;
-    if (weighted) load_weights(*weights, b, here, buffer, g);
+    if (!load_group<Loader>(plan, rows, g)) return false;
+    if constexpr (weighted) load_weights(*weights, b, here, weight_rows, g);
     const VI code = search<block, weighted>(plan, g);
     if (here == kLanes) {
       const hn::Rebind<uint8_t, DI> d8;

@@ -1,0 +1,22 @@
+// Inputs of the benchmark: what weights look like, and what is hard for a search.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+struct Input {
+  std::string name;
+  std::vector<float> f32;
+  std::vector<uint16_t> bf16;
+};
+
+// "normal", "student_t3", "subnormal" (every block scale FP8-subnormal), "top" (block maxima near the global amax),
+// "ranges" (every block its own range), "zero".
+const std::vector<std::string>& input_names();
+
+Input make_input(const std::string& name, int64_t elements);
+
+}  // namespace bench
