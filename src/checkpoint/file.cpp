@@ -1,0 +1,114 @@
+#include "checkpoint/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "core/error.h"
+
+namespace nvfp4cal::checkpoint {
+
+namespace {
+
+// JSON files of models are at most some megabytes; a larger one is something else.
+constexpr int64_t kLargestText = int64_t{1} << 30;
+
+}  // namespace
+
+void fail_system(const char* action, const std::string& path, int error_number) {
+  fail(Status::kIo, "cannot %s %s: %s", action, path.c_str(), std::generic_category().message(error_number).c_str());
+}
+
+File File::open(const std::string& path) {
+  // Without O_NONBLOCK, a FIFO would wait for a writer.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) fail_system("open", path, errno);
+  File file(path, descriptor, 0);
+  struct stat info;
+  if (fstat(descriptor, &info) != 0) fail_system("read", path, errno);
+  if (!S_ISREG(info.st_mode)) fail(Status::kIo, "%s is not a regular file", path.c_str());
+  file.size_ = info.st_size;
+  return file;
+}
+
+File File::create(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail_system("create", path, errno);
+  return File(path, descriptor, 0);
+}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void File::read_at(int64_t offset, void* out, int64_t n) const {
+  char* target = static_cast<char*>(out);
+  while (n > 0) {
+    const ssize_t got = ::pread(descriptor_, target, static_cast<size_t>(n), offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_system("read", path_, errno);
+    if (got == 0)
+      fail(Status::kIo, "%s has become shorter while it was read: it ends at byte %lld", path_.c_str(), static_cast<long long>(offset));
+    target += got;
+    offset += got;
+    n -= got;
+  }
+}
+
+void File::read_ahead(int64_t offset, int64_t n) const {
+  if (n > 0) static_cast<void>(posix_fadvise(descriptor_, offset, n, POSIX_FADV_WILLNEED));  // a hint: failure is nothing
+}
+
+void File::write_at(int64_t offset, const void* data, int64_t n) {
+  const char* source = static_cast<const char*>(data);
+  while (n > 0) {
+    const ssize_t put = ::pwrite(descriptor_, source, static_cast<size_t>(n), offset);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_system("write", path_, errno);
+    source += put;
+    offset += put;
+    n -= put;
+  }
+}
+
+void File::reserve(int64_t n) {
+  if (n <= 0) return;
+  while (::fallocate(descriptor_, 0, 0, n) != 0) {
+    if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT) fail_system("write", path_, errno);
+    if (errno != EINTR) return;
+  }
+}
+
+void File::finish() {
+  if (fsync(descriptor_) != 0) fail_system("write", path_, errno);
+  // After close, even a failed one, the number belongs to someone else.
+  if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) fail_system("write", path_, errno);
+}
+
+std::string read_text_file(const std::string& path) {
+  const File file = File::open(path);
+  if (file.size() > kLargestText)
+    fail(Status::kCorrupt, "%s has %lld bytes, too many for a text file", path.c_str(), static_cast<long long>(file.size()));
+  std::string text(static_cast<size_t>(file.size()), '\0');
+  file.read_at(0, text.data(), file.size());
+  return text;
+}
+
+bool is_regular_file(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+void sync_folder(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail_system("open", path, errno);
+  const int result = fsync(descriptor), error_number = errno;
+  ::close(descriptor);
+  // Some file systems (network ones) have nothing to sync for a folder and say so.
+  if (result != 0 && error_number != EINVAL && error_number != EROFS) fail_system("sync", path, error_number);
+}
+
+}  // namespace nvfp4cal::checkpoint

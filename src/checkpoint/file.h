@@ -1,0 +1,51 @@
+// Files by descriptor: complete reads and writes, errors with the path and the system's words.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace nvfp4cal::checkpoint {
+
+class File {
+ public:
+  // An existing regular file (or a link to one), for reading.
+  static File open(const std::string& path);
+  // A new file; it is an error if the name is taken.
+  static File create(const std::string& path);
+
+  File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+  File& operator=(File&&) = delete;
+  ~File();
+
+  const std::string& path() const { return path_; }
+  int64_t size() const { return size_; }  // at open
+
+  // All n bytes; a file that has become shorter is an error (kIo).
+  void read_at(int64_t offset, void* out, int64_t n) const;
+  // Asks the system to fetch these bytes meanwhile.
+  void read_ahead(int64_t offset, int64_t n) const;
+  void write_at(int64_t offset, const void* data, int64_t n);
+  // Takes the space now, so that a full disk is seen before the work; where the file system cannot, nothing happens.
+  void reserve(int64_t n);
+  // To the disk, and closed.
+  void finish();
+
+ private:
+  File(std::string path, int descriptor, int64_t size) : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
+
+  std::string path_;
+  int descriptor_;
+  int64_t size_;
+};
+
+// Throws kIo with the text of errno: `cannot <action> <path>: No space left on device`.
+[[noreturn]] void fail_system(const char* action, const std::string& path, int error_number);
+
+std::string read_text_file(const std::string& path);
+bool is_regular_file(const std::string& path);
+
+// Makes renames in this folder survive a power cut.
+void sync_folder(const std::string& path);
+
+}  // namespace nvfp4cal::checkpoint

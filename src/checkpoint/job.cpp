@@ -1,0 +1,17 @@
+#include "checkpoint/job.h"
+
+#include "checkpoint/run.h"
+
+namespace nvfp4cal::checkpoint {
+
+Job::Job() : execution_(Execution::process_default()) {}
+
+void Job::run(const std::string& input, const std::string& output) {
+  cancelled_.store(false, std::memory_order_relaxed);  // a cancel between runs is for none
+  report_.reset();
+  Monitor monitor(cancelled_, progress_, user_);
+  Run run(execution_, method_, measure_error_, monitor);
+  report_ = run.run(input, output);
+}
+
+}  // namespace nvfp4cal::checkpoint

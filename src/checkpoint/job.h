@@ -1,0 +1,48 @@
+// A checkpoint job: a folder with weights in, a folder in ModelOpt's NVFP4 format out. docs/checkpoint.md.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/ops.h"
+
+namespace nvfp4cal::checkpoint {
+
+class Job {
+ public:
+  using Progress = int32_t (*)(void* user, int64_t done, int64_t total, const char* name);
+
+  Job();
+
+  void set_execution(const Execution& execution) { execution_ = execution; }
+  void set_method(Method method) { method_ = method; }
+  void set_measure_error(bool enable) { measure_error_ = enable; }
+  void set_progress(Progress progress, void* user) {
+    progress_ = progress;
+    user_ = user;
+  }
+
+  // Throws; then no file of the run is left in the output folder, and the job can run again.
+  void run(const std::string& input, const std::string& output);
+
+  // From any thread: the run at hand throws kCancelled. Without a run, nothing happens.
+  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+
+  // The last run's report, NULL if there was none or it failed.
+  const std::string* report() const { return report_ ? &*report_ : nullptr; }
+  // Forgets the report.
+  void reset() { report_.reset(); }
+
+ private:
+  Execution execution_;
+  Method method_ = Method::kMse;
+  bool measure_error_ = true;
+  Progress progress_ = nullptr;
+  void* user_ = nullptr;
+  std::atomic<bool> cancelled_{false};
+  std::optional<std::string> report_;
+};
+
+}  // namespace nvfp4cal::checkpoint

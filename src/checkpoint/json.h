@@ -1,0 +1,21 @@
+// JSON files of a model folder, read strictly: nlohmann's own readers keep the last of two equal keys and stop at a NUL.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace nvfp4cal::checkpoint {
+
+// Refuses (kCorrupt) what the parser would let pass: a byte order mark, NUL bytes. `what` names the text in messages.
+void check_json_bytes(const std::string& what, std::string_view text);
+
+// Parses an object. kCorrupt: not JSON, not an object, equal keys in one object, nested deeper than 100.
+nlohmann::json parse_json(const std::string& file, std::string_view text);
+// The same, keys in the order of the text.
+nlohmann::ordered_json parse_ordered_json(const std::string& file, std::string_view text);
+
+// Text for a file: indented, ends with a newline; bytes that are no UTF-8 are replaced.
+std::string json_file_text(const nlohmann::ordered_json& value);
+
+}  // namespace nvfp4cal::checkpoint

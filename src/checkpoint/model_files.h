@@ -1,0 +1,41 @@
+// The weights of a model folder: one safetensors file, or an index and its shards.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "checkpoint/file.h"
+#include "checkpoint/json.h"
+#include "checkpoint/safetensors_header.h"
+
+namespace nvfp4cal::checkpoint {
+
+inline constexpr const char* kIndexName = "model.safetensors.index.json";
+
+struct Shard {
+  std::string name;  // of the file, without the folder
+  File file;
+  int64_t data_begin;  // where the data section lies in the file
+  Header header;
+
+  // Reads n bytes of a tensor, from `offset` of its bytes on.
+  void read(const TensorEntry& tensor, int64_t offset, void* out, int64_t n) const {
+    file.read_at(data_begin + tensor.begin + offset, out, n);
+  }
+};
+
+struct ModelFiles {
+  std::string folder;
+  bool has_index = false;
+  nlohmann::json index;  // if there is one
+  std::vector<Shard> shards;
+};
+
+// Opens a safetensors file and parses its header.
+Shard open_shard(const std::string& folder, const std::string& name);
+
+// Finds and opens the weights of a folder and checks them against each other. A folder with an index is that index' model; else it is
+// model.safetensors, else the only *.safetensors file there is.
+ModelFiles open_model(const std::string& folder);
+
+}  // namespace nvfp4cal::checkpoint

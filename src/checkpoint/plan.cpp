@@ -1,0 +1,195 @@
+#include "checkpoint/plan.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "checkpoint/name_rules.h"
+#include "checkpoint/text.h"
+#include "core/error.h"
+
+namespace nvfp4cal::checkpoint {
+
+namespace {
+
+constexpr const char* kAlone = "linear layer";
+
+// Why the tensor is copied; empty: it is quantized.
+std::string why_copied(const TensorEntry& tensor) {
+  const size_t ndim = tensor.shape.size();
+  const bool of_experts = tensor.name.find("experts") != std::string::npos;
+  if (ndim == 3 && of_experts) return "3-D stack of experts";
+  if (tensor.name.ends_with(".bias")) return "bias";
+  if (!tensor.name.ends_with(kWeightSuffix)) return "not a .weight";
+  if (ndim != 2) return std::to_string(ndim) + "-D";
+  Dtype dtype;
+  if (!quantizable_dtype(*tensor.dtype, dtype)) return std::string("dtype ") + tensor.dtype->name;
+  if (std::string reason = excluded_by_name(tensor.name); !reason.empty()) return reason;
+  if (tensor.shape[0] == 0 || tensor.shape[1] == 0) return "no elements";
+  if (tensor.shape[1] % kBlock != 0) return "the last dimension " + std::to_string(tensor.shape[1]) + " is not a multiple of 16";
+  return "";
+}
+
+void refuse_quantized(const std::vector<const TensorEntry*>& tensors) {
+  for (const TensorEntry* tensor : tensors) {
+    if (is_quantized_name(tensor->name)) {
+      fail(Status::kInvalidArgument, "the model is already quantized: it has a tensor %s", in_quotes(tensor->name).c_str());
+    }
+  }
+}
+
+std::string group_name(const std::string& prefix, const std::vector<std::string>& layers) {
+  if (layers.size() == 1) return prefix + layers[0];
+  std::string name = prefix + "{";
+  for (size_t i = 0; i < layers.size(); ++i) name += (i ? "," : "") + layers[i];
+  return name + "}";
+}
+
+class Grouper {
+ public:
+  explicit Grouper(Plan& plan) : plan_(plan) {
+    for (size_t i = 0; i < plan.tensors.size(); ++i) by_name_.emplace(plan.tensors[i].entry->name, i);
+  }
+
+  // Finds each set once, by its first member in the input.
+  void run() {
+    for (size_t i = 0; i < plan_.tensors.size(); ++i) {
+      const std::string& name = plan_.tensors[i].entry->name;
+      if (done_.count(i) || !name.ends_with(kWeightSuffix)) continue;
+      const std::string module = module_of(name);
+      const FusedSet set = fused_set(module);
+      if (set.members) {
+        add_set(set);
+      } else if (plan_.tensors[i].quantize) {
+        add_group(module, {i});
+      }
+    }
+  }
+
+ private:
+  void add_set(const FusedSet& set) {
+    std::vector<std::string> layers;
+    std::vector<size_t> members;
+    for (const std::string& layer : *set.members) {
+      const auto found = by_name_.find(set.prefix + layer + kWeightSuffix);
+      if (found == by_name_.end()) continue;
+      layers.push_back(layer);
+      members.push_back(found->second);
+      done_.insert(found->second);
+    }
+    // Engines fuse the members into one layer: it is quantized or it is not.
+    const auto copied = std::find_if(members.begin(), members.end(), [&](size_t m) { return !plan_.tensors[m].quantize; });
+    if (copied == members.end()) return add_group(group_name(set.prefix, layers), members);
+    const PlannedTensor& cause = plan_.tensors[*copied];
+    const std::string reason = "fused with " + in_quotes(cause.entry->name) + ", which is copied: " + cause.reason;
+    for (const size_t m : members) {
+      PlannedTensor& member = plan_.tensors[m];
+      if (!member.quantize) continue;
+      member.quantize = false;
+      member.reason = reason;
+    }
+  }
+
+  void add_group(const std::string& name, const std::vector<size_t>& members) {
+    for (const size_t m : members) {
+      plan_.tensors[m].group = static_cast<int>(plan_.groups.size());
+      if (members.size() > 1) plan_.tensors[m].reason = "linear layer, one of a fused group";
+    }
+    plan_.groups.push_back({name, members});
+  }
+
+  Plan& plan_;
+  std::unordered_map<std::string_view, size_t> by_name_;
+  std::unordered_set<size_t> done_;
+};
+
+// The excluded module whose name lies inside `name`, from the first letter of a component on; empty if there is none.
+std::string_view excluded_inside(std::string_view name, const std::unordered_set<std::string_view>& excluded,
+                                 const std::set<size_t>& lengths) {
+  for (size_t begin = 0;;) {
+    for (const size_t n : lengths) {
+      if (begin + n <= name.size() && excluded.count(name.substr(begin, n))) return name.substr(begin, n);
+    }
+    const size_t dot = name.find('.', begin);
+    if (dot == std::string_view::npos) return {};
+    begin = dot + 1;
+  }
+}
+
+// vLLM takes an excluded name anywhere inside a module's name for a match, and leaves the module unquantized.
+void warn_of_substrings(Plan& plan) {
+  const std::unordered_set<std::string_view> excluded(plan.excluded_modules.begin(), plan.excluded_modules.end());
+  std::set<size_t> lengths;
+  for (const std::string_view name : excluded) lengths.insert(name.size());
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.quantize) continue;
+    const std::string name = module_of(tensor.entry->name);
+    const std::string_view inside = excluded_inside(name, excluded, lengths);
+    if (inside.empty()) continue;
+    plan.warnings.push_back("the excluded module " + in_quotes(inside) + " is part of the name of the quantized module " + in_quotes(name) +
+                            ": vLLM may treat both as excluded");
+  }
+}
+
+void warn_of_fused_on_disk(Plan& plan) {
+  int64_t count = 0;
+  std::string first;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.quantize || !(matches("*qkv_proj.weight", tensor.entry->name) || matches("*gate_up_proj.weight", tensor.entry->name)))
+      continue;
+    if (count++ == 0) first = tensor.entry->name;
+  }
+  if (count == 0) return;
+  plan.warnings.push_back(std::to_string(count) + " layers are stored fused (" + in_quotes(first) +
+                          "): some releases of vLLM and SGLang read the global scale of such layers wrongly");
+}
+
+}  // namespace
+
+std::string module_of(const std::string& tensor_name) {
+  return tensor_name.substr(0, tensor_name.size() - std::string_view(kWeightSuffix).size());
+}
+
+bool quantizable_dtype(const StoredDtype& stored, Dtype& out) {
+  const std::string_view name = stored.name;
+  if (name == "F32") {
+    out = Dtype::kF32;
+  } else if (name == "BF16") {
+    out = Dtype::kBf16;
+  } else if (name == "F16") {
+    out = Dtype::kF16;
+  } else if (name == "F64") {
+    out = Dtype::kF64;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Plan make_plan(const std::vector<const TensorEntry*>& tensors) {
+  refuse_quantized(tensors);
+  Plan plan;
+  for (const TensorEntry* tensor : tensors) {
+    std::string reason = why_copied(*tensor);
+    const bool quantize = reason.empty();
+    plan.tensors.push_back({tensor, quantize, quantize ? kAlone : std::move(reason), -1});
+  }
+  Grouper(plan).run();
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const std::string& name = tensor.entry->name;
+    if (tensor.quantize || !name.ends_with(kWeightSuffix) || tensor.entry->shape.size() != 2 || is_norm(name)) continue;
+    plan.excluded_modules.push_back(module_of(name));
+  }
+  std::sort(plan.excluded_modules.begin(), plan.excluded_modules.end());
+  if (plan.groups.empty()) {
+    fail(Status::kInvalidArgument, "no tensor of the model can be quantized (%zu tensors; %s)", tensors.size(),
+         tensors.empty() ? "it is empty" : (in_quotes(tensors[0]->name) + ": " + plan.tensors[0].reason).c_str());
+  }
+  warn_of_substrings(plan);
+  warn_of_fused_on_disk(plan);
+  return plan;
+}
+
+}  // namespace nvfp4cal::checkpoint

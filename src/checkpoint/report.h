@@ -1,0 +1,28 @@
+// What a run did, as JSON. docs/checkpoint.md, "Report".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "checkpoint/other_files.h"
+#include "checkpoint/plan.h"
+#include "checkpoint/tensor_pass.h"
+
+namespace nvfp4cal::checkpoint {
+
+struct RunResult {
+  Plan plan;
+  std::vector<float> global_amax;    // by group
+  std::vector<SquaredError> errors;  // by tensor of the plan
+  bool measured = false;
+  const char* method = "";
+  OtherFiles files;
+  std::vector<std::string> warnings;
+  int64_t bytes_in = 0, bytes_out = 0;  // of tensor data
+  double seconds = 0.0;
+};
+
+std::string report_json(const RunResult& result);
+
+}  // namespace nvfp4cal::checkpoint

@@ -1,0 +1,152 @@
+#include "checkpoint/run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <unordered_map>
+
+#include "checkpoint/modelopt_format.h"
+#include "checkpoint/text.h"
+#include "core/float_env.h"
+#include "num/scale.h"
+
+namespace nvfp4cal::checkpoint {
+
+Run::Run(const Execution& execution, Method method, bool measure_error, Monitor& monitor)
+    : method_(method), monitor_(monitor), pass_(execution, method, measure_error, monitor) {
+  result_.measured = measure_error;
+}
+
+std::string Run::run(const std::string& input, const std::string& output) {
+  const FloatEnvironment environment;
+  const auto start = std::chrono::steady_clock::now();
+  prepare(input);
+  OutputFolder folder(output, input);
+  find_amaxes();
+  for (const Shard& shard : model_.shards) write_shard(shard, folder);
+  for (const std::string& name : result_.files.carried) carry_file(input, name, folder, monitor_);
+  // An interrupted commit leaves a folder without configuration, which no engine takes for a model.
+  if (model_.has_index) write_index(folder);
+  write_configs(folder);
+  monitor_.check();
+  folder.commit();
+  result_.method = method_ == Method::kMse ? "mse" : "max";
+  result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report_json(result_);
+}
+
+void Run::prepare(const std::string& input) {
+  model_ = open_model(input);
+  std::vector<const TensorEntry*> tensors;
+  std::vector<std::string> shard_names;
+  for (const Shard& shard : model_.shards) {
+    shard_names.push_back(shard.name);
+    for (const TensorEntry& tensor : shard.header.tensors) {
+      positions_.emplace(&tensor, tensors.size());
+      tensors.push_back(&tensor);
+    }
+  }
+  if (is_regular_file(input + "/" + kQuantConfigName)) {
+    fail(Status::kInvalidArgument, "the model is already quantized: it has a %s", kQuantConfigName);
+  }
+  if (is_regular_file(input + "/" + kConfigName)) config_ = parse_ordered_json(kConfigName, read_text_file(input + "/" + kConfigName));
+  result_.plan = make_plan(tensors);
+  result_.warnings = result_.plan.warnings;
+  if (config_.is_null()) {
+    result_.warnings.push_back(std::string("the input has no ") + kConfigName + ": only " + kQuantConfigName + " was written");
+  } else {
+    add_quantization_config(config_, result_.plan.excluded_modules);
+  }
+  result_.files = list_other_files(input, shard_names);
+  result_.errors.resize(tensors.size());
+  result_.global_amax.resize(result_.plan.groups.size());
+  int64_t total = 0;
+  for (const PlannedTensor& tensor : result_.plan.tensors) {
+    result_.bytes_in += tensor.entry->bytes();
+    total += tensor.entry->bytes() * (tensor.quantize ? 2 : 1);  // read once or twice
+  }
+  monitor_.set_total(total);
+}
+
+void Run::find_amaxes() {
+  for (const Shard& shard : model_.shards) {
+    for (const TensorEntry& tensor : shard.header.tensors) {
+      const PlannedTensor& plan = result_.plan.tensors[planned(tensor)];
+      if (!plan.quantize) continue;
+      float& amax = result_.global_amax[static_cast<size_t>(plan.group)];
+      amax = std::max(amax, pass_.amax(shard, tensor));
+    }
+  }
+  warn_of_small_groups();
+}
+
+void Run::warn_of_small_groups() {
+  for (size_t g = 0; g < result_.plan.groups.size(); ++g) {
+    const float amax = result_.global_amax[g];
+    if (!negligible(amax)) continue;
+    char number[32];
+    std::snprintf(number, sizeof number, "%g", static_cast<double>(amax));
+    const std::string name = in_quotes(result_.plan.groups[g].name);
+    result_.warnings.push_back(amax == 0.0f
+                                   ? name + " holds only zeros"
+                                   : name + " was written as zeros: its largest magnitude " + number + " is too small for an NVFP4 scale");
+  }
+}
+
+std::vector<TensorEntry> Run::output_entries(const Shard& shard) const {
+  std::vector<TensorEntry> entries;
+  for (const TensorEntry& tensor : shard.header.tensors) {
+    if (result_.plan.tensors[planned(tensor)].quantize) {
+      for (TensorEntry& entry : quantized_entries(tensor)) entries.push_back(std::move(entry));
+    } else {
+      entries.push_back(tensor);
+    }
+  }
+  return entries;
+}
+
+void Run::write_shard(const Shard& shard, OutputFolder& output) {
+  std::vector<TensorEntry> entries = output_entries(shard);
+  const std::string header = build_header(shard.name, entries, shard.header.metadata);
+  const int64_t header_size = static_cast<int64_t>(header.size());
+  const int64_t data_size = entries.empty() ? 0 : entries.back().end;
+  std::unordered_map<std::string_view, int64_t> places;  // in the file
+  for (const TensorEntry& entry : entries) {
+    places.emplace(entry.name, header_size + entry.begin);
+    weight_map_.emplace(entry.name, shard.name);
+  }
+  File file = output.create(shard.name);
+  file.reserve(header_size + data_size);
+  file.write_at(0, header.data(), header_size);
+  for (const TensorEntry& tensor : shard.header.tensors) {
+    const size_t position = planned(tensor);
+    const PlannedTensor& plan = result_.plan.tensors[position];
+    if (!plan.quantize) {
+      pass_.copy(shard, tensor, file, places.at(tensor.name));
+      continue;
+    }
+    const float amax = result_.global_amax[static_cast<size_t>(plan.group)];
+    const bool zero = negligible(amax);
+    const float global_scale = zero ? 1.0f : num::global_scale(amax, num::kNormalization);
+    const QuantizeTarget target{file, places.at(tensor.name), places.at(tensor.name + kScaleSuffix)};
+    result_.errors[position] = pass_.quantize(shard, tensor, zero ? 0.0f : amax, target);
+    file.write_at(places.at(tensor.name + kGlobalScaleSuffix), &global_scale, sizeof global_scale);
+  }
+  file.finish();
+  result_.bytes_out += data_size;
+}
+
+void Run::write_index(OutputFolder& output) {
+  nlohmann::json metadata = model_.index.contains("metadata") ? model_.index["metadata"] : nlohmann::json();
+  if (metadata.is_null()) metadata = nlohmann::json::object();
+  metadata["total_size"] = result_.bytes_out;
+  const nlohmann::json index = {{"metadata", metadata}, {"weight_map", weight_map_}};
+  output.write(kIndexName, index.dump(2) + "\n");
+}
+
+void Run::write_configs(OutputFolder& output) {
+  output.write(kQuantConfigName, json_file_text(quant_config(result_.plan.excluded_modules)));
+  if (!config_.is_null()) output.write(kConfigName, json_file_text(config_));
+}
+
+}  // namespace nvfp4cal::checkpoint

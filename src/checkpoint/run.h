@@ -1,0 +1,47 @@
+// One run of a job, step by step.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "checkpoint/model_files.h"
+#include "checkpoint/monitor.h"
+#include "checkpoint/output_folder.h"
+#include "checkpoint/report.h"
+#include "checkpoint/tensor_pass.h"
+
+namespace nvfp4cal::checkpoint {
+
+class Run {
+ public:
+  Run(const Execution& execution, Method method, bool measure_error, Monitor& monitor);
+
+  // Returns the report.
+  std::string run(const std::string& input, const std::string& output);
+
+ private:
+  // Everything that can be refused without reading weights or writing anything.
+  void prepare(const std::string& input);
+  // First pass: amaxes of all groups. Members may lie in different shards.
+  void find_amaxes();
+  void warn_of_small_groups();
+  // Second pass.
+  void write_shard(const Shard& shard, OutputFolder& output);
+  std::vector<TensorEntry> output_entries(const Shard& shard) const;
+  void write_index(OutputFolder& output);
+  void write_configs(OutputFolder& output);
+
+  size_t planned(const TensorEntry& tensor) const { return positions_.at(&tensor); }
+
+  const Method method_;
+  Monitor& monitor_;
+  TensorPass pass_;
+  ModelFiles model_;
+  nlohmann::ordered_json config_;                   // of the model; null: it has none
+  std::map<const TensorEntry*, size_t> positions_;  // in the plan
+  std::map<std::string, std::string> weight_map_;   // of the output
+  RunResult result_;
+};
+
+}  // namespace nvfp4cal::checkpoint
