@@ -72,11 +72,11 @@ NVFP4CAL_API const char *nvfp4cal_build_info(void);
 /** What a function returns: 0 or one of the negative constants. Later releases may add codes: treat an unknown one as an error. */
 typedef int32_t nvfp4cal_status;
 #define NVFP4CAL_OK 0
-#define NVFP4CAL_ERROR_INTERNAL (-1)          /* a defect of the library */
-#define NVFP4CAL_ERROR_INVALID_ARGUMENT (-2)  /* a value, shape or pointer that makes no sense */
-#define NVFP4CAL_ERROR_UNSUPPORTED (-3)       /* dtype, layout or operation that this function does not take */
-#define NVFP4CAL_ERROR_WRONG_STATE (-4)       /* not now: option after data, result before data, second one-shot collect */
-#define NVFP4CAL_ERROR_NO_DATA (-5)           /* nothing has been collected */
+#define NVFP4CAL_ERROR_INTERNAL (-1)         /* a defect of the library */
+#define NVFP4CAL_ERROR_INVALID_ARGUMENT (-2) /* a value, shape or pointer that makes no sense */
+#define NVFP4CAL_ERROR_UNSUPPORTED (-3)      /* dtype, layout or operation that this function does not take */
+#define NVFP4CAL_ERROR_WRONG_STATE (-4)      /* not now: option after data, result before data, second one-shot collect */
+#define NVFP4CAL_ERROR_NO_DATA (-5)          /* nothing has been collected */
 #define NVFP4CAL_ERROR_OUT_OF_MEMORY (-6)
 #define NVFP4CAL_ERROR_NOT_FINITE (-7)        /* NaN or infinity in the data */
 #define NVFP4CAL_ERROR_IO (-8)                /* the operating system refused a file operation */
@@ -140,7 +140,7 @@ typedef struct nvfp4cal_context nvfp4cal_context;
 #define NVFP4CAL_METHOD_MSE 1 /* the code with the least squared error of all 126, exactly [ModelOpt's NVFP4MSECalibrator] */
 
 /** Order of the block scales in memory. */
-#define NVFP4CAL_SCALES_LINEAR 0  /* row-major [rows, cols / block]: what checkpoints store */
+#define NVFP4CAL_SCALES_LINEAR 0   /* row-major [rows, cols / block]: what checkpoints store */
 #define NVFP4CAL_SCALES_SWIZZLED 1 /* 128x4 tiles padded with zeros: what tensor-core kernels read */
 
 /** Order of the two float32 operations of a decode; each is bit-exact to its tool. */
@@ -181,8 +181,9 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_candidates(const nvfp4cal_context *c
  * @param out          [out] float32, one block amax a block; shape x.shape[:-1] + [cols / block], or [blocks] where a block crosses rows
  * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY. @since 0.1
  */
-NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context *context, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,
-                                                  const nvfp4cal_options *options, nvfp4cal_tensor *out, nvfp4cal_stream stream);
+NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context *context, const nvfp4cal_tensor *x,
+                                                  const nvfp4cal_tensor *global_amax, const nvfp4cal_options *options, nvfp4cal_tensor *out,
+                                                  nvfp4cal_stream stream);
 
 /**
  * Quantizes x to packed E2M1 nibbles and E4M3 block scales [ModelOpt NVFP4QTensor.quantize and its static export].
@@ -197,9 +198,10 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context *contex
  * A zero block gets scale 1.0 with method max, code 1 with mse; an all-zero tensor gets scales 1.0 and codes 0. Never a zero or NaN scale.
  * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY. @since 0.1
  */
-NVFP4CAL_API nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,
-                                               const nvfp4cal_tensor *block_amax, const nvfp4cal_options *options, nvfp4cal_tensor *packed,
-                                               nvfp4cal_tensor *scales, nvfp4cal_tensor *global_scale, nvfp4cal_stream stream);
+NVFP4CAL_API nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x,
+                                               const nvfp4cal_tensor *global_amax, const nvfp4cal_tensor *block_amax,
+                                               const nvfp4cal_options *options, nvfp4cal_tensor *packed, nvfp4cal_tensor *scales,
+                                               nvfp4cal_tensor *global_scale, nvfp4cal_stream stream);
 
 /**
  * Decodes packed nibbles [ModelOpt NVFP4QTensor.dequantize; compressed-tensors NVFP4PackedCompressor.decompress].
@@ -211,16 +213,17 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context *context, 
  *                     For the shape query set out->dtype (0 = float32).
  * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE (a scale byte 0x7F or 0xFF, a global scale that is not finite). @since 0.1
  */
-NVFP4CAL_API nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context *context, const nvfp4cal_tensor *packed, const nvfp4cal_tensor *scales,
-                                                 const nvfp4cal_tensor *global_scale, int32_t order, nvfp4cal_tensor *out, nvfp4cal_stream stream);
+NVFP4CAL_API nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context *context, const nvfp4cal_tensor *packed,
+                                                 const nvfp4cal_tensor *scales, const nvfp4cal_tensor *global_scale, int32_t order,
+                                                 nvfp4cal_tensor *out, nvfp4cal_stream stream);
 
 /**
  * Quantizes and decodes at once: what the weight becomes [ModelOpt's fake quantization, in its decode order].
  * Parameters as for nvfp4cal_quantize; out is as for nvfp4cal_dequantize and may be x itself (same data, dtype, contiguous). @since 0.1
  */
-NVFP4CAL_API nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,
-                                                    const nvfp4cal_tensor *block_amax, const nvfp4cal_options *options, nvfp4cal_tensor *out,
-                                                    nvfp4cal_stream stream);
+NVFP4CAL_API nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x,
+                                                    const nvfp4cal_tensor *global_amax, const nvfp4cal_tensor *block_amax,
+                                                    const nvfp4cal_options *options, nvfp4cal_tensor *out, nvfp4cal_stream stream);
 
 /**
  * Linear block scales to 128x4 tiles [FlashInfer, TensorRT-LLM block_scale_interleave, vLLM swizzle_blockscale].
@@ -397,7 +400,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_threads(nvfp4cal_context *cont
 NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_runner(nvfp4cal_context *context, nvfp4cal_runner runner, void *user);
 /** @param name [in] one of nvfp4cal_cpu_targets(); NULL: the best one. Results do not depend on it; for tests and measurements. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_cpu_target(nvfp4cal_context *context, const char *name);
-/** @param out [out] the number of threads that work will use. @since 0.1 */
+/** @param context [in] NULL: the default  @param out [out] the number of threads that work will use. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_context_threads(const nvfp4cal_context *context, int32_t *out);
 /** As nvfp4cal_max_last_error. @since 0.1 */
 NVFP4CAL_API const char *nvfp4cal_context_last_error(const nvfp4cal_context *context);

@@ -43,7 +43,7 @@ nvfp4cal_status nvfp4cal_context_set_cpu_target(nvfp4cal_context* context, const
 }
 
 nvfp4cal_status nvfp4cal_context_threads(const nvfp4cal_context* context, int32_t* out) {
-  return barrier([&] {
+  return barrier(context ? &context->error : nullptr, [&] {
     require(out, "out");
     *out = execution_of(context).threads();
   });

@@ -87,7 +87,7 @@ std::vector<int64_t> scales_shape(const TensorView& x, const Options& options) {
 // A float output of x's shape; for a query its dtype may be 0.
 bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape) {
   require(out, "out");
-  const Dtype dtype = out->dtype == 0 ? Dtype::kF32 : static_cast<Dtype>(out->dtype);
+  const Dtype dtype = out->dtype == 0 && !out->data ? Dtype::kF32 : dtype_of(out, "out");
   if (!is_float_input(dtype)) fail(Status::kUnsupported, "out is %s, expected float32, bfloat16, float16 or float64", dtype_name(dtype));
   return answer_query(out, {dtype, shape}, "out");
 }
@@ -133,10 +133,10 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
     calib::check_columns(view, options.sweep.block);
     std::vector<float> amax = read_amax(global_amax);
-    bool query = answer_query(packed, {Dtype::kU8, packed_shape(view)}, "packed");
-    query |= answer_query(scales, {Dtype::kE4m3, scales_shape(view, options), Dtype::kU8}, "scales");
-    if (global_scale) query |= answer_query(global_scale, {Dtype::kF32, slices_shape(amax)}, "global_scale");
-    if (query) return;
+    std::vector<Output> outputs = {{packed, {Dtype::kU8, packed_shape(view)}, "packed"},
+                                   {scales, {Dtype::kE4m3, scales_shape(view, options), Dtype::kU8}, "scales"}};
+    if (global_scale) outputs.push_back({global_scale, {Dtype::kF32, slices_shape(amax)}, "global_scale"});
+    if (answer_queries(outputs)) return;
     calib::SweepRequest request(execution, view, std::move(amax), options.weights_or_null(), options.sweep);
     std::vector<float> s2(request.global_amax().size());
     calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), options.layout,

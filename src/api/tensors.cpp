@@ -29,19 +29,6 @@ void check_struct(const nvfp4cal_tensor* tensor, const char* name) {
   if (tensor->flags & ~NVFP4CAL_TENSOR_HAS_STRIDES) fail(Status::kInvalidArgument, "%s.flags has unknown bits: 0x%x", name, tensor->flags);
 }
 
-Dtype dtype_of(const nvfp4cal_tensor* tensor, const char* name) {
-  switch (tensor->dtype) {
-    case NVFP4CAL_DTYPE_I8:
-    case NVFP4CAL_DTYPE_U8:
-    case NVFP4CAL_DTYPE_F16:
-    case NVFP4CAL_DTYPE_F32:
-    case NVFP4CAL_DTYPE_F64:
-    case NVFP4CAL_DTYPE_BF16:
-    case NVFP4CAL_DTYPE_E4M3: return static_cast<Dtype>(tensor->dtype);
-    default: fail(Status::kUnsupported, "%s has dtype 0x%x, which is not known", name, static_cast<unsigned>(tensor->dtype));
-  }
-}
-
 // Whether strides describe row-major order; extents of 1 have no say.
 bool is_contiguous(const TensorView& view) {
   int64_t step = 1;
@@ -80,7 +67,50 @@ TensorView view_of(const nvfp4cal_tensor* tensor, const char* name) {
   return view;
 }
 
+TensorView view_wanted(const Wanted& wanted) {
+  return make_view(nullptr, wanted.dtype, static_cast<int>(wanted.shape.size()), wanted.shape.data());
+}
+
+void check_output(const Output& out) {
+  const char* name = out.name;
+  check_struct(out.tensor, name);
+  if (!out.tensor->data) return;
+  const TensorView view = view_of(out.tensor, name), want = view_wanted(out.wanted);
+  if (view.dtype != out.wanted.dtype && view.dtype != out.wanted.also) {
+    fail(Status::kUnsupported, "%s is %s, expected %s", name, dtype_name(view.dtype), dtype_name(out.wanted.dtype));
+  }
+  if (view.on_device())
+    fail(Status::kCudaUnavailable, "%s lies on device type %d: this build computes on the CPU only", name, view.device_type);
+  if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: outputs are contiguous", name);
+  if (view.elements() != want.elements()) {
+    fail(Status::kInvalidArgument, "%s of shape %s has %lld elements, expected %lld of shape %s", name, view.shape_text().c_str(),
+         static_cast<long long>(view.elements()), static_cast<long long>(want.elements()), want.shape_text().c_str());
+  }
+}
+
+void fill(const Output& out) {
+  nvfp4cal_tensor& tensor = *out.tensor;
+  if (tensor.dtype != static_cast<int32_t>(out.wanted.also)) tensor.dtype = static_cast<int32_t>(out.wanted.dtype);
+  tensor.flags &= ~NVFP4CAL_TENSOR_HAS_STRIDES;
+  tensor.ndim = static_cast<int32_t>(out.wanted.shape.size());
+  const TensorView want = view_wanted(out.wanted);
+  for (int d = 0; d < kMaxNdim; ++d) tensor.shape[d] = want.shape[d];
+}
+
 }  // namespace
+
+Dtype dtype_of(const nvfp4cal_tensor* tensor, const char* name) {
+  switch (tensor->dtype) {
+    case NVFP4CAL_DTYPE_I8:
+    case NVFP4CAL_DTYPE_U8:
+    case NVFP4CAL_DTYPE_F16:
+    case NVFP4CAL_DTYPE_F32:
+    case NVFP4CAL_DTYPE_F64:
+    case NVFP4CAL_DTYPE_BF16:
+    case NVFP4CAL_DTYPE_E4M3: return static_cast<Dtype>(tensor->dtype);
+    default: fail(Status::kUnsupported, "%s has dtype 0x%x, which is not known", name, static_cast<unsigned>(tensor->dtype));
+  }
+}
 
 TensorView input(const nvfp4cal_tensor* tensor, const char* name) {
   check_struct(tensor, name);
@@ -91,28 +121,16 @@ TensorView input(const nvfp4cal_tensor* tensor, const char* name) {
   return view;
 }
 
-bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name) {
-  check_struct(tensor, name);
-  const TensorView want = make_view(nullptr, wanted.dtype, static_cast<int>(wanted.shape.size()), wanted.shape.data());
-  if (!tensor->data && want.elements() > 0) {
-    if (tensor->dtype != static_cast<int32_t>(wanted.also)) tensor->dtype = static_cast<int32_t>(wanted.dtype);
-    tensor->ndim = want.ndim;
-    for (int d = 0; d < kMaxNdim; ++d) tensor->shape[d] = want.shape[d];
-    tensor->flags &= ~NVFP4CAL_TENSOR_HAS_STRIDES;
-    return true;
+bool answer_queries(const std::vector<Output>& outputs) {
+  for (const Output& out : outputs) check_output(out);
+  bool question = false;
+  for (const Output& out : outputs) {
+    if (out.tensor->data) continue;
+    fill(out);
+    // an output without elements needs no memory: it is no question
+    question = question || view_wanted(out.wanted).elements() > 0;
   }
-  const TensorView view = view_of(tensor, name);
-  if (view.dtype != wanted.dtype && view.dtype != wanted.also) {
-    fail(Status::kUnsupported, "%s is %s, expected %s", name, dtype_name(view.dtype), dtype_name(wanted.dtype));
-  }
-  if (view.on_device())
-    fail(Status::kCudaUnavailable, "%s lies on device type %d: this build computes on the CPU only", name, view.device_type);
-  if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: outputs are contiguous", name);
-  if (view.elements() != want.elements()) {
-    fail(Status::kInvalidArgument, "%s of shape %s has %lld elements, expected %lld of shape %s", name, view.shape_text().c_str(),
-         static_cast<long long>(view.elements()), static_cast<long long>(want.elements()), want.shape_text().c_str());
-  }
-  return false;
+  return question;
 }
 
 TensorView output(const nvfp4cal_tensor* tensor) { return view_of(tensor, "out"); }

@@ -12,6 +12,9 @@ namespace nvfp4cal::api {
 // A checked view of an input; `name` is the parameter's in messages.
 TensorView input(const nvfp4cal_tensor* tensor, const char* name);
 
+// The tensor's dtype, which must be one that is known.
+Dtype dtype_of(const nvfp4cal_tensor* tensor, const char* name);
+
 // What an output has to be.
 struct Wanted {
   Dtype dtype;
@@ -19,10 +22,21 @@ struct Wanted {
   Dtype also = dtype;  // a second dtype of the same size that is taken
 };
 
-// Answers a shape query and returns true, or returns false after checking that the output can be written.
-bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name);
+struct Output {
+  nvfp4cal_tensor* tensor;
+  Wanted wanted;
+  const char* name;
+};
 
-// A view of an output that answer_query() has checked.
+// Checks that all outputs can be written. If any of them is a question (data == NULL), those are answered and the result is true: there
+// is nothing to compute. Nothing is filled in if a check fails.
+bool answer_queries(const std::vector<Output>& outputs);
+
+inline bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name) {
+  return answer_queries({{tensor, wanted, name}});
+}
+
+// A view of an output that has been checked.
 TensorView output(const nvfp4cal_tensor* tensor);
 
 }  // namespace nvfp4cal::api

@@ -63,13 +63,14 @@ HWY_INLINE VU element_codes(VF x, VF scale) {
   const DF df;
   const DU du;
   const DI di;
-  const VF q = round_e2m1(hn::Div(hn::Abs(x), scale));
+  const VF y = hn::Div(x, scale);  // its sign counts: a quotient that underflows to -0 is code 0
+  const VF q = round_e2m1(hn::Abs(y));
   // bits of .5 1 1.5 2 3 4 6 >> 22, less 252: 0 2 3 4 5 6 7; zero comes out negative.
   // A zero element is level 0 whatever its quotient (0 / 0 where the scale underflowed).
   const VI step = hn::Sub(hn::BitCast(di, hn::ShiftRight<22>(hn::BitCast(du, q))), hn::Set(di, 252));
   const VI level =
       hn::IfThenElseZero(hn::RebindMask(di, hn::And(hn::Gt(q, hn::Zero(df)), hn::Ne(x, hn::Zero(df)))), hn::Max(step, hn::Set(di, 1)));
-  const VI sign = hn::IfThenElseZero(hn::RebindMask(di, hn::Lt(x, hn::Zero(df))), hn::Set(di, 8));
+  const VI sign = hn::IfThenElseZero(hn::RebindMask(di, hn::Lt(y, hn::Zero(df))), hn::Set(di, 8));
   return hn::BitCast(du, hn::Or(level, sign));
 }
 

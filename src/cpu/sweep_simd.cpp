@@ -75,10 +75,11 @@ HWY_INLINE VF filter_error(const Group<block>& g, LevelFilter& level, const Rung
   return hn::Add(even, odd);
 }
 
-// Clipping error sum w (x - 6 s)_+^2: a lower bound of the error, and it grows as s falls.
+// Clipping error sum w (x - 6 s)_+^2: a lower bound of the error, and it grows as s falls. The limit lies a little above 6 s, so that
+// its rounding cannot make an element look clipped that the definition sees as exactly 6 s.
 template <int block>
 HWY_INLINE VF clipping_error(const Group<block>& g, VF scale) {
-  const VF limit = hn::Mul(scale, hn::Set(DF(), 6.0f));
+  const VF limit = hn::Mul(scale, hn::Set(DF(), 6.0f * (1.0f + 0x1p-20f)));
   VF error = hn::Zero(DF());
   for (int i = 0; i < block; ++i) {
     const VF over = hn::Max(hn::Sub(g.x[i], limit), hn::Zero(DF()));
@@ -121,8 +122,8 @@ HWY_INLINE Choice filter(const SweepPlan& plan, const Group<block>& g) {
     const Rung rung = rung_of(plan, code);
     open = hn::And(open, g.keep(code, rung.value));
     if (weighted && step % 4 == 3) {
-      const VF clip = clipping_error(g, rung.scale);
-      open = hn::And(open, hn::Le(clip, hn::MulAdd(best, hn::Set(df, 0x1p-10f), best)));
+      const VF limit = near_limit(g, best);
+      open = hn::And(open, hn::Le(clipping_error(g, rung.scale), hn::MulAdd(limit, hn::Set(df, 0x1p-10f), limit)));
     }
     if (hn::AllFalse(df, open)) break;
     const VF error = hn::IfThenElse(open, filter_error<block, weighted>(g, level, rung), infinity);
