@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need from Debian 12 (or Ubuntu of that age); does nothing when all of it is there.
+#   setup.sh [--full]     --full: also the formatter and the linter
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+packages=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev catch2 libbenchmark-dev
+  python3 python3-venv python3-pip binutils git)
+case "${1:-}" in
+  "") ;;
+  --full) packages+=(clang-format clang-tidy) ;;
+  *) die "usage: setup.sh [--full]" ;;
+esac
+
+command -v dpkg-query >/dev/null || die "no dpkg here: install what docs/dependencies.md lists and configure with cmake --preset release"
+
+missing=()
+for package in "${packages[@]}"; do
+  # shellcheck disable=SC2016  # dpkg-query expands it
+  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$status" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  say "all packages are installed"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+    die "missing packages, and neither root nor password-less sudo to install them: ${missing[*]}"
+  fi
+  as_root=(sudo)
+fi
+say "installing ${missing[*]}"
+"${as_root[@]}" apt-get update -qq >&2
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2

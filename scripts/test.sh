@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Builds and runs all tests; the last line is "N passed, N failed".
+#   test.sh [--full]     --full: also the sanitizer builds
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+full=false
+case "${1:-}" in
+  "") ;;
+  --full) full=true ;;
+  *) die "usage: test.sh [--full]" ;;
+esac
+
+passed=0
+failed=0
+# Adds what count_tests.py found, "<passed> <failed>".
+add() {
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+}
+
+# step <name> <command...>: one program outside ctest.
+step() {
+  local log=$logs/$1.log status=0
+  say "$1"
+  shift
+  "$@" >"$log" 2>&1 || status=$?
+  [ "$status" -eq 0 ] || cat "$log" >&2
+  # shellcheck disable=SC2046  # two numbers
+  add $(python3 "$root/scripts/count_tests.py" step "$log" "$status")
+}
+
+# build <preset> <cmake arguments...>; a build that fails is one failed test.
+build() {
+  local preset=$1 log=$logs/build-$1.log
+  shift
+  say "building $preset"
+  if (cd "$root" && cmake --preset "$preset" "$@" && cmake --build "build/$preset" --parallel "$jobs") >"$log" 2>&1; then return; fi
+  tail -n 60 "$log" >&2
+  add 0 1
+  return 1
+}
+
+# run_ctest <preset> <ctest arguments...>
+run_ctest() {
+  local preset=$1 dir=$root/build/$1 status=0
+  shift
+  say "testing $preset"
+  # Each run replaces the log; an old one must not be counted.
+  rm -f "$dir/Testing/Temporary/LastTest.log"
+  ctest --test-dir "$dir" --parallel "$jobs" --output-on-failure --no-tests=error "$@" >&2 || status=$?
+  if [ -f "$dir/Testing/Temporary/LastTest.log" ]; then
+    # shellcheck disable=SC2046
+    add $(python3 "$root/scripts/count_tests.py" ctest "$dir/Testing/Temporary/LastTest.log")
+  else
+    add 0 1
+  fi
+}
+
+# Writes the model with the tool and lets the safetensors package read it.
+check_checkpoint() {
+  local method=$1 model python out
+  model=$("$root/scripts/minilm.sh")
+  python=$("$root/scripts/venv.sh")
+  out=$(mktemp -d "$logs/checkpoint.XXXXXX")
+  "$tool" quantize "$model" "$out/model" --method "$method" --report "$out/report.json" --quiet &&
+    "$python" "$root/tests/consumers/open_checkpoint.py" "$model" "$out/model" "$out/report.json"
+  local status=$?
+  rm -rf "$out"
+  return $status
+}
+
+"$root/scripts/setup.sh"
+logs=$root/build/test-logs
+rm -rf "$logs"
+mkdir -p "$logs"
+
+options=()
+if vendor=$("$root/scripts/vendor_headers.sh"); then options+=("-DNVFP4CAL_CUDA_INCLUDE_DIR=$vendor"); fi
+
+# Tests of a real model skip themselves without this.
+if model=$("$root/scripts/minilm.sh"); then export NVFP4CAL_MINILM=$model; fi
+
+if build release "${options[@]}"; then
+  run_ctest release
+  tool=$(find "$root/build/release" -type f -name nvfp4cal -perm -u+x | head -n 1)
+  for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
+fi
+
+if $full; then
+  if build asan-ubsan "${options[@]}"; then run_ctest asan-ubsan --label-regex "unit|api|^c$"; fi
+  if build tsan; then run_ctest tsan --label-regex "unit|api|^c$"; fi
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,299 @@
+/* The library as a C program sees it: layouts, null pointers, a round trip, the shape query, error texts, threads. */
+#include <nvfp4cal.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { ROWS = 4, COLS = 32, BLOCKS = COLS / 16 };
+
+static float values[ROWS * COLS], decoded[ROWS * COLS];
+static uint8_t packed_data[ROWS * COLS / 2], scale_data[ROWS * BLOCKS];
+static float global_data;
+
+static nvfp4cal_tensor matrix(void *data, int32_t dtype, int64_t rows, int64_t cols) {
+  nvfp4cal_tensor view = {.struct_size = sizeof view, .data = data, .dtype = dtype, .ndim = 2, .shape = {rows, cols}};
+  return view;
+}
+
+static nvfp4cal_tensor scalar(float *data) {
+  nvfp4cal_tensor view = {.struct_size = sizeof view, .data = data, .dtype = NVFP4CAL_DTYPE_F32};
+  return view;
+}
+
+/* Multiples of the levels that a block with scale 1 holds exactly; each row has a 6. */
+static void fill(void) {
+  static const float levels[8] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f};
+  int i;
+  for (i = 0; i < ROWS * COLS; ++i) values[i] = (i % 3 == 1 ? -1.0f : 1.0f) * levels[i % 8];
+}
+
+#define OFFSET_IS(type, field, expected) CHECK(offsetof(type, field) == (expected))
+
+/* Compiled callers depend on these numbers (64-bit machines). */
+static void layouts(void) {
+  OFFSET_IS(nvfp4cal_tensor, struct_size, 0);
+  OFFSET_IS(nvfp4cal_tensor, flags, 4);
+  OFFSET_IS(nvfp4cal_tensor, data, 8);
+  OFFSET_IS(nvfp4cal_tensor, dtype, 16);
+  OFFSET_IS(nvfp4cal_tensor, device_type, 20);
+  OFFSET_IS(nvfp4cal_tensor, device_id, 24);
+  OFFSET_IS(nvfp4cal_tensor, ndim, 28);
+  OFFSET_IS(nvfp4cal_tensor, shape, 32);
+  OFFSET_IS(nvfp4cal_tensor, strides, 96);
+  CHECK(sizeof(nvfp4cal_tensor) == 160);
+  OFFSET_IS(nvfp4cal_options, struct_size, 0);
+  OFFSET_IS(nvfp4cal_options, flags, 4);
+  OFFSET_IS(nvfp4cal_options, method, 8);
+  OFFSET_IS(nvfp4cal_options, block_size, 12);
+  OFFSET_IS(nvfp4cal_options, normalization, 16);
+  OFFSET_IS(nvfp4cal_options, code_lo, 20);
+  OFFSET_IS(nvfp4cal_options, code_hi, 24);
+  OFFSET_IS(nvfp4cal_options, scale_layout, 28);
+  OFFSET_IS(nvfp4cal_options, weights, 32);
+  CHECK(sizeof(nvfp4cal_options) == 40);
+  CHECK(sizeof(nvfp4cal_status) == 4);
+}
+
+static void constants(void) {
+  CHECK(NVFP4CAL_OK == 0);
+  CHECK(NVFP4CAL_ERROR_INTERNAL == -1 && NVFP4CAL_ERROR_INVALID_ARGUMENT == -2 && NVFP4CAL_ERROR_UNSUPPORTED == -3);
+  CHECK(NVFP4CAL_ERROR_WRONG_STATE == -4 && NVFP4CAL_ERROR_NO_DATA == -5 && NVFP4CAL_ERROR_OUT_OF_MEMORY == -6);
+  CHECK(NVFP4CAL_ERROR_NOT_FINITE == -7 && NVFP4CAL_ERROR_IO == -8 && NVFP4CAL_ERROR_CORRUPT == -9);
+  CHECK(NVFP4CAL_ERROR_CUDA_UNAVAILABLE == -10 && NVFP4CAL_ERROR_CUDA == -11 && NVFP4CAL_ERROR_BACKEND_VERSION == -12);
+  CHECK(NVFP4CAL_ERROR_CANCELLED == -13 && NVFP4CAL_ERROR_CALLBACK == -14);
+  /* DLPack: code | bits << 8 | lanes << 16 */
+  CHECK(NVFP4CAL_DTYPE_F32 == (2 | 32 << 8 | 1 << 16) && NVFP4CAL_DTYPE_F64 == (2 | 64 << 8 | 1 << 16));
+  CHECK(NVFP4CAL_DTYPE_F16 == (2 | 16 << 8 | 1 << 16) && NVFP4CAL_DTYPE_BF16 == (4 | 16 << 8 | 1 << 16));
+  CHECK(NVFP4CAL_DTYPE_I8 == (0 | 8 << 8 | 1 << 16) && NVFP4CAL_DTYPE_U8 == (1 | 8 << 8 | 1 << 16));
+  CHECK(NVFP4CAL_DTYPE_E4M3 == (10 | 8 << 8 | 1 << 16));
+}
+
+static void versions(void) {
+  char text[32];
+  sprintf(text, "%d.%d.%d", NVFP4CAL_VERSION_MAJOR, NVFP4CAL_VERSION_MINOR, NVFP4CAL_VERSION_PATCH);
+  CHECK(strcmp(nvfp4cal_version(), text) == 0);
+  CHECK(nvfp4cal_version_number() == NVFP4CAL_VERSION_MAJOR * 10000 + NVFP4CAL_VERSION_MINOR * 100 + NVFP4CAL_VERSION_PATCH);
+  CHECK(nvfp4cal_abi_version() == 0);
+  CHECK(strstr(nvfp4cal_build_info(), nvfp4cal_version()) != NULL);
+  CHECK(strstr(nvfp4cal_cpu_targets(), nvfp4cal_cpu_target()) != NULL);
+  CHECK(strstr(nvfp4cal_cpu_targets(), "scalar") != NULL);
+}
+
+static void status_texts(void) {
+  int32_t status, other;
+  for (status = 0; status >= -14; --status) {
+    CHECK(strcmp(nvfp4cal_status_string(status), "unknown status") != 0);
+    for (other = 0; other > status; --other) CHECK(strcmp(nvfp4cal_status_string(status), nvfp4cal_status_string(other)) != 0);
+  }
+  CHECK(strcmp(nvfp4cal_status_string(-2), "invalid argument") == 0);
+  CHECK(strcmp(nvfp4cal_status_string(1), "unknown status") == 0);
+  CHECK(strcmp(nvfp4cal_status_string(INT32_MIN), "unknown status") == 0);
+}
+
+/* A refusal has one line of text. */
+static void check_refused(nvfp4cal_status status, int line) {
+  const char *text = nvfp4cal_last_error();
+  if (status != NVFP4CAL_ERROR_INVALID_ARGUMENT || !*text || strchr(text, '\n')) {
+    ++failures_of_case;
+    printf("%s:%d: status %d, text '%s'\n", __FILE__, line, (int)status, text);
+  }
+}
+#define REFUSED(call) check_refused((call), __LINE__)
+
+static void null_in_one_call_functions(void) {
+  nvfp4cal_tensor x = matrix(values, NVFP4CAL_DTYPE_F32, ROWS, COLS), packed = matrix(packed_data, NVFP4CAL_DTYPE_U8, ROWS, COLS / 2);
+  nvfp4cal_tensor scales = matrix(scale_data, NVFP4CAL_DTYPE_E4M3, ROWS, BLOCKS), global = scalar(&global_data);
+  fill();
+  REFUSED(nvfp4cal_scale_candidates(NULL, 0, NULL));
+  REFUSED(nvfp4cal_scale_sweep(NULL, NULL, NULL, NULL, &x, NULL));
+  REFUSED(nvfp4cal_scale_sweep(NULL, &x, NULL, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_quantize(NULL, NULL, NULL, NULL, NULL, &packed, &scales, NULL, NULL));
+  REFUSED(nvfp4cal_quantize(NULL, &x, NULL, NULL, NULL, NULL, &scales, NULL, NULL));
+  REFUSED(nvfp4cal_quantize(NULL, &x, NULL, NULL, NULL, &packed, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_dequantize(NULL, NULL, &scales, &global, 0, &x, NULL));
+  REFUSED(nvfp4cal_dequantize(NULL, &packed, NULL, &global, 0, &x, NULL));
+  REFUSED(nvfp4cal_dequantize(NULL, &packed, &scales, NULL, 0, &x, NULL));
+  REFUSED(nvfp4cal_dequantize(NULL, &packed, &scales, &global, 0, NULL, NULL));
+  REFUSED(nvfp4cal_fake_quantize(NULL, NULL, NULL, NULL, NULL, &x, NULL));
+  REFUSED(nvfp4cal_fake_quantize(NULL, &x, NULL, NULL, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_swizzle_scales(NULL, NULL, &scales, NULL));
+  REFUSED(nvfp4cal_swizzle_scales(NULL, &scales, NULL, NULL));
+  REFUSED(nvfp4cal_unswizzle_scales(NULL, NULL, &scales, NULL));
+  REFUSED(nvfp4cal_unswizzle_scales(NULL, &scales, NULL, NULL));
+}
+
+static void null_in_max(void) {
+  nvfp4cal_max *handle = NULL;
+  nvfp4cal_tensor view = scalar(&global_data);
+  int32_t reduce;
+  REFUSED(nvfp4cal_max_create(NULL));
+  REFUSED(nvfp4cal_max_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_max_set_axes(NULL, NULL, 0));
+  REFUSED(nvfp4cal_max_set_block_size(NULL, 16));
+  REFUSED(nvfp4cal_max_collect(NULL, &view, NULL));
+  REFUSED(nvfp4cal_max_compute_amax(NULL, &view));
+  REFUSED(nvfp4cal_max_merge(NULL, NULL));
+  REFUSED(nvfp4cal_max_export_state(NULL, &view));
+  REFUSED(nvfp4cal_max_import_state(NULL, &view));
+  REFUSED(nvfp4cal_max_state_tensor(NULL, 0, &view, &reduce));
+  REFUSED(nvfp4cal_max_reset(NULL));
+  CHECK(nvfp4cal_max_last_error(NULL) != NULL);
+  nvfp4cal_max_destroy(NULL);
+  CHECK(nvfp4cal_max_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_max_set_axes(handle, NULL, 1));
+  REFUSED(nvfp4cal_max_collect(handle, NULL, NULL));
+  CHECK(*nvfp4cal_max_last_error(handle) != '\0');
+  REFUSED(nvfp4cal_max_merge(handle, NULL));
+  REFUSED(nvfp4cal_max_export_state(handle, NULL));
+  REFUSED(nvfp4cal_max_import_state(handle, NULL));
+  CHECK(nvfp4cal_max_compute_amax(handle, &view) == NVFP4CAL_ERROR_NO_DATA);
+  nvfp4cal_max_destroy(handle);
+}
+
+static void null_in_sweep(void) {
+  nvfp4cal_sweep *handle = NULL;
+  nvfp4cal_tensor view = scalar(&global_data);
+  REFUSED(nvfp4cal_sweep_create(NULL));
+  REFUSED(nvfp4cal_sweep_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_sweep_set_block_size(NULL, 16));
+  REFUSED(nvfp4cal_sweep_set_normalization(NULL, 448));
+  REFUSED(nvfp4cal_sweep_set_global_amax(NULL, &view));
+  REFUSED(nvfp4cal_sweep_set_global_amax_from(NULL, NULL));
+  REFUSED(nvfp4cal_sweep_set_weights(NULL, NULL));
+  REFUSED(nvfp4cal_sweep_set_code_window(NULL, -1, 1));
+  REFUSED(nvfp4cal_sweep_collect(NULL, &view, NULL));
+  REFUSED(nvfp4cal_sweep_compute_amax(NULL, &view));
+  REFUSED(nvfp4cal_sweep_compute_codes(NULL, &view));
+  REFUSED(nvfp4cal_sweep_export_state(NULL, &view));
+  REFUSED(nvfp4cal_sweep_import_state(NULL, &view));
+  REFUSED(nvfp4cal_sweep_reset(NULL));
+  CHECK(nvfp4cal_sweep_last_error(NULL) != NULL);
+  nvfp4cal_sweep_destroy(NULL);
+  CHECK(nvfp4cal_sweep_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_sweep_set_global_amax(handle, NULL));
+  REFUSED(nvfp4cal_sweep_set_global_amax_from(handle, NULL));
+  REFUSED(nvfp4cal_sweep_collect(handle, NULL, NULL));
+  REFUSED(nvfp4cal_sweep_import_state(handle, NULL));
+  CHECK(nvfp4cal_sweep_compute_amax(handle, &view) == NVFP4CAL_ERROR_NO_DATA);
+  CHECK(nvfp4cal_sweep_merge(handle, handle) == NVFP4CAL_ERROR_UNSUPPORTED);
+  CHECK(nvfp4cal_sweep_merge(NULL, NULL) != NVFP4CAL_OK);
+  nvfp4cal_sweep_destroy(handle);
+}
+
+static void null_in_checkpoint(void) {
+  nvfp4cal_checkpoint *handle = NULL;
+  const char *json = NULL;
+  REFUSED(nvfp4cal_checkpoint_create(NULL));
+  REFUSED(nvfp4cal_checkpoint_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_checkpoint_set_method(NULL, NVFP4CAL_METHOD_MAX));
+  REFUSED(nvfp4cal_checkpoint_set_measure_error(NULL, 1));
+  REFUSED(nvfp4cal_checkpoint_set_progress(NULL, NULL, NULL));
+  REFUSED(nvfp4cal_checkpoint_run(NULL, "a", "b"));
+  REFUSED(nvfp4cal_checkpoint_cancel(NULL));
+  REFUSED(nvfp4cal_checkpoint_report(NULL, &json));
+  REFUSED(nvfp4cal_checkpoint_reset(NULL));
+  CHECK(nvfp4cal_checkpoint_last_error(NULL) != NULL);
+  nvfp4cal_checkpoint_destroy(NULL);
+  CHECK(nvfp4cal_checkpoint_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_checkpoint_run(handle, NULL, "b"));
+  REFUSED(nvfp4cal_checkpoint_run(handle, "a", NULL));
+  REFUSED(nvfp4cal_checkpoint_report(handle, NULL));
+  CHECK(nvfp4cal_checkpoint_report(handle, &json) == NVFP4CAL_ERROR_NO_DATA);
+  CHECK(nvfp4cal_checkpoint_cancel(handle) == NVFP4CAL_OK);
+  nvfp4cal_checkpoint_destroy(handle);
+}
+
+static void null_in_context(void) {
+  nvfp4cal_context *handle = NULL;
+  int32_t threads = 0;
+  REFUSED(nvfp4cal_context_create(NULL));
+  REFUSED(nvfp4cal_context_set_threads(NULL, 1));
+  REFUSED(nvfp4cal_context_set_runner(NULL, NULL, NULL));
+  REFUSED(nvfp4cal_context_set_cpu_target(NULL, NULL));
+  CHECK(nvfp4cal_context_last_error(NULL) != NULL);
+  nvfp4cal_context_destroy(NULL);
+  CHECK(nvfp4cal_context_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_context_threads(handle, NULL));
+  CHECK(nvfp4cal_context_set_threads(handle, 3) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_context_threads(handle, &threads) == NVFP4CAL_OK && threads == 3);
+  nvfp4cal_context_destroy(handle);
+}
+
+static void round_trip(void) {
+  nvfp4cal_tensor x = matrix(values, NVFP4CAL_DTYPE_F32, ROWS, COLS), packed = matrix(packed_data, NVFP4CAL_DTYPE_U8, ROWS, COLS / 2);
+  nvfp4cal_tensor scales = matrix(scale_data, NVFP4CAL_DTYPE_E4M3, ROWS, BLOCKS), scale = scalar(&global_data);
+  nvfp4cal_tensor out = matrix(decoded, NVFP4CAL_DTYPE_F32, ROWS, COLS);
+  /* G = 2688 makes s2 = 1, so that these values are representable. */
+  float amax = 2688.0f;
+  nvfp4cal_tensor global_amax = scalar(&amax);
+  fill();
+  CHECK(nvfp4cal_quantize(NULL, &x, &global_amax, NULL, NULL, &packed, &scales, &scale, NULL) == NVFP4CAL_OK);
+  CHECK(global_data == 1.0f);
+  CHECK(scale_data[0] == 0x38 && scale_data[ROWS * BLOCKS - 1] == 0x38);
+  CHECK(packed_data[0] == 0x90); /* elements 0 and -0.5: low nibble first */
+  CHECK(nvfp4cal_dequantize(NULL, &packed, &scales, &scale, NVFP4CAL_DECODE_MODELOPT, &out, NULL) == NVFP4CAL_OK);
+  for (int i = 0; i < ROWS * COLS; ++i) CHECK(decoded[i] == values[i]);
+}
+
+static void shape_query(void) {
+  nvfp4cal_tensor x = matrix(values, NVFP4CAL_DTYPE_F32, ROWS, COLS);
+  nvfp4cal_tensor packed = {.struct_size = sizeof packed}, scales = packed, scale = packed;
+  fill();
+  CHECK(nvfp4cal_quantize(NULL, &x, NULL, NULL, NULL, &packed, &scales, &scale, NULL) == NVFP4CAL_OK);
+  CHECK(packed.data == NULL && packed.dtype == NVFP4CAL_DTYPE_U8);
+  CHECK(packed.ndim == 2 && packed.shape[0] == ROWS && packed.shape[1] == COLS / 2);
+  CHECK(scales.dtype == NVFP4CAL_DTYPE_E4M3 && scales.ndim == 2 && scales.shape[0] == ROWS && scales.shape[1] == BLOCKS);
+  CHECK(scale.dtype == NVFP4CAL_DTYPE_F32);
+}
+
+static void errors_say_the_value(void) {
+  nvfp4cal_tensor x = matrix(values, NVFP4CAL_DTYPE_F32, 1, 40), packed = matrix(packed_data, NVFP4CAL_DTYPE_U8, 1, 20);
+  nvfp4cal_tensor scales = matrix(scale_data, NVFP4CAL_DTYPE_E4M3, 1, 3), small = x;
+  fill();
+  CHECK(nvfp4cal_quantize(NULL, &x, NULL, NULL, NULL, &packed, &scales, NULL, NULL) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(strstr(nvfp4cal_last_error(), "40") != NULL);
+  small.struct_size = 8;
+  CHECK(nvfp4cal_quantize(NULL, &small, NULL, NULL, NULL, &packed, &scales, NULL, NULL) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  x.device_type = 2;
+  CHECK(nvfp4cal_quantize(NULL, &x, NULL, NULL, NULL, &packed, &scales, NULL, NULL) == NVFP4CAL_ERROR_CUDA_UNAVAILABLE);
+}
+
+static char first_text_of_thread[4], text_after_failure[256];
+
+static void *other_thread(void *unused) {
+  (void)unused;
+  strncpy(first_text_of_thread, nvfp4cal_last_error(), sizeof first_text_of_thread - 1);
+  nvfp4cal_max_set_block_size(NULL, 16);
+  strncpy(text_after_failure, nvfp4cal_last_error(), sizeof text_after_failure - 1);
+  return NULL;
+}
+
+static void last_error_is_per_thread(void) {
+  char mine[256] = "";
+  pthread_t thread;
+  CHECK(nvfp4cal_scale_candidates(NULL, 0, NULL) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  strncpy(mine, nvfp4cal_last_error(), sizeof mine - 1);
+  CHECK(pthread_create(&thread, NULL, other_thread, NULL) == 0);
+  CHECK(pthread_join(thread, NULL) == 0);
+  CHECK(first_text_of_thread[0] == '\0');
+  CHECK(text_after_failure[0] != '\0' && strcmp(text_after_failure, mine) != 0);
+  CHECK(strcmp(nvfp4cal_last_error(), mine) == 0);
+}
+
+int main(void) {
+  run_case("layouts", layouts);
+  run_case("constants", constants);
+  run_case("versions", versions);
+  run_case("status texts", status_texts);
+  run_case("null in one-call functions", null_in_one_call_functions);
+  run_case("null in max", null_in_max);
+  run_case("null in sweep", null_in_sweep);
+  run_case("null in checkpoint", null_in_checkpoint);
+  run_case("null in context", null_in_context);
+  run_case("round trip", round_trip);
+  run_case("shape query", shape_query);
+  run_case("errors say the value", errors_say_the_value);
+  run_case("last error is per thread", last_error_is_per_thread);
+  return finish();
+}

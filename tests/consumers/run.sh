@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Builds the examples against an installed tree, as a user would, and compares what they print.
+#   run.sh <build dir>
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+[ $# -eq 1 ] || { echo "usage: $0 <build dir>" >&2; exit 2; }
+build=$(cd "$1" && pwd)
+work=$(mktemp -d "$build/consumers.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# Installed, then moved: nothing in the tree may depend on where it was.
+cmake --install "$build" --prefix "$work/installed" >"$work/install.log" || { cat "$work/install.log"; exit 1; }
+mv "$work/installed" "$work/moved"
+prefix=$work/moved
+
+passed=0
+failed=0
+# expect <name> <expected output> <command...>
+expect() {
+  local name=$1 expected=$2
+  shift 2
+  if "$@" >"$work/$name.out" 2>&1 && diff -u "$expected" "$work/$name.out"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED $name"
+    cat "$work/$name.out"
+  fi
+}
+# ok <name> <command...>
+ok() {
+  local name=$1
+  shift
+  if "$@" >"$work/$name.out" 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED $name"
+    cat "$work/$name.out"
+  fi
+}
+
+ok configure-cmake-consumer cmake -S "$root/examples/cmake-consumer" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
+ok build-cmake-consumer cmake --build "$work/cmake"
+expect cmake-consumer "$here/quantize.txt" "$work/cmake/quantize"
+
+ok configure-cpp-example cmake -S "$root/examples/cpp" -B "$work/cpp" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
+ok build-cpp-example cmake --build "$work/cpp"
+expect cpp-example "$here/calibrate.txt" "$work/cpp/calibrate"
+
+ok build-pkgconfig-consumer "$root/examples/pkgconfig-consumer/build.sh" "$prefix" "$work/quantize"
+expect pkgconfig-consumer "$here/quantize.txt" "$work/quantize"
+
+# The installed tool finds the library, and what is installed names no build folder.
+if [ -x "$prefix/bin/nvfp4cal" ]; then ok installed-tool "$prefix/bin/nvfp4cal" --version; fi
+ok no-build-paths bash -c '! grep -rlF -e "$1" -e "$2" "$3"' _ "$build" "$root/src" "$prefix"
+# Another minor release is refused before 1.0.
+cat >"$work/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.16)
+project(newer LANGUAGES C)
+find_package(nvfp4cal 0.99 QUIET)
+if(nvfp4cal_FOUND)
+  message(FATAL_ERROR "version 0.99 was accepted")
+endif()
+END
+ok version-is-checked cmake -S "$work" -B "$work/newer" -DCMAKE_PREFIX_PATH="$prefix"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
