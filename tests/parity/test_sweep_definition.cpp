@@ -1,0 +1,162 @@
+// The search against the float32 definition over all 126 codes, bit for bit: plain, windowed and weighted.
+#include "parity/sweep_run.h"
+#include "support/catch.h"
+
+using namespace nvfp4cal;
+using namespace nvfp4cal::test;
+
+namespace {
+
+// The code of a block by docs/numerics.md 3: the float32 minimum over the codes of the search, but for zero blocks and, in a plain search,
+// blocks far above G, whose sums float32 cannot tell apart.
+int wanted_code(const Search& search, const float* x, const float* weights) {
+  const Setting& setting = search.setting;
+  double m = 0.0;
+  for (int i = 0; i < setting.block; ++i) m = std::max(m, std::fabs(static_cast<double>(x[i])));
+  if (m == 0.0) return 1;
+  if (!search.has_window && !weights) {
+    return m >= 8.0 * (448.0 / setting.normalization) * setting.global_amax ? kCodes : definition_code(setting, x, nullptr);
+  }
+  if (!search.has_window) return definition_code(setting, x, weights);
+  const int n = definition_max_code(setting, x);
+  return definition_code(setting, x, weights, std::clamp(n + search.lo, 1, kCodes), std::clamp(n + search.hi, 1, kCodes));
+}
+
+// Compares every target's codes with the definition's; returns the number of blocks.
+int64_t compare(const Search& search, const TypedBlocks& x, const std::vector<float>& weights, const char* what) {
+  const int block = search.setting.block;
+  const int64_t blocks = static_cast<int64_t>(x.values.size()) / block;
+  std::vector<uint8_t> wanted(static_cast<size_t>(blocks));
+  for (int64_t b = 0; b < blocks; ++b) {
+    wanted[static_cast<size_t>(b)] =
+        static_cast<uint8_t>(wanted_code(search, x.values.data() + b * block, weights.empty() ? nullptr : weights.data() + b * block));
+  }
+  for (int target = 0; target < cpu_target_count(); ++target) {
+    const std::vector<uint8_t> codes = codes_of(kernels_of_target(target), search, x);
+    REQUIRE(codes.size() == wanted.size());
+    const auto [got, want] = std::mismatch(codes.begin(), codes.end(), wanted.begin());
+    if (got == codes.end()) continue;
+    const int64_t b = got - codes.begin();
+    INFO(what << ", " << cpu_target_name(target) << ", " << setting_text(search.setting) << ", block " << b << ": "
+              << block_text(x.values.data() + b * block, block));
+    CHECK(int{*got} == int{*want});
+  }
+  return blocks;
+}
+
+// One setting a turn: amax, block, N and dtype all change.
+struct Turn {
+  Setting setting;
+  Dtype dtype;
+};
+
+Turn turn(int64_t i) {
+  const std::vector<float> amaxes = hard_amaxes();
+  const Dtype dtypes[] = {Dtype::kF32, Dtype::kBf16, Dtype::kF32, Dtype::kF16};
+  return {{amaxes[static_cast<size_t>(i) % amaxes.size()], i % 3 == 1 ? 32 : 16, i % 5 == 2 ? 256.0f : 448.0f}, dtypes[i % 4]};
+}
+
+}  // namespace
+
+TEST_CASE("the search equals the float32 definition over all 126 codes", "[parity]") {
+  int64_t total = 0;
+  for (int round = 0; round < 36; ++round) {
+    for (int k = 0; k < static_cast<int>(Kind::kCount); ++k) {
+      const Kind kind = static_cast<Kind>(k);
+      const Turn now = turn(round + 7 * k);
+      BlockMaker maker(now.setting, 9000 + static_cast<uint64_t>(round * 100 + k));
+      const int64_t blocks = kind == Kind::kNearTies ? 150 : 270;
+      total += compare({now.setting}, as_dtype(maker.make(kind, blocks), now.dtype), {}, kind_name(kind));
+    }
+  }
+  CHECK(total >= 200000);
+}
+
+TEST_CASE("windowed searches equal the definition over the window", "[parity]") {
+  const std::pair<int, int> windows[] = {{-3, 7}, {0, 0}, {-126, 126}, {-8, 8}, {5, 9}, {-9, -4}, {126, 126}, {-126, -126}, {-1, 0}};
+  int64_t i = 0;
+  for (const auto& [lo, hi] : windows) {
+    for (int k = 0; k < static_cast<int>(Kind::kCount); ++k) {
+      const Kind kind = static_cast<Kind>(k);
+      const Turn now = turn(++i);
+      BlockMaker maker(now.setting, 20000 + static_cast<uint64_t>(i));
+      Search search{now.setting};
+      search.has_window = true;
+      search.lo = lo;
+      search.hi = hi;
+      std::vector<float> x = maker.make(kind, 70);
+      // beyond 2^60 G errors have no float32 value: only the largest code of the window is sensible
+      const float limit = static_cast<float>(std::min(3.4e38, 1e15 * static_cast<double>(now.setting.global_amax)));
+      for (float& value : x) value = std::clamp(value, -limit, limit);
+      INFO("window " << lo << " " << hi);
+      compare(search, as_dtype(x, now.dtype), {}, kind_name(kind));
+    }
+  }
+}
+
+TEST_CASE("weighted searches equal the weighted definition", "[parity]") {
+  Random random(31);
+  int64_t i = 0;
+  for (const double spread : {0.3, 2.0, 6.0}) {
+    for (int k = 0; k < static_cast<int>(Kind::kCount); ++k) {
+      const Kind kind = static_cast<Kind>(k);
+      if (kind == Kind::kSaturating) continue;  // see below
+      const Turn now = turn(++i);
+      const int64_t blocks = 150;
+      BlockMaker maker(now.setting, 30000 + static_cast<uint64_t>(i));
+      const TypedBlocks x = as_dtype(maker.make(kind, blocks), now.dtype);
+      std::vector<float> weights(x.values.size());
+      for (float& w : weights) w = static_cast<float>(std::exp(random.normal() * spread) * (random.chance(0.02) ? 1e30 : 1));
+      const std::vector<float> normalized = normalized_weights(weights, now.setting.block);
+      Search search{now.setting};
+      search.normalized_weights = normalized.data();
+      search.weight_period = blocks;
+      compare(search, x, weights, kind_name(kind));
+    }
+  }
+}
+
+TEST_CASE("weighted search of blocks above the range of the scales", "[parity]") {
+  Random random(32);
+  for (const int block : {16, 32}) {
+    const Setting setting{1.5f, block};
+    const int64_t blocks = 400;
+    std::vector<float> x(static_cast<size_t>(block * blocks)), weights(x.size());
+    for (size_t i = 0; i < x.size(); ++i) {
+      // a large element with a small weight among small ones: a small code may be the best
+      x[i] = static_cast<float>(random.uniform(0, 1) * (random.chance(0.1) ? 40 : 0.3));
+      weights[i] = x[i] > 1 ? 1e-6f : static_cast<float>(random.uniform(0.5, 2));
+    }
+    const std::vector<float> normalized = normalized_weights(weights, block);
+    Search search{setting};
+    search.normalized_weights = normalized.data();
+    search.weight_period = blocks;
+    compare(search, as_dtype(x, Dtype::kF32), weights, "above the range");
+  }
+}
+
+TEST_CASE("weighted search where a code clips by a last bit", "[parity]") {
+  // The clipping error that rules codes out is itself rounded: at 6 s and a few steps above it is of the size of the errors compared.
+  Random random(33);
+  for (const int block : {16, 32}) {
+    for (int attempt = 0; attempt < 60; ++attempt) {
+      const Setting setting{static_cast<float>(random.uniform(1, 2)), block, attempt % 4 == 3 ? 256.0f : 448.0f};
+      constexpr int64_t kBlocks = 64;
+      std::vector<float> x(static_cast<size_t>(block * kBlocks)), weights(x.size());
+      for (float& w : weights) w = static_cast<float>(std::exp(random.normal()));
+      for (int64_t b = 0; b < kBlocks; ++b) {
+        const int code = 1 + static_cast<int>(random.below(b % 2 == 0 ? 16 : 118));
+        for (int ones = 1 + static_cast<int>(random.below(3)); ones > 0; --ones) {
+          float value = static_cast<float>(6.0 * static_cast<double>(setting.scale(code)));
+          for (int64_t step = random.below(4); step > 0; --step) value = std::nextafterf(value, 1e30f);
+          x[static_cast<size_t>(b * block + random.below(block))] = value;
+        }
+      }
+      const std::vector<float> normalized = normalized_weights(weights, block);
+      Search search{setting};
+      search.normalized_weights = normalized.data();
+      search.weight_period = kBlocks;
+      compare(search, as_dtype(x, Dtype::kF32), weights, "6 s and a little more");
+    }
+  }
+}

@@ -1,0 +1,61 @@
+// A search for counterexamples, as long as asked for: NVFP4CAL_LONG_BLOCKS blocks (default 2 million), hidden from ordinary runs.
+// Run with the tag [.long], a number in NVFP4CAL_LONG_SEED for other blocks.
+#include <cstdlib>
+
+#include "parity/sweep_run.h"
+#include "support/catch.h"
+
+using namespace nvfp4cal;
+using namespace nvfp4cal::test;
+
+namespace {
+
+int64_t number_from(const char* name, int64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoll(text, nullptr, 10) : otherwise;
+}
+
+// The definition's first disagreement with the first target's codes, or an empty text.
+std::string definition_difference(const Setting& setting, const std::vector<float>& x, const std::vector<uint8_t>& codes, size_t every) {
+  for (size_t b = 0; b < codes.size(); b += every) {
+    const float* const block = x.data() + b * static_cast<size_t>(setting.block);
+    const int wanted = definition_code(setting, block, nullptr);
+    if (wanted == codes[b]) continue;
+    return setting_text(setting) + ": code " + std::to_string(codes[b]) + ", definition " + std::to_string(wanted) + ", block " +
+           block_text(block, setting.block);
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("no counterexample among adversarial blocks", "[.long][parity]") {
+  const int64_t wanted = number_from("NVFP4CAL_LONG_BLOCKS", 2000000);
+  Random random(static_cast<uint64_t>(number_from("NVFP4CAL_LONG_SEED", 1)));
+  // rules of the candidate set and rounding boundaries: where a narrower search would fail first
+  const Kind kinds[] = {Kind::kUpperRule,  Kind::kUpperRule,   Kind::kUpperRule,     Kind::kLowerRule, Kind::kLowerRule,
+                        Kind::kBoundaries, Kind::kThreeValued, Kind::kNearTop,       Kind::kTiny,      Kind::kNearTies,
+                        Kind::kFewValued,  Kind::kEqual,       Kind::kScaleCodes1To3};
+  constexpr int64_t kBatch = 2000;
+  Verdict verdict;
+  std::string difference;
+  for (int64_t i = 0; verdict.blocks < wanted; ++i) {
+    const Kind kind = kinds[static_cast<size_t>(i) % std::size(kinds)];
+    const float amax = static_cast<float>(std::exp2(random.uniform(-1, 1)) * std::exp2(static_cast<double>(random.below(100) - 50)));
+    const Setting setting{amax, random.chance(0.25) ? 32 : 16, random.chance(0.15) ? 256.0f : 448.0f};
+    BlockMaker maker(setting, random.next());
+    const TypedBlocks x =
+        as_dtype(maker.make(kind, kind == Kind::kNearTies ? kBatch / 10 : kBatch), random.chance(0.2) ? Dtype::kBf16 : Dtype::kF32);
+    const std::vector<uint8_t> codes = codes_of(kernels_of_target(0), {setting}, x);
+    REQUIRE(!codes.empty());
+    judge(setting, x.values, nullptr, codes, verdict);
+    if (difference.empty()) difference = definition_difference(setting, x.values, codes, 16);
+    for (int target = 1; target < cpu_target_count(); ++target) {
+      if (codes_of(kernels_of_target(target), {setting}, x) != codes)
+        FAIL(cpu_target_name(target) << " differs, " << setting_text(setting));
+    }
+  }
+  INFO(verdict.blocks << " blocks, " << verdict.other_code << " with another code than float64; " << verdict.first);
+  CHECK(verdict.outside == 0);
+  CHECK(difference == "");
+}
