@@ -23,7 +23,8 @@
  *
  * Rules that hold for every function (not repeated below)
  *   Status   0 is success; see nvfp4cal_status. On failure nvfp4cal_last_error() holds one line with the value that was wrong,
- *            no output has been written and every handle stays usable. Nothing throws, aborts, prints or exits.
+ *            no output has been written and every handle stays usable. Nothing throws, aborts, prints or exits. (One exception:
+ *            after ERROR_CALLBACK by a runner and ERROR_OUT_OF_MEMORY, quantize and decode may have written part of their outputs.)
  *   Handles  made by <type>_create, freed by <type>_destroy (NULL is fine). Distinct handles are independent; one handle is used by
  *            one thread at a time. All functions may be called from any thread, and after fork() in the child.
  *   Tensors  are views: the library reads inputs, writes outputs that you own, and keeps neither after the call returns.

@@ -87,7 +87,7 @@ if build release "${options[@]}"; then
 fi
 
 if $full; then
-  if build asan-ubsan "${options[@]}"; then run_ctest asan-ubsan --label-regex "unit|api|^c$"; fi
+  if build asan-ubsan "${options[@]}"; then run_ctest asan-ubsan --label-regex "unit|api|fuzz|^c$"; fi
   if build tsan; then run_ctest tsan --label-regex "unit|api|^c$"; fi
 fi
 

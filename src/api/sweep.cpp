@@ -65,14 +65,15 @@ nvfp4cal_status nvfp4cal_sweep_compute_amax(nvfp4cal_sweep* handle, nvfp4cal_ten
     if (answer_query(out, {Dtype::kF32, handle->calibrator.shape()}, "out")) return;
     std::vector<float> amax(handle->calibrator.codes().size());
     handle->calibrator.write_amax(amax.data());
-    std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));
+    if (!amax.empty()) std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));
   });
 }
 
 nvfp4cal_status nvfp4cal_sweep_compute_codes(nvfp4cal_sweep* handle, nvfp4cal_tensor* out) {
   return handle_barrier(handle, [&] {
     if (answer_query(out, {Dtype::kE4m3, handle->calibrator.shape(), Dtype::kU8}, "out")) return;
-    std::memcpy(out->data, handle->calibrator.codes().data(), handle->calibrator.codes().size());
+    const std::vector<uint8_t>& codes = handle->calibrator.codes();
+    if (!codes.empty()) std::memcpy(out->data, codes.data(), codes.size());
   });
 }
 

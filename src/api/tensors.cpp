@@ -20,6 +20,8 @@ namespace {
 // The size of the first release's struct: every later one begins with the same fields.
 constexpr uint32_t kFirstSize = offsetof(nvfp4cal_tensor, strides) + sizeof(int64_t) * NVFP4CAL_MAX_NDIM;
 constexpr int32_t kDlpackCpu = 1;
+// More than any address space holds, and small enough that sizes of outputs and of padded tiles do not overflow.
+constexpr int64_t kMostBytes = int64_t{1} << 52;
 
 void check_struct(const nvfp4cal_tensor* tensor, const char* name) {
   require(tensor, name);
@@ -50,14 +52,14 @@ TensorView view_of(const nvfp4cal_tensor* tensor, const char* name) {
   view.ndim = tensor->ndim;
   int64_t bytes = static_cast<int64_t>(dtype_size(view.dtype));
   bool empty = false, overflow = false;
+  // Extents beside a zero count too: products of them are formed everywhere.
   for (int d = 0; d < view.ndim; ++d) {
     view.shape[d] = tensor->shape[d];
     if (view.shape[d] < 0) fail(Status::kInvalidArgument, "%s.shape[%d] is %lld", name, d, static_cast<long long>(view.shape[d]));
     empty = empty || view.shape[d] == 0;
-    overflow = overflow || __builtin_mul_overflow(bytes, view.shape[d], &bytes);
+    if (view.shape[d] != 0) overflow = overflow || __builtin_mul_overflow(bytes, view.shape[d], &bytes) || bytes > kMostBytes;
   }
-  if (overflow && !empty)
-    fail(Status::kInvalidArgument, "%s of shape %s has more bytes than memory can have", name, view.shape_text().c_str());
+  if (overflow) fail(Status::kInvalidArgument, "%s of shape %s has more bytes than memory can have", name, view.shape_text().c_str());
   set_contiguous_strides(view);
   if (tensor->flags & NVFP4CAL_TENSOR_HAS_STRIDES) {
     for (int d = 0; d < view.ndim; ++d) view.strides[d] = tensor->strides[d];

@@ -123,19 +123,24 @@ std::vector<uint8_t> Max::export_state() const {
 }
 
 void Max::import_state(const uint8_t* bytes, size_t n) {
-  StateReader reader(kType, kVersion, bytes, n);
   Max fresh;
-  const std::vector<int32_t> axes = reader.get_array<int32_t>();
-  fresh.set_axes(axes.data(), static_cast<int>(axes.size()));
-  fresh.set_block_size(reader.get<int32_t>());
-  fresh.has_data_ = reader.get<uint8_t>() != 0;
-  fresh.shape_ = reader.get_array<int64_t>();
-  fresh.amax_ = reader.get_array<float>();
-  reader.finish();
-  check_state_shape(fresh.shape_, fresh.amax_.size(), fresh.has_data_);
-  for (const float value : fresh.amax_) {
-    if (!(value >= 0.0f) || value - value != 0.0f) fail(Status::kCorrupt, "the state holds an amax of %g", static_cast<double>(value));
-  }
+  reading_state([&] {
+    StateReader reader(kType, kVersion, bytes, n);
+    const std::vector<int32_t> axes = reader.get_array<int32_t>();
+    fresh.set_axes(axes.data(), static_cast<int>(axes.size()));
+    fresh.set_block_size(reader.get<int32_t>());
+    fresh.has_data_ = reader.get<uint8_t>() != 0;
+    fresh.shape_ = reader.get_array<int64_t>();
+    fresh.amax_ = reader.get_array<float>();
+    reader.finish();
+    check_state_shape(fresh.shape_, fresh.amax_.size(), fresh.has_data_);
+    if (axes.empty() && fresh.block_ == 0 && fresh.amax_.size() > 1) {
+      fail(Status::kCorrupt, "the state holds %zu maxima of whole tensors", fresh.amax_.size());
+    }
+    for (const float value : fresh.amax_) {
+      if (!(value >= 0.0f) || value - value != 0.0f) fail(Status::kCorrupt, "the state holds an amax of %g", static_cast<double>(value));
+    }
+  });
   fresh.execution_ = execution_;
   *this = std::move(fresh);
 }

@@ -124,6 +124,7 @@ std::vector<int64_t> tiles_shape(const TensorView& linear) {
 
 void swizzle(const Execution& execution, const TensorView& linear, uint8_t* tiles, bool to_tiles) {
   const TensorView stack = as_stack(linear);
+  if (linear.elements() == 0) return;  // no tiles either: padding is to multiples
   const SwizzleArgs args{&stack, tiles, to_tiles};
   call(ops_for(linear).swizzle, execution, args);
 }

@@ -1,7 +1,5 @@
 #include "calib/state_bytes.h"
 
-#include <algorithm>
-
 #include "core/tensor_view.h"
 
 namespace nvfp4cal::calib {
@@ -69,14 +67,23 @@ void StateReader::finish() const {
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {
-  const int ndim = static_cast<int>(std::min<size_t>(shape.size(), kMaxNdim));
-  return make_view(nullptr, Dtype::kF32, ndim, shape.data()).shape_text();
+  std::string text = "[";
+  for (size_t d = 0; d < shape.size(); ++d) {
+    if (d > 0) text += ", ";
+    text += std::to_string(shape[d]);
+  }
+  text += ']';
+  return text;
 }
 
 void check_state_shape(const std::vector<int64_t>& shape, size_t count, bool has_data) {
-  int64_t product = has_data ? 1 : 0;
-  bool fits = shape.size() <= kMaxNdim && (has_data || shape.empty());
-  for (size_t d = 0; fits && d < shape.size(); ++d) fits = shape[d] >= 0 && !__builtin_mul_overflow(product, shape[d], &product);
+  int64_t product = 1;  // of the extents that are not 0: products of some of them are formed elsewhere
+  bool empty = !has_data, fits = shape.size() <= kMaxNdim && (has_data || shape.empty());
+  for (size_t d = 0; fits && d < shape.size(); ++d) {
+    empty = empty || shape[d] == 0;
+    fits = shape[d] >= 0 && (shape[d] == 0 || !__builtin_mul_overflow(product, shape[d], &product));
+  }
+  if (empty) product = 0;
   if (!fits || static_cast<uint64_t>(product) != count) {
     fail(Status::kCorrupt, "the state's shape %s does not fit its %zu values", shape_text(shape).c_str(), count);
   }

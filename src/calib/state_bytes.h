@@ -70,6 +70,17 @@ class StateReader {
   uint32_t version_ = 0;
 };
 
+// Runs body, which reads a state; options that a setter refuses were not written by a calibrator: kCorrupt.
+template <class Body>
+void reading_state(Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    if (error.status() == Status::kCorrupt) throw;
+    fail(Status::kCorrupt, "the state does not fit: %s", error.what());
+  }
+}
+
 // Throws kCorrupt unless an array of this shape has `count` values; without data both are empty.
 void check_state_shape(const std::vector<int64_t>& shape, size_t count, bool has_data);
 

@@ -128,36 +128,38 @@ std::vector<uint8_t> Sweep::export_state() const {
 }
 
 void Sweep::import_state(const uint8_t* bytes, size_t n) {
-  StateReader reader(kType, kVersion, bytes, n);
   Sweep fresh;
-  fresh.set_block_size(reader.get<int32_t>());
-  fresh.set_normalization(reader.get<int32_t>());
-  const int32_t lo = reader.get<int32_t>();
-  fresh.set_window(lo, reader.get<int32_t>());
-  const std::vector<float> global_amax = reader.get_array<float>();
-  if (!global_amax.empty()) {
-    const int64_t count = static_cast<int64_t>(global_amax.size());
-    fresh.global_amax_ = read_global_amax(make_view(global_amax.data(), Dtype::kF32, 1, &count));
-  }
-  const std::vector<int64_t> weights_shape = reader.get_array<int64_t>();
-  const std::vector<float> weights = reader.get_array<float>();
-  check_state_shape(weights_shape, weights.size(), !weights.empty());
-  if (!weights.empty()) {
-    const TensorView view = make_view(weights.data(), Dtype::kF32, static_cast<int>(weights_shape.size()), weights_shape.data());
-    fresh.set_weights(&view);
-  }
-  fresh.has_data_ = reader.get<uint8_t>() != 0;
-  fresh.shape_ = reader.get_array<int64_t>();
-  fresh.codes_ = reader.get_array<uint8_t>();
-  reader.finish();
-  check_state_shape(fresh.shape_, fresh.codes_.size(), fresh.has_data_);
-  for (const uint8_t code : fresh.codes_) {
-    if (code < 1 || code > 126) fail(Status::kCorrupt, "the state holds scale code %d", code);
-  }
-  const size_t slices = fresh.global_amax_.size();
-  if (fresh.has_data_ && (slices == 0 || fresh.codes_.size() % slices != 0)) {
-    fail(Status::kCorrupt, "the state has %zu codes for %zu global amaxes", fresh.codes_.size(), slices);
-  }
+  reading_state([&] {
+    StateReader reader(kType, kVersion, bytes, n);
+    fresh.set_block_size(reader.get<int32_t>());
+    fresh.set_normalization(reader.get<int32_t>());
+    const int32_t lo = reader.get<int32_t>();
+    fresh.set_window(lo, reader.get<int32_t>());
+    const std::vector<float> global_amax = reader.get_array<float>();
+    if (!global_amax.empty()) {
+      const int64_t count = static_cast<int64_t>(global_amax.size());
+      fresh.global_amax_ = read_global_amax(make_view(global_amax.data(), Dtype::kF32, 1, &count));
+    }
+    const std::vector<int64_t> weights_shape = reader.get_array<int64_t>();
+    const std::vector<float> weights = reader.get_array<float>();
+    check_state_shape(weights_shape, weights.size(), !weights.empty());
+    if (!weights.empty()) {
+      const TensorView view = make_view(weights.data(), Dtype::kF32, static_cast<int>(weights_shape.size()), weights_shape.data());
+      fresh.set_weights(&view);
+    }
+    fresh.has_data_ = reader.get<uint8_t>() != 0;
+    fresh.shape_ = reader.get_array<int64_t>();
+    fresh.codes_ = reader.get_array<uint8_t>();
+    reader.finish();
+    check_state_shape(fresh.shape_, fresh.codes_.size(), fresh.has_data_);
+    for (const uint8_t code : fresh.codes_) {
+      if (code < 1 || code > 126) fail(Status::kCorrupt, "the state holds scale code %d", code);
+    }
+    const size_t slices = fresh.global_amax_.size();
+    if (fresh.has_data_ && (slices == 0 || fresh.codes_.size() % slices != 0)) {
+      fail(Status::kCorrupt, "the state has %zu codes for %zu global amaxes", fresh.codes_.size(), slices);
+    }
+  });
   fresh.execution_ = execution_;
   *this = std::move(fresh);
 }

@@ -109,7 +109,7 @@ void sweep(const Execution& execution, const SweepArgs& args) {
     if (!sweeper.sweep(range, span, scratch, codes.get() + range.first)) finite = false;
   });
   if (!finite) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), "x");
-  std::memcpy(args.codes, codes.get(), static_cast<size_t>(blocks));
+  if (blocks > 0) std::memcpy(args.codes, codes.get(), static_cast<size_t>(blocks));
 }
 
 }  // namespace nvfp4cal::cpu

@@ -141,7 +141,8 @@ TEST_CASE("older versions are read, newer ones and zero refused", "[state]") {
 
 TEST_CASE("every truncation and every changed byte is refused", "[state]") {
   const Bytes good = small_state();
-  for (size_t n = 0; n < good.size(); ++n) CHECK(read_as_test(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(n))) == Status::kCorrupt);
+  for (size_t n = 0; n < good.size(); ++n)
+    CHECK(read_as_test(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(n))) == Status::kCorrupt);
   for (size_t i = 0; i < good.size(); ++i) {
     for (int bit = 0; bit < 8; ++bit) {
       Bytes damaged = good;

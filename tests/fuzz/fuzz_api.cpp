@@ -1,0 +1,249 @@
+// Random arguments for every function that takes tensors or states. Usage: fuzz_api [seed] [rounds]
+// A run passes if nothing crashes (build it with sanitizers), statuses are known, failures write nothing and say why,
+// successes write inside the output alone, and inputs stay as they were.
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+
+#include "random_tensors.h"
+
+using namespace fuzz;
+
+namespace {
+
+int failures = 0;
+long calls = 0, successes = 0;  // of calls with outputs: mostly refusals would test little
+
+void report(const char* function, const char* what, uint64_t seed) {
+  std::printf("%s: %s (seed %llu)\n", function, what, static_cast<unsigned long long>(seed));
+  ++failures;
+}
+
+// An output: a question first, then usually what the answer says.
+struct Output {
+  std::vector<uint8_t> memory = std::vector<uint8_t>(static_cast<size_t>(kMemory), 0xA5);
+  nvfp4cal_tensor tensor{};
+  int64_t begin = 0, size = 0;  // bytes that may change
+
+  void choose(nvfp4cal_tensor answer, bool answered, Random& random) {
+    tensor = answered && !random.one_in(5) ? answer : random_tensor(memory, random);
+    begin = size = 0;
+    if (tensor.ndim < 0 || tensor.ndim > NVFP4CAL_MAX_NDIM) return;
+    int64_t n = dtype_size(tensor.dtype);
+    for (int d = 0; d < tensor.ndim; ++d) {
+      if (tensor.shape[d] < 0 || __builtin_mul_overflow(n, tensor.shape[d], &n)) return;
+    }
+    if (n > kMemory) return;
+    if (!tensor.data && answered) {
+      begin = random.between(0, kMemory - n);
+      tensor.data = memory.data() + begin;
+    }
+    if (!tensor.data) return;
+    begin = static_cast<uint8_t*>(tensor.data) - memory.data();
+    size = n;
+  }
+  bool only_inside_changed() const {
+    for (int64_t i = 0; i < kMemory; ++i) {
+      if (memory[static_cast<size_t>(i)] != 0xA5 && (i < begin || i >= begin + size)) return false;
+    }
+    return true;
+  }
+  bool has_no_elements() const {
+    return tensor.ndim > 0 && tensor.ndim <= NVFP4CAL_MAX_NDIM && std::count(tensor.shape, tensor.shape + tensor.ndim, 0) > 0;
+  }
+  bool unchanged() const {
+    return std::all_of(memory.begin(), memory.end(), [](uint8_t byte) { return byte == 0xA5; });
+  }
+};
+
+using Function = std::function<nvfp4cal_status(nvfp4cal_tensor* const* outputs)>;
+
+// Calls with questions and then with memory, and checks what every call promises.
+void call(const char* name, uint64_t seed, Random& random, int count, const Function& function) {
+  Output outputs[3];
+  nvfp4cal_tensor questions[3] = {};
+  nvfp4cal_tensor* pointers[3] = {};
+  for (int i = 0; i < count; ++i) {
+    questions[i].struct_size = sizeof questions[i];
+    if (random.one_in(4)) questions[i].dtype = random.pick(kDtypes);
+    pointers[i] = &questions[i];
+  }
+  const auto run = [&] {
+    const nvfp4cal_status status = function(pointers);
+    if (status > 0 || status < -14) report(name, "a status that is not known", seed);
+    if (status == NVFP4CAL_ERROR_INTERNAL) report(name, nvfp4cal_last_error(), seed);
+    if (status != 0 && nvfp4cal_last_error()[0] == '\0') report(name, "a failure without a message", seed);
+    return status;
+  };
+  const bool answered = count > 0 && run() == NVFP4CAL_OK;
+  nvfp4cal_tensor before[3];
+  for (int i = 0; i < count; ++i) {
+    outputs[i].choose(questions[i], answered, random);
+    before[i] = outputs[i].tensor;
+    pointers[i] = random.one_in(40) ? nullptr : &outputs[i].tensor;
+  }
+  const nvfp4cal_status status = run();
+  ++calls;
+  successes += status == NVFP4CAL_OK;
+  for (int i = 0; i < count; ++i) {
+    if (status != 0 && !outputs[i].unchanged()) report(name, "a failure that wrote", seed);
+    // an output without elements may have been answered before the data was found wrong
+    const bool answered_empty = !before[i].data && outputs[i].has_no_elements();
+    if (status != 0 && !answered_empty && std::memcmp(&before[i], &outputs[i].tensor, sizeof before[i]) != 0) {
+      report(name, "a failure that answered", seed);
+    }
+    if (!outputs[i].only_inside_changed()) report(name, "a byte outside of an output", seed);
+  }
+}
+
+nvfp4cal_options random_options(const nvfp4cal_tensor* weights, Random& random) {
+  nvfp4cal_options options{};
+  options.struct_size = random.one_in(20) ? static_cast<uint32_t>(random.between(0, 100)) : sizeof options;
+  options.flags = static_cast<uint32_t>(random.one_in(20) ? random.bits() : static_cast<uint64_t>(random.between(0, 1)));
+  options.method = static_cast<int32_t>(random.between(0, random.one_in(20) ? 5 : 1));
+  options.block_size = static_cast<int32_t>(random.one_in(20) ? random.between(-40, 40) : 16 * random.between(0, 2));
+  options.normalization = random.one_in(20) ? static_cast<int32_t>(random.bits()) : random.one_in(2) ? 0 : 256;
+  options.code_lo = static_cast<int32_t>(random.between(-130, 20));
+  options.code_hi = static_cast<int32_t>(random.between(-20, 130));
+  options.scale_layout = static_cast<int32_t>(random.between(0, random.one_in(20) ? 4 : 1));
+  options.weights = random.one_in(3) ? weights : nullptr;
+  return options;
+}
+
+void one_call_functions(uint64_t seed, Random& random) {
+  std::vector<uint8_t> memory = random_memory(random);
+  nvfp4cal_tensor tensors[4];
+  for (nvfp4cal_tensor& tensor : tensors) tensor = random_tensor(memory, random);
+  float global_value = random.one_in(3) ? 0.0f : 1.0f;
+  const nvfp4cal_tensor scalar = contiguous(&global_value, NVFP4CAL_DTYPE_F32, {});
+  const nvfp4cal_tensor* x = random.one_in(40) ? nullptr : &tensors[0];
+  const nvfp4cal_tensor* global = random.one_in(3) ? nullptr : random.one_in(3) ? &tensors[1] : &scalar;
+  const nvfp4cal_tensor* block_amax = random.one_in(4) ? &tensors[2] : nullptr;
+  const nvfp4cal_options options = random_options(&tensors[3], random);
+  const nvfp4cal_options* chosen = random.one_in(6) ? nullptr : &options;
+  const std::vector<uint8_t> before = memory;
+  const int32_t number = static_cast<int32_t>(random.between(0, 1) * random.between(0, 300));
+  call("scale_candidates", seed, random, 1, [&](auto out) { return nvfp4cal_scale_candidates(nullptr, number, out[0]); });
+  call("scale_sweep", seed, random, 1, [&](auto out) { return nvfp4cal_scale_sweep(nullptr, x, global, chosen, out[0], nullptr); });
+  call("quantize", seed, random, 3,
+       [&](auto out) { return nvfp4cal_quantize(nullptr, x, global, block_amax, chosen, out[0], out[1], out[2], nullptr); });
+  call("fake_quantize", seed, random, 1,
+       [&](auto out) { return nvfp4cal_fake_quantize(nullptr, x, global, block_amax, chosen, out[0], nullptr); });
+  nvfp4cal_tensor packed = tensors[0], scales = tensors[0];
+  packed.dtype = NVFP4CAL_DTYPE_U8;
+  scales.dtype = NVFP4CAL_DTYPE_E4M3;
+  if (packed.ndim > 0 && packed.ndim <= NVFP4CAL_MAX_NDIM && !random.one_in(10)) scales.shape[packed.ndim - 1] /= 8;
+  const int32_t order = static_cast<int32_t>(random.between(0, random.one_in(10) ? 3 : 1));
+  call("dequantize", seed, random, 1,
+       [&](auto out) { return nvfp4cal_dequantize(nullptr, &packed, &scales, &scalar, order, out[0], nullptr); });
+  call("swizzle", seed, random, 1, [&](auto out) { return nvfp4cal_swizzle_scales(nullptr, &scales, out[0], nullptr); });
+  nvfp4cal_tensor tiles = contiguous(memory.data(), NVFP4CAL_DTYPE_U8, {random.between(0, 4) * 512});
+  call("unswizzle", seed, random, 1,
+       [&](auto out) { return nvfp4cal_unswizzle_scales(nullptr, random.one_in(2) ? &tiles : x, out[0], nullptr); });
+  if (memory != before) report("one_call", "an input has changed", seed);
+}
+
+// A state with some bytes changed; usually with a checksum that fits again, so that the checks behind it are reached.
+std::vector<uint8_t> damaged(std::vector<uint8_t> state, Random& random) {
+  if (random.one_in(8)) state.resize(static_cast<size_t>(random.between(0, static_cast<int64_t>(state.size()) + 20)));
+  for (int64_t i = random.between(0, 4); i > 0 && !state.empty(); --i) {
+    uint8_t& byte = state[static_cast<size_t>(random.between(0, static_cast<int64_t>(state.size()) - 1))];
+    byte = random.one_in(2) ? static_cast<uint8_t>(random.bits()) : static_cast<uint8_t>(byte ^ (1 << random.between(0, 7)));
+  }
+  if (random.one_in(4) || state.size() < 8) return state;
+  uint64_t hash = 14695981039346656037ull;
+  for (size_t i = 0; i + 8 < state.size(); ++i) hash = (hash ^ state[i]) * 1099511628211ull;
+  std::memcpy(&state[state.size() - 8], &hash, 8);
+  return state;
+}
+
+template <class Handle, class Export>
+std::vector<uint8_t> exported(const Handle* handle, Export export_state) {
+  nvfp4cal_tensor size = contiguous(nullptr, NVFP4CAL_DTYPE_U8, {});
+  if (export_state(handle, &size) != NVFP4CAL_OK) return {};
+  std::vector<uint8_t> bytes(static_cast<size_t>(size.shape[0]));
+  nvfp4cal_tensor out = contiguous(bytes.data(), NVFP4CAL_DTYPE_U8, {size.shape[0]});
+  export_state(handle, &out);
+  return bytes;
+}
+
+// Imports a damaged state; a refusal changes nothing.
+template <class Handle, class Export, class Import>
+void import_damaged(const char* name, uint64_t seed, Random& random, Handle* handle, Export export_state, Import import_state) {
+  const std::vector<uint8_t> before = exported(handle, export_state);
+  std::vector<uint8_t> state = damaged(before, random);
+  const nvfp4cal_tensor tensor = contiguous(state.data(), NVFP4CAL_DTYPE_U8, {static_cast<int64_t>(state.size())});
+  const nvfp4cal_status status = import_state(handle, &tensor);
+  if (status > 0 || status == NVFP4CAL_ERROR_INTERNAL) report(name, nvfp4cal_last_error(), seed);
+  if (status != 0 && exported(handle, export_state) != before) report(name, "a refused state has changed the handle", seed);
+}
+
+void max_functions(uint64_t seed, Random& random) {
+  std::vector<uint8_t> memory = random_memory(random);
+  nvfp4cal_max *max = nullptr, *other = nullptr;
+  if (nvfp4cal_max_create(&max) != 0 || nvfp4cal_max_create(&other) != 0) return report("max_create", nvfp4cal_last_error(), seed);
+  for (int64_t i = random.between(1, 12); i > 0; --i) {
+    const nvfp4cal_tensor x = random_tensor(memory, random);
+    int32_t axes[10];
+    for (int32_t& axis : axes) axis = static_cast<int32_t>(random.one_in(20) ? static_cast<int64_t>(random.bits()) : random.between(-3, 3));
+    switch (random.between(0, 9)) {
+      case 0: nvfp4cal_max_set_axes(max, axes, static_cast<int32_t>(random.between(-1, random.one_in(4) ? 10 : 3))); break;
+      case 1: nvfp4cal_max_set_block_size(max, static_cast<int32_t>(random.between(0, 3) * 16)); break;
+      case 2: nvfp4cal_max_reset(max); break;
+      case 3: nvfp4cal_max_merge(max, other); break;
+      case 4: import_damaged("max_import", seed, random, max, nvfp4cal_max_export_state, nvfp4cal_max_import_state); break;
+      case 5: std::swap(max, other); break;
+      case 6: call("max_state", seed, random, 1, [&](auto out) { return nvfp4cal_max_export_state(max, out[0]); }); break;
+      default: call("max_collect", seed, random, 0, [&](auto) { return nvfp4cal_max_collect(max, &x, nullptr); });
+    }
+    call("max_amax", seed, random, 1, [&](auto out) { return nvfp4cal_max_compute_amax(max, out[0]); });
+  }
+  nvfp4cal_max_destroy(max);
+  nvfp4cal_max_destroy(other);
+}
+
+void sweep_functions(uint64_t seed, Random& random) {
+  std::vector<uint8_t> memory = random_memory(random);
+  nvfp4cal_sweep* sweep = nullptr;
+  if (nvfp4cal_sweep_create(&sweep) != 0) return report("sweep_create", nvfp4cal_last_error(), seed);
+  float ones[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+  for (int64_t i = random.between(1, 12); i > 0; --i) {
+    const nvfp4cal_tensor x = random_tensor(memory, random);
+    const nvfp4cal_tensor global = random.one_in(3) ? x : contiguous(ones, NVFP4CAL_DTYPE_F32, {random.between(0, 4)});
+    switch (random.between(0, 9)) {
+      case 0: nvfp4cal_sweep_set_block_size(sweep, static_cast<int32_t>(random.between(0, 3) * 16)); break;
+      case 1: nvfp4cal_sweep_set_normalization(sweep, random.one_in(2) ? 448 : 256); break;
+      case 2: nvfp4cal_sweep_set_weights(sweep, random.one_in(3) ? nullptr : &x); break;
+      case 3:
+        nvfp4cal_sweep_set_code_window(sweep, static_cast<int32_t>(random.between(-130, 10)),
+                                       static_cast<int32_t>(random.between(-10, 130)));
+        break;
+      case 4:
+      case 5: nvfp4cal_sweep_set_global_amax(sweep, &global); break;
+      case 6: nvfp4cal_sweep_reset(sweep); break;
+      case 7: import_damaged("sweep_import", seed, random, sweep, nvfp4cal_sweep_export_state, nvfp4cal_sweep_import_state); break;
+      default: call("sweep_collect", seed, random, 0, [&](auto) { return nvfp4cal_sweep_collect(sweep, &x, nullptr); });
+    }
+    call("sweep_amax", seed, random, 1, [&](auto out) { return nvfp4cal_sweep_compute_amax(sweep, out[0]); });
+    call("sweep_codes", seed, random, 1, [&](auto out) { return nvfp4cal_sweep_compute_codes(sweep, out[0]); });
+  }
+  nvfp4cal_sweep_destroy(sweep);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const uint64_t first = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1;
+  const uint64_t rounds = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 300;
+  for (uint64_t seed = first; seed < first + rounds && failures < 20; ++seed) {
+    Random random(seed);
+    one_call_functions(seed, random);
+    max_functions(seed, random);
+    sweep_functions(seed, random);
+  }
+  std::printf("%llu rounds from seed %llu: %ld calls, %ld succeeded, %d failures\n", static_cast<unsigned long long>(rounds),
+              static_cast<unsigned long long>(first), calls, successes, failures);
+  if (successes < calls / 20) report("fuzz_api", "too few calls succeed", first);
+  return failures == 0 ? 0 : 1;
+}
