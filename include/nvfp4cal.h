@@ -242,6 +242,112 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_swizzle_scales(const nvfp4cal_context *con
 NVFP4CAL_API nvfp4cal_status nvfp4cal_unswizzle_scales(const nvfp4cal_context *context, const nvfp4cal_tensor *tiles, nvfp4cal_tensor *out,
                                                        nvfp4cal_stream stream);
 
+/* ---- 2b. Single-level block quantization -------------------------------------------------------------------------------
+ * Blocks of 16 or 32 along any one dimension, one E4M3 scale a block, no global scale [qwantize]. Here ties between two levels round toward zero;
+ * quants are the signed levels 0 .5 1 1.5 2 3 4 6 as float32 (a negative element that rounds to zero gives -0), dequantized values are quants * scale.
+ * "x without dim" is x's shape with dimension dim taken out; blocks are numbered in its row-major order. */
+
+/** nvfp4cal_block_options.flags: search noise blocks too, those whose naive scale is no better than zeros (qwantize leaves them that scale). */
+#define NVFP4CAL_BLOCK_SEARCH_NOISE 1u
+/** nvfp4cal_block_options.flags: ADMM starts from the scale of nvfp4cal_block_optimal_hessian and keeps that result where it ends with a larger error. */
+#define NVFP4CAL_BLOCK_ADMM_FROM_OPTIMAL 2u
+
+/** Options of the searches of this section; NULL and all-zero mean qwantize's own behaviour. */
+typedef struct nvfp4cal_block_options {
+  uint32_t struct_size; /* sizeof(nvfp4cal_block_options) as the caller compiled it */
+  uint32_t flags;       /* NVFP4CAL_BLOCK_* */
+  int32_t n_outer;      /* ADMM: scale updates, 1 .. 1000; 0 = 3 */
+  int32_t n_inner;      /* ADMM: steps between them, 1 .. 1000; 0 = 10 */
+} nvfp4cal_block_options;
+
+/** The 126 scales, ascending: the positive finite E4M3 values [qwantize build_fp8_e4m3_scales]. @param out [out] float32 [126]. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_scale_table(const nvfp4cal_context *context, nvfp4cal_tensor *out);
+
+/**
+ * The constants of the rounding [qwantize FP4_CODEBOOK, FP4_BOUNDARIES].
+ * @param codebook   [out] float32 [8]: the magnitudes 0 .5 1 1.5 2 3 4 6. May be NULL.
+ * @param boundaries [out] float32 [7]: .25 .75 1.25 1.75 2.5 3.5 5; a magnitude equal to one rounds down. May be NULL. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_codebook(const nvfp4cal_context *context, nvfp4cal_tensor *codebook,
+                                                     nvfp4cal_tensor *boundaries);
+
+/**
+ * The nearest level of each x / scale (a float32 quotient), with x's sign [qwantize fp4_quantize]. A scale of 0 gives 6 for every element but 0.
+ * @param x      [in] any shape of one dimension or more
+ * @param scales [in] float32, finite, >= 0, any values; x without dim, or one element for all
+ * @param dim    [in] the dimension that shares a scale, of any extent; negative ones count from the end
+ * @param out    [out] float32, x's shape
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x,
+                                                     const nvfp4cal_tensor *scales, int32_t dim, nvfp4cal_tensor *out,
+                                                     nvfp4cal_stream stream);
+
+/**
+ * quants * scale in float32 [qwantize fp4_dequantize, nvfp4_dequantize].
+ * @param quants [in] any shape of one dimension or more  @param scales, dim [in] as for nvfp4cal_block_quantize
+ * @param out    [out] float32, the shape of quants
+ * Statuses: as nvfp4cal_block_quantize. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_dequantize(const nvfp4cal_context *context, const nvfp4cal_tensor *quants,
+                                                       const nvfp4cal_tensor *scales, int32_t dim, nvfp4cal_tensor *out,
+                                                       nvfp4cal_stream stream);
+
+/**
+ * Sum of (x - dequantized x)^2 of each block, added in float64 [qwantize compute_block_sse, which adds in float32].
+ * @param x, scales, dim [in] as for nvfp4cal_block_quantize
+ * @param out [out] float32 (may overflow to infinity) or float64; x without dim. For the shape query set out->dtype (0 = float32).
+ * Statuses: as nvfp4cal_block_quantize. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_sse(const nvfp4cal_context *context, const nvfp4cal_tensor *x, const nvfp4cal_tensor *scales,
+                                                int32_t dim, nvfp4cal_tensor *out, nvfp4cal_stream stream);
+
+/**
+ * The naive scale of each block: E4M3(max(amax / 6, 1e-12)), saturating at 448 where qwantize gives NaN; 0 below 2^-10 [qwantize nvfp4_naive].
+ * @param w       [in] any shape; its extent along dim is the block size, 16 or 32
+ * @param dim     [in] negative ones count from the end
+ * @param scales  [out] float32, w without dim
+ * @param quants  [out] float32, w's shape
+ * @param dequant [out] float32, w's shape. May be NULL.
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_naive(const nvfp4cal_context *context, const nvfp4cal_tensor *w, int32_t dim,
+                                                  nvfp4cal_tensor *scales, nvfp4cal_tensor *quants, nvfp4cal_tensor *dequant,
+                                                  nvfp4cal_stream stream);
+
+/**
+ * The scale with the least squared error (float64) of the naive one and all 126, equal to trying each; the naive one, then the smallest wins ties
+ * [qwantize nvfp4_optimal]. Noise blocks (sum of w^2 <= the naive error) keep the naive scale unless SEARCH_NOISE is set.
+ * @param options [in] flags; NULL = defaults. Other parameters and statuses: as nvfp4cal_block_naive. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_optimal(const nvfp4cal_context *context, const nvfp4cal_tensor *w, int32_t dim,
+                                                    const nvfp4cal_block_options *options, nvfp4cal_tensor *scales, nvfp4cal_tensor *quants,
+                                                    nvfp4cal_tensor *dequant, nvfp4cal_stream stream);
+
+/**
+ * The scale with the least r^T H r, r = w - dequantized w, of the naive one and all 126 [qwantize nvfp4_optimal_hessian, whose pruning misses the
+ * optimum of some blocks; this is never worse]. Block number i uses matrix i mod columns.
+ * @param hessians    [in] [columns, block, block], finite, symmetric to 1e-4 of the matrix's largest element; NULL: made from activations
+ * @param activations [in] [rows, columns * block], rows > 0: H_j = X_j^T X_j, added in float64. Not read where hessians is given. One of the two is needed.
+ * @param options     [in] NULL = defaults; nothing of it is read
+ * The number of blocks is a multiple of columns. Other parameters and statuses: as nvfp4cal_block_naive. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_optimal_hessian(const nvfp4cal_context *context, const nvfp4cal_tensor *w, int32_t dim,
+                                                            const nvfp4cal_tensor *hessians, const nvfp4cal_tensor *activations,
+                                                            const nvfp4cal_block_options *options, nvfp4cal_tensor *scales,
+                                                            nvfp4cal_tensor *quants, nvfp4cal_tensor *dequant, nvfp4cal_stream stream);
+
+/**
+ * Levels and scale found in turns by ADMM, from the naive scale [qwantize nvfp4_admm, here in float64]. Its r^T H r is usually larger than that of
+ * nvfp4cal_block_optimal_hessian; with ADMM_FROM_OPTIMAL it is never larger. A block whose scale is 0 keeps it.
+ * @param options [in] n_outer, n_inner, flags; NULL = defaults. Other parameters and statuses: as nvfp4cal_block_optimal_hessian, and
+ *                INVALID_ARGUMENT for a matrix so far from positive semidefinite that H / largest eigenvalue + 1 has no inverse. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_block_admm(const nvfp4cal_context *context, const nvfp4cal_tensor *w, int32_t dim,
+                                                 const nvfp4cal_tensor *hessians, const nvfp4cal_tensor *activations,
+                                                 const nvfp4cal_block_options *options, nvfp4cal_tensor *scales, nvfp4cal_tensor *quants,
+                                                 nvfp4cal_tensor *dequant, nvfp4cal_stream stream);
+
 /* ---- 3. Handles: calibrators ------------------------------------------------------------------------------------------
  * The verbs of every type: create; set_<option> before the first collect (afterwards: WRONG_STATE); collect; compute_amax;
  * merge (the other handle is unchanged, its options must be equal); export_state / import_state (bytes with magic, version,

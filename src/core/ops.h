@@ -10,7 +10,7 @@
 
 namespace nvfp4cal {
 
-inline constexpr int32_t kOpsAbi = 1;
+inline constexpr int32_t kOpsAbi = 2;
 inline constexpr int kMessageSize = 256;
 
 enum class Method : int32_t { kMax = 0, kMse = 1 };
@@ -67,6 +67,40 @@ struct SwizzleArgs {
   bool to_tiles;
 };
 
+// ---- single-level block quantization: the last dimension of x is the block; docs/numerics.md 8 ----
+
+enum class BlockMethod : int32_t { kNaive, kOptimal, kHessian, kAdmm };
+
+struct BlockSearchArgs {
+  const TensorView* x;  // [.., 16 or 32], any strides, finite
+  BlockMethod method;
+  bool search_noise;       // kOptimal: also blocks that the naive scale makes worse than zeros
+  bool from_optimal;       // kAdmm: start from the scale of kHessian and keep what it gives where the outcome is worse
+  int n_outer, n_inner;    // kAdmm
+  const double* hessians;  // kHessian, kAdmm: [columns, block, block], finite; block b has number b % columns
+  int64_t columns;
+  float* scales;              // [blocks]
+  const TensorView* quants;   // float32, x's shape, any strides
+  const TensorView* dequant;  // NULL, or the same
+};
+
+// What given scales do. Exactly one of the outputs is set.
+struct BlockApplyArgs {
+  const TensorView* x;  // elements, or quants for dequant
+  const float* scales;  // one a block
+  int64_t scale_step;   // 1, or 0 for one scale in all
+  const TensorView* quants;
+  const TensorView* dequant;
+  double* squared_error;  // [blocks]
+};
+
+// sum over rows of x_j^T x_j for each block j of columns, in float64 and in the order of the rows.
+struct BlockGramArgs {
+  const TensorView* x;  // [rows, columns * block]
+  int block;
+  double* out;  // [columns, block, block]; written only if all of x is finite
+};
+
 struct Ops {
   uint32_t struct_size;
   int32_t abi;
@@ -75,6 +109,9 @@ struct Ops {
   Status (*quantize)(const Execution&, const QuantizeArgs&, char* message);
   Status (*dequantize)(const Execution&, const DequantizeArgs&, char* message);
   Status (*swizzle)(const Execution&, const SwizzleArgs&, char* message);
+  Status (*block_search)(const Execution&, const BlockSearchArgs&, char* message);
+  Status (*block_apply)(const Execution&, const BlockApplyArgs&, char* message);
+  Status (*block_gram)(const Execution&, const BlockGramArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

@@ -37,7 +37,10 @@ const Ops& cpu_ops() {
                           guarded<cpu::sweep, SweepArgs>,
                           guarded<cpu::quantize, QuantizeArgs>,
                           guarded<cpu::dequantize, DequantizeArgs>,
-                          guarded<cpu::swizzle, SwizzleArgs>};
+                          guarded<cpu::swizzle, SwizzleArgs>,
+                          guarded<cpu::block_search, BlockSearchArgs>,
+                          guarded<cpu::block_apply, BlockApplyArgs>,
+                          guarded<cpu::block_gram, BlockGramArgs>};
   return ops;
 }
 

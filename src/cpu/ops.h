@@ -10,5 +10,8 @@ void sweep(const Execution& execution, const SweepArgs& args);
 void quantize(const Execution& execution, const QuantizeArgs& args);
 void dequantize(const Execution& execution, const DequantizeArgs& args);
 void swizzle(const Execution& execution, const SwizzleArgs& args);
+void block_search(const Execution& execution, const BlockSearchArgs& args);
+void block_apply(const Execution& execution, const BlockApplyArgs& args);
+void block_gram(const Execution& execution, const BlockGramArgs& args);
 
 }  // namespace nvfp4cal::cpu

@@ -32,4 +32,22 @@ NVFP4CAL_HD inline float e2m1_value(uint8_t code) {
   return (code & 8) ? -magnitude : magnitude;
 }
 
+// ---- ties toward zero at every boundary [qwantize] ----------------------------------------------------------------------
+
+// Magnitude code 0..7 of y >= 0, saturating (infinity too): how many boundaries lie below y. NaN gives 0.
+NVFP4CAL_HD inline int e2m1_magnitude_code_ties_down(float y) {
+  return (y > 0.25f) + (y > 0.75f) + (y > 1.25f) + (y > 1.75f) + (y > 2.5f) + (y > 3.5f) + (y > 5.0f);
+}
+
+// Code of any float; signs as in e2m1_code.
+NVFP4CAL_HD inline uint8_t e2m1_code_ties_down(float x) {
+  return static_cast<uint8_t>(e2m1_magnitude_code_ties_down(abs_of(x)) | (x < 0.0f ? 8 : 0));
+}
+
+// Signed level of x / scale; 0 / 0 is 0, anything else / 0 is 6. A negative x that rounds to zero gives -0.
+NVFP4CAL_HD inline float e2m1_level_ties_down(float x, float scale) {
+  const float level = e2m1_value(static_cast<uint8_t>(e2m1_magnitude_code_ties_down(abs_of(x) / scale)));
+  return x > 0.0f ? level : x < 0.0f ? -level : 0.0f;
+}
+
 }  // namespace nvfp4cal::num

@@ -123,6 +123,37 @@ static void null_in_one_call_functions(void) {
   REFUSED(nvfp4cal_unswizzle_scales(NULL, &scales, NULL, NULL));
 }
 
+static void null_in_block(void) {
+  nvfp4cal_tensor x = matrix(values, NVFP4CAL_DTYPE_F32, ROWS * 2, 16), scale = scalar(&global_data), none = {.struct_size = sizeof none};
+  nvfp4cal_tensor scales = none, quants = none;
+  OFFSET_IS(nvfp4cal_block_options, struct_size, 0);
+  OFFSET_IS(nvfp4cal_block_options, flags, 4);
+  OFFSET_IS(nvfp4cal_block_options, n_outer, 8);
+  OFFSET_IS(nvfp4cal_block_options, n_inner, 12);
+  CHECK(sizeof(nvfp4cal_block_options) == 16);
+  fill();
+  global_data = 1.0f;
+  REFUSED(nvfp4cal_block_scale_table(NULL, NULL));
+  CHECK(nvfp4cal_block_codebook(NULL, NULL, NULL) == NVFP4CAL_OK);
+  REFUSED(nvfp4cal_block_quantize(NULL, NULL, &scale, -1, &quants, NULL));
+  REFUSED(nvfp4cal_block_quantize(NULL, &x, NULL, -1, &quants, NULL));
+  REFUSED(nvfp4cal_block_quantize(NULL, &x, &scale, -1, NULL, NULL));
+  REFUSED(nvfp4cal_block_dequantize(NULL, NULL, &scale, -1, &quants, NULL));
+  REFUSED(nvfp4cal_block_dequantize(NULL, &x, NULL, -1, &quants, NULL));
+  REFUSED(nvfp4cal_block_dequantize(NULL, &x, &scale, -1, NULL, NULL));
+  REFUSED(nvfp4cal_block_sse(NULL, NULL, &scale, -1, &quants, NULL));
+  REFUSED(nvfp4cal_block_sse(NULL, &x, NULL, -1, &quants, NULL));
+  REFUSED(nvfp4cal_block_sse(NULL, &x, &scale, -1, NULL, NULL));
+  REFUSED(nvfp4cal_block_naive(NULL, NULL, -1, &scales, &quants, NULL, NULL));
+  REFUSED(nvfp4cal_block_naive(NULL, &x, -1, NULL, &quants, NULL, NULL));
+  REFUSED(nvfp4cal_block_naive(NULL, &x, -1, &scales, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_block_optimal(NULL, NULL, -1, NULL, &scales, &quants, NULL, NULL));
+  REFUSED(nvfp4cal_block_optimal_hessian(NULL, NULL, -1, NULL, NULL, NULL, &scales, &quants, NULL, NULL));
+  REFUSED(nvfp4cal_block_admm(NULL, NULL, -1, NULL, NULL, NULL, &scales, &quants, NULL, NULL));
+  CHECK(nvfp4cal_block_optimal(NULL, &x, -1, NULL, &scales, &quants, NULL, NULL) == NVFP4CAL_OK);
+  CHECK(scales.ndim == 1 && scales.shape[0] == ROWS * 2 && quants.ndim == 2 && quants.shape[1] == 16);
+}
+
 static void null_in_max(void) {
   nvfp4cal_max *handle = NULL;
   nvfp4cal_tensor view = scalar(&global_data);
@@ -287,6 +318,7 @@ int main(void) {
   run_case("versions", versions);
   run_case("status texts", status_texts);
   run_case("null in one-call functions", null_in_one_call_functions);
+  run_case("null in block", null_in_block);
   run_case("null in max", null_in_max);
   run_case("null in sweep", null_in_sweep);
   run_case("null in checkpoint", null_in_checkpoint);

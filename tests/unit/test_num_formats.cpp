@@ -90,7 +90,8 @@ TEST_CASE("every bfloat16 and float16 pattern rounds to E2M1 and E4M3 as in the 
   const test::GoldenFamily casts("casts");
   for (const auto& one : casts.cases()) {
     const std::string name = one.at("name");
-    const auto e2m1 = casts.expected(one, "e2m1").as<uint8_t>(), e4m3 = casts.expected(one, "e4m3").as<uint8_t>();
+    const auto e2m1 = casts.expected(one, "e2m1").as<uint8_t>(), e4m3 = casts.expected(one, "e4m3").as<uint8_t>(),
+               ties_down = casts.expected(one, "e2m1_ties_down").as<uint8_t>();
     std::vector<float> x;
     if (name == "f32_sweep") x = casts.input(one, "x").floats();
     for (uint32_t h = 0; name != "f32_sweep" && h < 65536; ++h) {
@@ -98,14 +99,16 @@ TEST_CASE("every bfloat16 and float16 pattern rounds to E2M1 and E4M3 as in the 
       x.push_back(name == "all_bf16" ? num::bf16_to_f32(pattern) : num::f16_to_f32(pattern));
     }
     REQUIRE(x.size() == e2m1.size());
-    Tally tally2, tally4;
+    Tally tally2, tally2_down, tally4;
     for (size_t i = 0; i < x.size(); ++i) {
       if (std::isnan(x[i])) continue;  // no expectation
       tally2.add(num::e2m1_code(x[i]) == e2m1[i], static_cast<uint32_t>(i));
+      tally2_down.add(num::e2m1_code_ties_down(x[i]) == ties_down[i], static_cast<uint32_t>(i));
       tally4.add(num::e4m3_code(x[i]) == e4m3[i], static_cast<uint32_t>(i));
     }
     INFO(name);
     CHECK_TALLY(tally2, 5000);
+    CHECK_TALLY(tally2_down, 5000);
     CHECK_TALLY(tally4, 5000);
   }
 }

@@ -1,0 +1,166 @@
+#include "calib/block.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include "api/context.h"
+#include "api/tensors.h"
+#include "calib/request.h"
+#include "num/e2m1.h"
+#include "num/e4m3.h"
+
+using namespace nvfp4cal;
+using namespace nvfp4cal::api;
+
+namespace {
+
+constexpr uint32_t kFirstOptionsSize = offsetof(nvfp4cal_block_options, n_inner) + sizeof(int32_t);
+constexpr uint32_t kFlags = NVFP4CAL_BLOCK_SEARCH_NOISE | NVFP4CAL_BLOCK_ADMM_FROM_OPTIMAL;
+constexpr int32_t kMaxSteps = 1000;
+
+int steps_of(int32_t value, int otherwise, const char* name) {
+  if (value < 0 || value > kMaxSteps) fail(Status::kInvalidArgument, "options.%s is %d, expected 0 to %d", name, value, kMaxSteps);
+  return value == 0 ? otherwise : value;
+}
+
+calib::BlockOptions read_options(const nvfp4cal_block_options* in) {
+  calib::BlockOptions options;
+  if (!in) return options;
+  if (in->struct_size < kFirstOptionsSize) {
+    fail(Status::kInvalidArgument, "options.struct_size is %u, expected %zu", in->struct_size, sizeof(nvfp4cal_block_options));
+  }
+  if (in->flags & ~kFlags) fail(Status::kInvalidArgument, "options.flags has unknown bits: 0x%x", in->flags);
+  options.search_noise = (in->flags & NVFP4CAL_BLOCK_SEARCH_NOISE) != 0;
+  options.from_optimal = (in->flags & NVFP4CAL_BLOCK_ADMM_FROM_OPTIMAL) != 0;
+  options.n_outer = steps_of(in->n_outer, options.n_outer, "n_outer");
+  options.n_inner = steps_of(in->n_inner, options.n_inner, "n_inner");
+  return options;
+}
+
+std::vector<int64_t> shape_of(const TensorView& view) { return {view.shape, view.shape + view.ndim}; }
+
+std::vector<float> read_scales(const nvfp4cal_tensor* scales) { return calib::read_float32(input(scales, "scales"), "scales"); }
+
+struct Outputs {
+  nvfp4cal_tensor *scales, *quants, *dequant;
+};
+
+// What the four searches share; hessians is called once the outputs are known to be no questions.
+template <class Hessians>
+nvfp4cal_status search(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_block_options* options_in,
+                       BlockMethod method, const Outputs& out, Hessians&& hessians) {
+  return barrier([&] {
+    const calib::BlockedTensor blocked(input(w, "w"), dim, "w");
+    calib::check_block_extent(blocked);
+    const calib::BlockOptions options = read_options(options_in);
+    const std::vector<int64_t> shape = shape_of(blocked.view);
+    std::vector<Output> outputs = {{out.scales, {Dtype::kF32, blocked.shape}, "scales"}, {out.quants, {Dtype::kF32, shape}, "quants"}};
+    if (out.dequant) outputs.push_back({out.dequant, {Dtype::kF32, shape}, "dequant"});
+    if (answer_queries(outputs)) return;
+    const calib::BlockHessians matrices = hessians(blocked);
+    std::vector<float> scales(static_cast<size_t>(blocked.count()));
+    calib::block_search(execution_of(context), blocked, method, matrices.columns > 0 ? &matrices : nullptr, options,
+                        {scales.data(), out.quants->data, out.dequant ? out.dequant->data : nullptr});
+    if (!scales.empty()) std::memcpy(out.scales->data, scales.data(), scales.size() * sizeof(float));
+  });
+}
+
+nvfp4cal_status search_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_tensor* hessians,
+                               const nvfp4cal_tensor* activations, const nvfp4cal_block_options* options, BlockMethod method,
+                               const Outputs& out) {
+  return search(context, w, dim, options, method, out, [&](const calib::BlockedTensor& blocked) {
+    if (hessians) return calib::given_hessians(blocked, input(hessians, "hessians"));
+    if (!activations) fail(Status::kInvalidArgument, "hessians and activations are both NULL");
+    return calib::hessians_of(execution_of(context), blocked, input(activations, "activations"));
+  });
+}
+
+constexpr auto kNoHessians = [](const calib::BlockedTensor&) { return calib::BlockHessians(); };
+
+}  // namespace
+
+nvfp4cal_status nvfp4cal_block_scale_table(const nvfp4cal_context*, nvfp4cal_tensor* out) {
+  return barrier([&] {
+    if (answer_query(out, {Dtype::kF32, {num::kE4m3Count}}, "out")) return;
+    float scales[num::kE4m3Count];
+    for (int code = 1; code <= num::kE4m3Count; ++code) scales[code - 1] = num::e4m3_magnitude(code);
+    std::memcpy(out->data, scales, sizeof scales);
+  });
+}
+
+nvfp4cal_status nvfp4cal_block_codebook(const nvfp4cal_context*, nvfp4cal_tensor* codebook, nvfp4cal_tensor* boundaries) {
+  return barrier([&] {
+    std::vector<Output> outputs;
+    if (codebook) outputs.push_back({codebook, {Dtype::kF32, {8}}, "codebook"});
+    if (boundaries) outputs.push_back({boundaries, {Dtype::kF32, {7}}, "boundaries"});
+    if (answer_queries(outputs)) return;
+    float levels[8], middles[7];
+    for (int code = 0; code < 8; ++code) levels[code] = num::e2m1_value(static_cast<uint8_t>(code));
+    for (int code = 0; code < 7; ++code) middles[code] = (levels[code] + levels[code + 1]) / 2.0f;
+    if (codebook) std::memcpy(codebook->data, levels, sizeof levels);
+    if (boundaries) std::memcpy(boundaries->data, middles, sizeof middles);
+  });
+}
+
+nvfp4cal_status nvfp4cal_block_quantize(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* scales,
+                                        int32_t dim, nvfp4cal_tensor* out, nvfp4cal_stream) {
+  return barrier([&] {
+    const calib::BlockedTensor blocked(input(x, "x"), dim, "x");
+    const std::vector<float> values = read_scales(scales);
+    if (answer_query(out, {Dtype::kF32, shape_of(blocked.view)}, "out")) return;
+    calib::block_quantize(execution_of(context), blocked, values, out->data);
+  });
+}
+
+nvfp4cal_status nvfp4cal_block_dequantize(const nvfp4cal_context* context, const nvfp4cal_tensor* quants, const nvfp4cal_tensor* scales,
+                                          int32_t dim, nvfp4cal_tensor* out, nvfp4cal_stream) {
+  return barrier([&] {
+    const calib::BlockedTensor blocked(input(quants, "quants"), dim, "quants");
+    const std::vector<float> values = read_scales(scales);
+    if (answer_query(out, {Dtype::kF32, shape_of(blocked.view)}, "out")) return;
+    calib::block_dequantize(execution_of(context), blocked, values, out->data);
+  });
+}
+
+nvfp4cal_status nvfp4cal_block_sse(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* scales, int32_t dim,
+                                   nvfp4cal_tensor* out, nvfp4cal_stream) {
+  return barrier([&] {
+    const calib::BlockedTensor blocked(input(x, "x"), dim, "x");
+    const std::vector<float> values = read_scales(scales);
+    require(out, "out");
+    const bool wide = out->dtype == NVFP4CAL_DTYPE_F64;
+    if (answer_query(out, {wide ? Dtype::kF64 : Dtype::kF32, blocked.shape}, "out")) return;
+    const std::vector<double> errors = calib::block_sse(execution_of(context), blocked, values);
+    if (wide) {
+      if (!errors.empty()) std::memcpy(out->data, errors.data(), errors.size() * sizeof(double));
+      return;
+    }
+    const std::vector<float> narrow(errors.begin(), errors.end());
+    if (!narrow.empty()) std::memcpy(out->data, narrow.data(), narrow.size() * sizeof(float));
+  });
+}
+
+nvfp4cal_status nvfp4cal_block_naive(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, nvfp4cal_tensor* scales,
+                                     nvfp4cal_tensor* quants, nvfp4cal_tensor* dequant, nvfp4cal_stream) {
+  return search(context, w, dim, nullptr, BlockMethod::kNaive, {scales, quants, dequant}, kNoHessians);
+}
+
+nvfp4cal_status nvfp4cal_block_optimal(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim,
+                                       const nvfp4cal_block_options* options, nvfp4cal_tensor* scales, nvfp4cal_tensor* quants,
+                                       nvfp4cal_tensor* dequant, nvfp4cal_stream) {
+  return search(context, w, dim, options, BlockMethod::kOptimal, {scales, quants, dequant}, kNoHessians);
+}
+
+nvfp4cal_status nvfp4cal_block_optimal_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim,
+                                               const nvfp4cal_tensor* hessians, const nvfp4cal_tensor* activations,
+                                               const nvfp4cal_block_options* options, nvfp4cal_tensor* scales, nvfp4cal_tensor* quants,
+                                               nvfp4cal_tensor* dequant, nvfp4cal_stream) {
+  return search_hessian(context, w, dim, hessians, activations, options, BlockMethod::kHessian, {scales, quants, dequant});
+}
+
+nvfp4cal_status nvfp4cal_block_admm(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_tensor* hessians,
+                                    const nvfp4cal_tensor* activations, const nvfp4cal_block_options* options, nvfp4cal_tensor* scales,
+                                    nvfp4cal_tensor* quants, nvfp4cal_tensor* dequant, nvfp4cal_stream) {
+  return search_hessian(context, w, dim, hessians, activations, options, BlockMethod::kAdmm, {scales, quants, dequant});
+}

@@ -1,0 +1,164 @@
+// Single-level quantization over a tensor whose last dimension is the block.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "cpu/block_search.h"
+#include "cpu/chunk.h"
+#include "cpu/load.h"
+#include "cpu/ops.h"
+#include "num/e2m1.h"
+
+namespace nvfp4cal::cpu {
+
+namespace {
+
+// Blocks a task works on: an exhaustive search costs about a thousand times a plain pass, so tasks are small.
+constexpr int64_t kSearchBlocks = 256;
+
+// body(first block, count) for chunks of at most `size` blocks.
+template <class Body>
+void for_each_chunk(const Execution& execution, int64_t blocks, int64_t size, Body&& body) {
+  execution.parallel_for((blocks + size - 1) / size, [&](int64_t c) { body(c * size, std::min(size, blocks - c * size)); });
+}
+
+// One block of x as float32.
+class BlockReader {
+ public:
+  explicit BlockReader(const TensorView& view) : reader_(view), n_(view.last()), values_(static_cast<size_t>(n_)) {}
+  const float* read(int64_t block) {
+    const Span span = reader_.read(block * n_, n_);
+    for (int64_t i = 0; i < n_; ++i) values_[static_cast<size_t>(i)] = load_element(span, i);
+    return values_.data();
+  }
+
+ private:
+  SpanReader reader_;
+  int64_t n_;
+  std::vector<float> values_;
+};
+
+// Elements of one block to a float32 view of any strides.
+void write_block(const TensorView& out, int64_t block, const float* values) {
+  const int64_t n = out.last();
+  char* base = static_cast<char*>(out.data);
+  for_each_run(out, block * n, (block + 1) * n, [&](int64_t offset, int64_t step, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) std::memcpy(base + (offset + i * step) * 4, values++, 4);
+  });
+}
+
+// All Hessians of a call, prepared.
+class Hessians {
+ public:
+  Hessians(const Execution& execution, const BlockSearchArgs& args) : all_(static_cast<size_t>(args.columns)) {
+    const int n = static_cast<int>(args.x->last());
+    const size_t size = static_cast<size_t>(n) * static_cast<size_t>(n);
+    const bool admm = args.method == BlockMethod::kAdmm;
+    if (admm) memory_.resize(2 * size * all_.size());
+    std::vector<char> singular(all_.size());
+    execution.parallel_for(args.columns, [&](int64_t column) {
+      const size_t j = static_cast<size_t>(column);
+      all_[j] = bounded_hessian(args.hessians + j * size, n);
+      if (admm) singular[j] = !prepare_admm(all_[j], n, &memory_[2 * j * size], &memory_[(2 * j + 1) * size]);
+    });
+    const auto bad = std::find(singular.begin(), singular.end(), 1);
+    if (bad == singular.end()) return;
+    fail(Status::kInvalidArgument, "hessian %lld is not positive semidefinite: ADMM cannot invert it",
+         static_cast<long long>(bad - singular.begin()));
+  }
+  const BlockHessian& of_block(int64_t block) const { return all_[static_cast<size_t>(block) % all_.size()]; }
+
+ private:
+  std::vector<BlockHessian> all_;
+  std::vector<double> memory_;
+};
+
+// The scale of one block; writes its levels.
+float search_block(const BlockSearchArgs& args, const Hessians* hessians, int64_t block, const float* x, float* quants) {
+  const int n = static_cast<int>(args.x->last());
+  if (args.method == BlockMethod::kAdmm) {
+    return admm(x, n, hessians->of_block(block), {args.n_outer, args.n_inner, args.from_optimal}, quants);
+  }
+  const float scale = args.method == BlockMethod::kNaive     ? naive_scale(x, n)
+                      : args.method == BlockMethod::kOptimal ? optimal_scale(x, n, args.search_noise)
+                                                             : hessian_scale(x, n, hessians->of_block(block));
+  quantize_block(x, n, scale, quants);
+  return scale;
+}
+
+void decode_block(const float* quants, int64_t n, float scale, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = quants[i] * scale;
+}
+
+}  // namespace
+
+void block_search(const Execution& execution, const BlockSearchArgs& args) {
+  const int64_t n = args.x->last(), blocks = args.x->elements() / n;
+  std::optional<Hessians> hessians;
+  if (args.hessians) hessians.emplace(execution, args);
+  for_each_chunk(execution, blocks, kSearchBlocks, [&](int64_t first, int64_t count) {
+    BlockReader reader(*args.x);
+    std::vector<float> quants(static_cast<size_t>(n)), decoded(static_cast<size_t>(n));
+    for (int64_t b = first; b < first + count; ++b) {
+      const float scale = search_block(args, hessians ? &*hessians : nullptr, b, reader.read(b), quants.data());
+      args.scales[b] = scale;
+      write_block(*args.quants, b, quants.data());
+      if (!args.dequant) continue;
+      decode_block(quants.data(), n, scale, decoded.data());
+      write_block(*args.dequant, b, decoded.data());
+    }
+  });
+}
+
+void block_apply(const Execution& execution, const BlockApplyArgs& args) {
+  const int64_t n = args.x->last(), blocks = n > 0 ? args.x->elements() / n : 0;
+  for_each_chunk(execution, blocks, std::max<int64_t>(1, kChunkElements / std::max<int64_t>(n, 1)), [&](int64_t first, int64_t count) {
+    BlockReader reader(*args.x);
+    std::vector<float> out(static_cast<size_t>(n));
+    for (int64_t b = first; b < first + count; ++b) {
+      const float* x = reader.read(b);
+      const float scale = args.scales[b * args.scale_step];
+      if (args.squared_error) {
+        args.squared_error[b] = block_sse(x, static_cast<int>(n), scale, std::numeric_limits<double>::infinity());
+      } else if (args.dequant) {
+        decode_block(x, n, scale, out.data());
+        write_block(*args.dequant, b, out.data());
+      } else {
+        quantize_block(x, static_cast<int>(n), scale, out.data());
+        write_block(*args.quants, b, out.data());
+      }
+    }
+  });
+}
+
+void block_gram(const Execution& execution, const BlockGramArgs& args) {
+  const int n = args.block;
+  const int64_t rows = args.x->shape[0], cols = args.x->shape[1], columns = cols / n, size = static_cast<int64_t>(n) * n;
+  std::vector<double> sums(static_cast<size_t>(columns * size));
+  std::atomic<bool> finite{true};
+  execution.parallel_for(columns, [&](int64_t j) {
+    SpanReader reader(*args.x);
+    double* h = sums.data() + j * size;
+    double row[kMaxBlock];
+    bool good = true;
+    for (int64_t t = 0; t < rows; ++t) {
+      const Span span = reader.read(t * cols + j * n, n);
+      for (int i = 0; i < n; ++i) {
+        const float value = load_element(span, i);
+        good = good && num::is_finite(value);
+        row[i] = static_cast<double>(value);
+      }
+      for (int i = 0; i < n; ++i) {
+        for (int k = 0; k < n; ++k) h[i * n + k] += row[i] * row[k];
+      }
+    }
+    if (!good) finite = false;
+  });
+  if (!finite) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), "activations");
+  std::copy(sums.begin(), sums.end(), args.out);
+}
+
+}  // namespace nvfp4cal::cpu
