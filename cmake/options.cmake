@@ -1,5 +1,6 @@
 # Build options. The defaults build the library and the tool; presets (CMakePresets.json) set the rest.
-option(NVFP4CAL_BUILD_TOOL "Build the command-line tool" ON)
+# A project that takes this one in by add_subdirectory gets the library alone.
+option(NVFP4CAL_BUILD_TOOL "Build the command-line tool" ${PROJECT_IS_TOP_LEVEL})
 option(NVFP4CAL_BUILD_TESTS "Build the tests (needs Catch2)" OFF)
 option(NVFP4CAL_BUILD_BENCH "Build the benchmark programs" OFF)
 option(NVFP4CAL_WARNINGS_AS_ERRORS "Stop at compiler warnings" OFF)

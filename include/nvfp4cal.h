@@ -29,12 +29,14 @@
  *            one thread at a time. All functions may be called from any thread, and after fork() in the child.
  *   Tensors  are views: the library reads inputs, writes outputs that you own, and keeps neither after the call returns.
  *            Inputs: float32, bfloat16, float16 or float64 (rounded to float32 first), any strides, any alignment. Outputs: contiguous, with the
- *            stated dtype and number of elements. An output with data == NULL is a question: dtype, ndim and shape are filled in, nothing is computed.
+ *            stated dtype and number of elements. An output with data == NULL is a question: dtype, ndim and shape are filled in, nothing is
+ *            computed (outputs without elements may have no memory: they are filled in too and are no question).
  *   Stream   is for device tensors (NULL: the default stream); host tensors ignore it. This release computes on the CPU;
  *            a device tensor is answered with NVFP4CAL_ERROR_CUDA_UNAVAILABLE.
  *   Bits     results are the same bits for every thread count, CPU target and machine. The floating-point environment of the
  *            calling thread (flush-to-zero, rounding mode) is saved, set and restored.
  *   Finite   a NaN or an infinity in x is NVFP4CAL_ERROR_NOT_FINITE; the message names the first one's flat (row-major) index.
+ *            So is a float64 value beyond float32's range.
  */
 #ifndef NVFP4CAL_H
 #define NVFP4CAL_H
@@ -57,6 +59,7 @@ extern "C" {
 #define NVFP4CAL_VERSION_MAJOR 0
 #define NVFP4CAL_VERSION_MINOR 1
 #define NVFP4CAL_VERSION_PATCH 0
+#define NVFP4CAL_VERSION_NUMBER (NVFP4CAL_VERSION_MAJOR * 10000 + NVFP4CAL_VERSION_MINOR * 100 + NVFP4CAL_VERSION_PATCH)
 
 /** Version of the library that is loaded, "0.1.0". Never NULL, static storage. @since 0.1 */
 NVFP4CAL_API const char *nvfp4cal_version(void);
@@ -197,6 +200,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context *contex
  *                     matrix: [.., padded rows * padded cols / block]
  * @param global_scale [out] float32, s2 = G / (6 N), as many as there are global amaxes; 1 where G = 0. May be NULL.
  * A zero block gets scale 1.0 with method max, code 1 with mse; an all-zero tensor gets scales 1.0 and codes 0. Never a zero or NaN scale.
+ * A G so small that G / (6 N) is 0 in float32 is INVALID_ARGUMENT.
  * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x,
@@ -210,7 +214,8 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context *context, 
  * @param scales       [in] E4M3 or u8 [..., cols / block], linear; the block size (16 or 32) follows from the two shapes
  * @param global_scale [in] float32: s2 for DECODE_MODELOPT, weight_global_scale for DECODE_COMPRESSED_TENSORS; one element or one per slice
  * @param order        [in] NVFP4CAL_DECODE_*
- * @param out          [out] float32, bfloat16, float16 or float64 [..., cols]; rounded to nearest even from float32.
+ * @param out          [out] float32, bfloat16, float16 or float64 [..., cols]; rounded to nearest even from float32
+ *                     (float16 overflows to infinity above 65504).
  *                     For the shape query set out->dtype (0 = float32).
  * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE (a scale byte 0x7F or 0xFF, a global scale that is not finite). @since 0.1
  */
@@ -447,7 +452,8 @@ typedef struct nvfp4cal_checkpoint nvfp4cal_checkpoint;
 
 /**
  * Progress of a run. @param user [in] as given; @param done, total [in] bytes of tensor data; @param name [in] the tensor at hand, valid during the call
- * @return 0 to go on, anything else stops the run with NVFP4CAL_ERROR_CALLBACK. Called on the thread that called run.
+ * @return 0 to go on, anything else stops the run with NVFP4CAL_ERROR_CALLBACK. Called on the thread that called run, in the library's
+ *         floating-point environment; it must not use the handle.
  */
 typedef int32_t (*nvfp4cal_progress)(void *user, int64_t done, int64_t total, const char *name);
 
@@ -470,11 +476,11 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_progress(nvfp4cal_checkpoin
  * Statuses: INVALID_ARGUMENT, IO, CORRUPT (names file and cause), NOT_FINITE (names tensor and index), CANCELLED, CALLBACK. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_run(nvfp4cal_checkpoint *handle, const char *input, const char *output);
-/** Stops a run from another thread (the one call that may come from there); it returns CANCELLED. Without a run: nothing. @since 0.1 */
+/** Stops a run from another thread or a signal handler (the one call that may come from there); run returns CANCELLED. Without a run: nothing. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_cancel(nvfp4cal_checkpoint *handle);
 /**
  * The last successful run as JSON: totals, and for every tensor what was done and why, its group, amax and squared error (docs/checkpoint.md).
- * @param out_json [out] UTF-8, valid until the next run or destroy. NO_DATA before a run. @since 0.1
+ * @param out_json [out] UTF-8, valid until the next successful run, reset or destroy. NO_DATA before one. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_report(const nvfp4cal_checkpoint *handle, const char **out_json);
 /** Forgets the last run, keeps the options. @since 0.1 */
@@ -494,7 +500,8 @@ NVFP4CAL_API const char *nvfp4cal_cpu_targets(void);
 /** A piece of work: run it once for each index. It does not throw and may be called from any thread. */
 typedef void (*nvfp4cal_task)(void *job, int64_t index);
 /**
- * The caller's thread pool: call task(job, i) once for each i in 0 .. n - 1, in any order, on any threads, then return.
+ * The caller's thread pool: call task(job, i) exactly once for each i in 0 .. n - 1, in any order, on any threads, then return. (Too few
+ * calls are noticed; one index twice and another never is not.)
  * @return 0, or anything else if the work was not done: the library call then fails with NVFP4CAL_ERROR_CALLBACK.
  */
 typedef int32_t (*nvfp4cal_runner)(void *user, void *job, nvfp4cal_task task, int64_t n);

@@ -22,7 +22,8 @@ SAME(Status::kCallback, NVFP4CAL_ERROR_CALLBACK);
 #undef SAME
 
 void ErrorText::set(const char* message) noexcept {
-  const size_t n = strnlen(message, kTextSize - 1);
+  size_t n = strnlen(message, kTextSize - 1);
+  while (n > 0 && message[n] != '\0' && (static_cast<unsigned char>(message[n]) & 0xC0) == 0x80) --n;  // not inside a UTF-8 character
   std::memcpy(text, message, n);
   text[n] = '\0';
 }

@@ -11,7 +11,8 @@
 
 namespace nvfp4cal::api {
 
-inline constexpr size_t kTextSize = 512;
+// Room for a path of the greatest length and what is said of it.
+inline constexpr size_t kTextSize = 4096 + 512;
 
 // A fixed buffer: keeping a message cannot fail.
 struct ErrorText {

@@ -26,7 +26,9 @@ std::vector<float> global_scales(const SweepRequest& request) {
     const float global_amax = request.global_amax()[s];
     const float scale = global_amax > 0.0f ? num::global_scale(global_amax, request.args.normalization) : 1.0f;
     if (scale == 0.0f) {
-      fail(Status::kInvalidArgument, "global_amax[%zu] is %g: its global scale is 0 in float32", s, static_cast<double>(global_amax));
+      const double value = static_cast<double>(global_amax);
+      if (request.amax_was_found()) fail(Status::kInvalidArgument, "the amax of x is %g: its global scale is 0 in float32", value);
+      fail(Status::kInvalidArgument, "global_amax[%zu] is %g: its global scale is 0 in float32", s, value);
     }
     scales.push_back(scale);
   }

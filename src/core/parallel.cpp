@@ -1,6 +1,7 @@
 #include "core/parallel.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -55,6 +56,20 @@ struct Job {
   }
 };
 
+// Threads made while one of these lives take no signals: a host's handlers run on the host's threads.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
 }  // namespace
 
 // Threads are made at the first job and wait between jobs. A child after fork() has none of them: whoever uses the pool
@@ -77,11 +92,13 @@ class ThreadPool {
  private:
   struct Workers {
     explicit Workers(int count) : pid(getpid()) {
+      threads.reserve(static_cast<size_t>(count));  // the one step that may throw here
+      const BlockedSignals blocked;
       for (int i = 0; i < count; ++i) {
         try {
           threads.emplace_back([this] { loop(); });
-        } catch (const std::system_error&) {
-          break;  // fewer threads than asked for: the caller's thread does the rest
+        } catch (const std::exception&) {
+          break;  // no thread or no memory for one: the caller's thread does the rest
         }
       }
     }

@@ -53,6 +53,12 @@ expect cpp-example "$here/calibrate.txt" "$work/cpp/calibrate"
 ok build-pkgconfig-consumer "$root/examples/pkgconfig-consumer/build.sh" "$prefix" "$work/quantize"
 expect pkgconfig-consumer "$here/quantize.txt" "$work/quantize"
 
+# README's program is the example, and prints what README says.
+ok readme-shows-the-example diff -u "$root/examples/c/minimal.c" <(sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '1d;$d')
+ok build-minimal "$root/examples/pkgconfig-consumer/build.sh" "$prefix" "$work/minimal" "$root/examples/c/minimal.c"
+expect minimal "$here/minimal.txt" "$work/minimal"
+ok readme-shows-the-output grep -qFf "$here/minimal.txt" "$root/README.md"
+
 # The installed tool finds the library, and what is installed names no build folder.
 if [ -x "$prefix/bin/nvfp4cal" ]; then ok installed-tool "$prefix/bin/nvfp4cal" --version; fi
 ok no-build-paths bash -c '! grep -rlF -e "$1" -e "$2" "$3"' _ "$build" "$root/src" "$prefix"
