@@ -109,6 +109,7 @@ NVFP4CAL_API const char *nvfp4cal_last_error(void);
 #define NVFP4CAL_DTYPE_F64 0x14002
 #define NVFP4CAL_DTYPE_BF16 0x11004
 #define NVFP4CAL_DTYPE_E4M3 0x1080A
+#define NVFP4CAL_DTYPE_I64 0x14000 /* counts in state tensors; no function takes it as x */
 
 /** nvfp4cal_tensor.flags: strides[] holds the strides; without it the tensor is contiguous, row-major. */
 #define NVFP4CAL_TENSOR_HAS_STRIDES 1u
@@ -444,6 +445,81 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_reset(nvfp4cal_sweep *handle);
 NVFP4CAL_API const char *nvfp4cal_sweep_last_error(const nvfp4cal_sweep *handle);
 /** @since 0.1 */
 NVFP4CAL_API void nvfp4cal_sweep_destroy(nvfp4cal_sweep *handle);
+
+/**
+ * The global amax of an activation from the distribution of its block amaxes [ModelOpt NVFP4ActMaxCalibrator]:
+ *     result = max(rho * B_min, margin * B_max)
+ * with B_min and B_max low and high percentiles of the amaxes of all blocks that are not zero, read from a histogram over log2 (docs/actmax.md).
+ * Where it differs from ModelOpt: counts are int64 (there float32, inexact above 2^24), bins are exact to the last float32 number, NaN and infinity are
+ * refused. Merging is exact in any order.
+ */
+typedef struct nvfp4cal_actmax nvfp4cal_actmax;
+
+/** What set the result of nvfp4cal_actmax. */
+#define NVFP4CAL_ACTMAX_TERM_B_MIN 0       /* rho * B_min */
+#define NVFP4CAL_ACTMAX_TERM_B_MAX 1       /* margin * B_max */
+#define NVFP4CAL_ACTMAX_TERM_LITERAL_MAX 2 /* a percentile's bin is below every number: the largest magnitude itself */
+
+/** Filled by nvfp4cal_actmax_compute_stats. Magnitudes are in the units of x. */
+typedef struct nvfp4cal_actmax_stats {
+  uint32_t struct_size; /* [in] sizeof(nvfp4cal_actmax_stats) as the caller compiled it */
+  int32_t term;         /* NVFP4CAL_ACTMAX_TERM_* */
+  int64_t blocks;       /* blocks counted: those that are not all zero */
+  double p1;            /* the 1st and the 99.99th percentile of the block amaxes, whatever the options */
+  double p99_99;
+  double b_min; /* as used; 0 where a percentile is below every number */
+  double b_max;
+  float literal_max; /* largest magnitude seen */
+  float result;      /* what compute_amax returns */
+} nvfp4cal_actmax_stats;
+
+/** @param out [out] the new handle, with ModelOpt's defaults. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_create(nvfp4cal_actmax **out);
+/** As nvfp4cal_max_set_context. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_context(nvfp4cal_actmax *handle, const nvfp4cal_context *context);
+/** @param rho [in] 0 < rho < 28672; default 16384. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_rho(nvfp4cal_actmax *handle, double rho);
+/** @param b_min_percentile, b_max_percentile [in] percent, 0 to 100; default 1 and 99.99; b_max_percentile 100: the largest magnitude itself. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_percentiles(nvfp4cal_actmax *handle, double b_min_percentile, double b_max_percentile);
+/** @param margin [in] finite, >= 0; default 1. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_margin(nvfp4cal_actmax *handle, double margin);
+/**
+ * The bins of the histogram; amaxes outside the range count in the first or last bin.
+ * @param num_bins           [in] 1 .. 65536; default 512
+ * @param log2_min, log2_max [in] -16384 .. 16384, at least 2^-20 apart; default -40, 40. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_bins(nvfp4cal_actmax *handle, int32_t num_bins, double log2_min, double log2_max);
+/** 16 (default) or 32. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_block_size(nvfp4cal_actmax *handle, int32_t block_size);
+/**
+ * The newer form [ModelOpt nvfp4_act_headroom]: B_min ignores blocks below B_max / 1e6, and the margin is 1 whatever was set.
+ * @param enable [in] 0 (default) or 1. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_headroom(nvfp4cal_actmax *handle, int32_t enable);
+/**
+ * Counts the blocks of x. Blocks lie along the last dimension; a row's last block may be short (as if padded with zeros).
+ * @param x [in] any shape each time; an empty one is no data
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED (dtype), NOT_FINITE (the handle is unchanged), OUT_OF_MEMORY. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_collect(nvfp4cal_actmax *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
+/** @param out [out] float32 scalar (shape []), > 0 and finite. NO_DATA before the first collect, and if all that was collected is zero. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_compute_amax(nvfp4cal_actmax *handle, nvfp4cal_tensor *out);
+/** @param out [in, out] struct_size set by the caller, at least the first release's; the rest is filled. INVALID_ARGUMENT, NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_compute_stats(nvfp4cal_actmax *handle, nvfp4cal_actmax_stats *out);
+/** Adds other's counts: as if this handle had seen both streams, bit for bit, in any order. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_merge(nvfp4cal_actmax *handle, const nvfp4cal_actmax *other);
+/** As nvfp4cal_max_export_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_export_state(const nvfp4cal_actmax *handle, nvfp4cal_tensor *out);
+/** As nvfp4cal_max_import_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_import_state(nvfp4cal_actmax *handle, const nvfp4cal_tensor *state);
+/** As nvfp4cal_max_state_tensor. Index 0: the counts, I64 [num_bins], REDUCE_SUM; 1: the largest magnitude, float32 [], REDUCE_MAX. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_state_tensor(nvfp4cal_actmax *handle, int32_t index, nvfp4cal_tensor *view, int32_t *reduce);
+/** Drops what was collected, keeps the options. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_reset(nvfp4cal_actmax *handle);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_actmax_last_error(const nvfp4cal_actmax *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_actmax_destroy(nvfp4cal_actmax *handle);
 
 /* ---- 4. Checkpoints ---------------------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@ static_assert(static_cast<int32_t>(Dtype::kF32) == NVFP4CAL_DTYPE_F32);
 static_assert(static_cast<int32_t>(Dtype::kF64) == NVFP4CAL_DTYPE_F64);
 static_assert(static_cast<int32_t>(Dtype::kBf16) == NVFP4CAL_DTYPE_BF16);
 static_assert(static_cast<int32_t>(Dtype::kE4m3) == NVFP4CAL_DTYPE_E4M3);
+static_assert(static_cast<int32_t>(Dtype::kI64) == NVFP4CAL_DTYPE_I64);
 
 namespace {
 
@@ -109,6 +110,7 @@ Dtype dtype_of(const nvfp4cal_tensor* tensor, const char* name) {
     case NVFP4CAL_DTYPE_F32:
     case NVFP4CAL_DTYPE_F64:
     case NVFP4CAL_DTYPE_BF16:
+    case NVFP4CAL_DTYPE_I64:
     case NVFP4CAL_DTYPE_E4M3: return static_cast<Dtype>(tensor->dtype);
     default: fail(Status::kUnsupported, "%s has dtype 0x%x, which is not known", name, static_cast<unsigned>(tensor->dtype));
   }

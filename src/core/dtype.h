@@ -14,6 +14,7 @@ enum class Dtype : int32_t {
   kF64 = 0x14002,
   kBf16 = 0x11004,
   kE4m3 = 0x1080A,
+  kI64 = 0x14000,
 };
 
 constexpr size_t dtype_size(Dtype dtype) { return static_cast<size_t>(static_cast<int32_t>(dtype) >> 8 & 0xFF) / 8; }

@@ -101,6 +101,16 @@ struct BlockGramArgs {
   double* out;  // [columns, block, block]; written only if all of x is finite
 };
 
+// A histogram of the amaxes of blocks along the last dimension; a row's last block may be short. Zero blocks are not counted.
+struct Log2HistogramArgs {
+  const TensorView* x;
+  int block;
+  const uint32_t* edges;  // [bins - 1], ascending: bits of the smallest magnitude of bins 1, 2, ..
+  int64_t bins;
+  int64_t* counts;  // [bins], added to; unchanged if x is not finite
+  float* largest;   // combined with the largest magnitude by max; likewise
+};
+
 struct Ops {
   uint32_t struct_size;
   int32_t abi;
@@ -112,6 +122,7 @@ struct Ops {
   Status (*block_search)(const Execution&, const BlockSearchArgs&, char* message);
   Status (*block_apply)(const Execution&, const BlockApplyArgs&, char* message);
   Status (*block_gram)(const Execution&, const BlockGramArgs&, char* message);
+  Status (*log2_histogram)(const Execution&, const Log2HistogramArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

@@ -11,6 +11,7 @@ const char* dtype_name(Dtype dtype) {
     case Dtype::kF64: return "float64";
     case Dtype::kBf16: return "bfloat16";
     case Dtype::kE4m3: return "float8_e4m3";
+    case Dtype::kI64: return "int64";
   }
   return "an unknown dtype";
 }

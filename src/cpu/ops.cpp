@@ -40,7 +40,8 @@ const Ops& cpu_ops() {
                           guarded<cpu::swizzle, SwizzleArgs>,
                           guarded<cpu::block_search, BlockSearchArgs>,
                           guarded<cpu::block_apply, BlockApplyArgs>,
-                          guarded<cpu::block_gram, BlockGramArgs>};
+                          guarded<cpu::block_gram, BlockGramArgs>,
+                          guarded<cpu::log2_histogram, Log2HistogramArgs>};
   return ops;
 }
 

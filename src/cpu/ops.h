@@ -13,5 +13,6 @@ void swizzle(const Execution& execution, const SwizzleArgs& args);
 void block_search(const Execution& execution, const BlockSearchArgs& args);
 void block_apply(const Execution& execution, const BlockApplyArgs& args);
 void block_gram(const Execution& execution, const BlockGramArgs& args);
+void log2_histogram(const Execution& execution, const Log2HistogramArgs& args);
 
 }  // namespace nvfp4cal::cpu

@@ -212,6 +212,42 @@ static void null_in_sweep(void) {
   nvfp4cal_sweep_destroy(handle);
 }
 
+static void null_in_actmax(void) {
+  nvfp4cal_actmax *handle = NULL;
+  nvfp4cal_actmax_stats stats = {.struct_size = sizeof stats};
+  nvfp4cal_tensor view = scalar(&global_data);
+  int32_t reduce;
+  CHECK(sizeof stats == 56 && offsetof(nvfp4cal_actmax_stats, blocks) == 8 && offsetof(nvfp4cal_actmax_stats, result) == 52);
+  REFUSED(nvfp4cal_actmax_create(NULL));
+  REFUSED(nvfp4cal_actmax_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_actmax_set_rho(NULL, 1));
+  REFUSED(nvfp4cal_actmax_set_percentiles(NULL, 1, 99));
+  REFUSED(nvfp4cal_actmax_set_margin(NULL, 1));
+  REFUSED(nvfp4cal_actmax_set_bins(NULL, 512, -40, 40));
+  REFUSED(nvfp4cal_actmax_set_block_size(NULL, 16));
+  REFUSED(nvfp4cal_actmax_set_headroom(NULL, 1));
+  REFUSED(nvfp4cal_actmax_collect(NULL, &view, NULL));
+  REFUSED(nvfp4cal_actmax_compute_amax(NULL, &view));
+  REFUSED(nvfp4cal_actmax_compute_stats(NULL, &stats));
+  REFUSED(nvfp4cal_actmax_merge(NULL, NULL));
+  REFUSED(nvfp4cal_actmax_export_state(NULL, &view));
+  REFUSED(nvfp4cal_actmax_import_state(NULL, &view));
+  REFUSED(nvfp4cal_actmax_state_tensor(NULL, 0, &view, &reduce));
+  REFUSED(nvfp4cal_actmax_reset(NULL));
+  CHECK(nvfp4cal_actmax_last_error(NULL) != NULL);
+  nvfp4cal_actmax_destroy(NULL);
+  CHECK(nvfp4cal_actmax_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_actmax_collect(handle, NULL, NULL));
+  REFUSED(nvfp4cal_actmax_compute_stats(handle, NULL));
+  REFUSED(nvfp4cal_actmax_merge(handle, NULL));
+  REFUSED(nvfp4cal_actmax_export_state(handle, NULL));
+  REFUSED(nvfp4cal_actmax_import_state(handle, NULL));
+  REFUSED(nvfp4cal_actmax_state_tensor(handle, 0, NULL, &reduce));
+  REFUSED(nvfp4cal_actmax_state_tensor(handle, 0, &view, NULL));
+  CHECK(nvfp4cal_actmax_compute_amax(handle, &view) == NVFP4CAL_ERROR_NO_DATA);
+  nvfp4cal_actmax_destroy(handle);
+}
+
 static void null_in_checkpoint(void) {
   nvfp4cal_checkpoint *handle = NULL;
   const char *json = NULL;
@@ -321,6 +357,7 @@ int main(void) {
   run_case("null in block", null_in_block);
   run_case("null in max", null_in_max);
   run_case("null in sweep", null_in_sweep);
+  run_case("null in actmax", null_in_actmax);
   run_case("null in checkpoint", null_in_checkpoint);
   run_case("null in context", null_in_context);
   run_case("round trip", round_trip);

@@ -34,6 +34,7 @@ Dtype dtype_of(const std::string& name) {
   if (name == "F16") return Dtype::kF16;
   if (name == "U8") return Dtype::kU8;
   if (name == "I8") return Dtype::kI8;
+  if (name == "I64") return Dtype::kI64;
   throw std::runtime_error("golden tensor of dtype " + name);
 }
 
