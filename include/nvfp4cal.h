@@ -521,6 +521,67 @@ NVFP4CAL_API const char *nvfp4cal_actmax_last_error(const nvfp4cal_actmax *handl
 /** @since 0.1 */
 NVFP4CAL_API void nvfp4cal_actmax_destroy(nvfp4cal_actmax *handle);
 
+/**
+ * X^T X of activations over many tensors: what weighs the errors of a layer's weights [ModelOpt's local Hessian, qwantize
+ * accumulate_hessian]. Products are exact, sums are float64 in fixed chunks of 128 rows, so nothing depends on the number of threads; merging adds.
+ * Unlike those tools nothing is rounded to float32 before the result is read. Memory: the sums twice (a call that fails leaves the first copy
+ * alone) and some chunks of columns. docs/hessian.md.
+ */
+typedef struct nvfp4cal_hessian nvfp4cal_hessian;
+
+#define NVFP4CAL_HESSIAN_BLOCKS 0   /* block-diagonal: one [block, block] for each block of columns; what nvfp4cal_scale_sweep_hessian takes */
+#define NVFP4CAL_HESSIAN_FULL 1     /* [cols, cols] */
+#define NVFP4CAL_HESSIAN_DIAGONAL 2 /* [cols], the sums of squares: weights of nvfp4cal_scale_sweep where all are positive */
+
+/** @param out [out] the new handle: blocks of 16, not normalized, no damping. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_create(nvfp4cal_hessian **out);
+/** As nvfp4cal_max_set_context. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_set_context(nvfp4cal_hessian *handle, const nvfp4cal_context *context);
+/** @param layout [in] NVFP4CAL_HESSIAN_*. INVALID_ARGUMENT, WRONG_STATE. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_set_layout(nvfp4cal_hessian *handle, int32_t layout);
+/** 16 (default) or 32, read by NVFP4CAL_HESSIAN_BLOCKS. INVALID_ARGUMENT, WRONG_STATE. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_set_block_size(nvfp4cal_hessian *handle, int32_t block_size);
+/** 1: the result is divided by the number of rows [ModelOpt]; 0 (default): it is the sum [qwantize]. INVALID_ARGUMENT, WRONG_STATE. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_set_normalize(nvfp4cal_hessian *handle, int32_t enable);
+/**
+ * @param fraction [in] >= 0, default 0: this times the mean of the diagonal (over all columns, in every layout) is added to the diagonal of the result
+ *                 [GPTQ percdamp]. The sums are not touched. INVALID_ARGUMENT, WRONG_STATE. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_set_damping(nvfp4cal_hessian *handle, double fraction);
+/**
+ * Adds x^T x.
+ * @param x [in] [..., cols]: every leading index is a row (a token). cols is the same each time and, for blocks, a multiple of the block size;
+ *          without elements nothing is added
+ * Statuses: INVALID_ARGUMENT (shape), UNSUPPORTED (dtype), NOT_FINITE, OUT_OF_MEMORY, CALLBACK; the handle is then unchanged. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_collect(nvfp4cal_hessian *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
+/** @param out [out] the number of rows collected, 0 before the first. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_rows(const nvfp4cal_hessian *handle, int64_t *out);
+/**
+ * @param out [out] float32, rounded once from float64: [cols / block, block, block], [cols, cols] or [cols]
+ * Statuses: NO_DATA, NOT_FINITE (a sum beyond float32, named). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_compute_hessian(nvfp4cal_hessian *handle, nvfp4cal_tensor *out);
+/** Adds other's sums and rows. INVALID_ARGUMENT: other options or columns. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_merge(nvfp4cal_hessian *handle, const nvfp4cal_hessian *other);
+/** As nvfp4cal_max_export_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_export_state(const nvfp4cal_hessian *handle, nvfp4cal_tensor *out);
+/** As nvfp4cal_max_import_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_import_state(nvfp4cal_hessian *handle, const nvfp4cal_tensor *state);
+/**
+ * As nvfp4cal_max_state_tensor, both reduced by NVFP4CAL_REDUCE_SUM.
+ * @param index [in] 0: the float64 sums, shaped as the result (a full matrix: one row of the kept half, the same order on every process);
+ *              1: the number of rows, float64 [1]. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_state_tensor(nvfp4cal_hessian *handle, int32_t index, nvfp4cal_tensor *view,
+                                                           int32_t *reduce);
+/** Drops the sums, keeps the options. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_reset(nvfp4cal_hessian *handle);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_hessian_last_error(const nvfp4cal_hessian *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_hessian_destroy(nvfp4cal_hessian *handle);
+
 /* ---- 4. Checkpoints ---------------------------------------------------------------------------------------------------- */
 
 /** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format, weights only (W4A16). */

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/error.h"
+#include "core/hessian_layout.h"
 #include "core/parallel.h"
 #include "core/tensor_view.h"
 
@@ -111,6 +112,14 @@ struct Log2HistogramArgs {
   float* largest;   // combined with the largest magnitude by max; likewise
 };
 
+// X^T X of x's rows, in float64: products are exact, fixed chunks of rows are summed and added in order.
+struct HessianArgs {
+  const TensorView* x;  // [..., cols], not empty
+  HessianLayout layout;
+  int block;     // of HessianLayout::kBlocks
+  double* sums;  // [hessian_size], written; of no use if x is not finite
+};
+
 struct Ops {
   uint32_t struct_size;
   int32_t abi;
@@ -123,6 +132,7 @@ struct Ops {
   Status (*block_apply)(const Execution&, const BlockApplyArgs&, char* message);
   Status (*block_gram)(const Execution&, const BlockGramArgs&, char* message);
   Status (*log2_histogram)(const Execution&, const Log2HistogramArgs&, char* message);
+  Status (*hessian)(const Execution&, const HessianArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

@@ -44,9 +44,17 @@ struct Kernels {
 
   // Adds (x - decoded)^2 of element i to sums[i % 16] and x^2 to sums[16 + i % 16], in float64. n is a multiple of 16.
   void (*squared_error)(Span x, const float* decoded, int64_t n, double* sums);
+
+  // The float64 values of 16 * groups elements: group g, 16 values, at out + g * stride.
+  void (*widen)(Span x, int64_t groups, double* out, int64_t stride);
+
+  // c[i * stride + j] += sum over rows of a[row][i] * b[row][j] for i, j < 16. The sum begins at 0 and takes the rows in order; the values are
+  // float32 ones, so that products are exact and fusing them changes nothing.
+  void (*outer_product)(const double* a, const double* b, int64_t rows, double* c, int64_t stride);
 };
 
 const Kernels& scalar_kernels();
+void fill_scalar_hessian_kernels(Kernels& kernels);
 
 // One block by the definition: |x| in normalized units, weights normalized or NULL.
 uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float* weights);

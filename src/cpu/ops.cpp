@@ -41,7 +41,8 @@ const Ops& cpu_ops() {
                           guarded<cpu::block_search, BlockSearchArgs>,
                           guarded<cpu::block_apply, BlockApplyArgs>,
                           guarded<cpu::block_gram, BlockGramArgs>,
-                          guarded<cpu::log2_histogram, Log2HistogramArgs>};
+                          guarded<cpu::log2_histogram, Log2HistogramArgs>,
+                          guarded<cpu::hessian, HessianArgs>};
   return ops;
 }
 

@@ -14,5 +14,6 @@ void block_search(const Execution& execution, const BlockSearchArgs& args);
 void block_apply(const Execution& execution, const BlockApplyArgs& args);
 void block_gram(const Execution& execution, const BlockGramArgs& args);
 void log2_histogram(const Execution& execution, const Log2HistogramArgs& args);
+void hessian(const Execution& execution, const HessianArgs& args);
 
 }  // namespace nvfp4cal::cpu

@@ -98,7 +98,18 @@ uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float*
 }
 
 const Kernels& scalar_kernels() {
-  static const Kernels kernels = {"scalar", max_bits, block_max_bits, sweep, pack, decode, squared_error};
+  static const Kernels kernels = [] {
+    Kernels table = {};
+    table.name = "scalar";
+    table.max_bits = max_bits;
+    table.block_max_bits = block_max_bits;
+    table.sweep = sweep;
+    table.pack = pack;
+    table.decode = decode;
+    table.squared_error = squared_error;
+    fill_scalar_hessian_kernels(table);
+    return table;
+  }();
   return kernels;
 }
 

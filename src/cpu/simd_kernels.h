@@ -7,6 +7,7 @@
   namespace nvfp4cal::cpu::target_namespace {      \
   void fill_sweep_kernels(Kernels& kernels);       \
   void fill_convert_kernels(Kernels& kernels);     \
+  void fill_hessian_kernels(Kernels& kernels);     \
   }
 
 #if defined(__x86_64__) || defined(__i386__)

@@ -248,6 +248,41 @@ static void null_in_actmax(void) {
   nvfp4cal_actmax_destroy(handle);
 }
 
+static void null_in_hessian(void) {
+  nvfp4cal_tensor x = matrix(values, NVFP4CAL_DTYPE_F32, ROWS, COLS), bytes = matrix(packed_data, NVFP4CAL_DTYPE_U8, 1, 64);
+  nvfp4cal_hessian *handle = NULL;
+  int64_t rows = 0;
+  int32_t reduce = 0;
+  REFUSED(nvfp4cal_hessian_create(NULL));
+  CHECK(nvfp4cal_hessian_create(&handle) == NVFP4CAL_OK && handle != NULL);
+  REFUSED(nvfp4cal_hessian_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_hessian_set_layout(NULL, 0));
+  REFUSED(nvfp4cal_hessian_set_block_size(NULL, 16));
+  REFUSED(nvfp4cal_hessian_set_normalize(NULL, 0));
+  REFUSED(nvfp4cal_hessian_set_damping(NULL, 0.0));
+  REFUSED(nvfp4cal_hessian_collect(NULL, &x, NULL));
+  REFUSED(nvfp4cal_hessian_collect(handle, NULL, NULL));
+  REFUSED(nvfp4cal_hessian_rows(NULL, &rows));
+  REFUSED(nvfp4cal_hessian_rows(handle, NULL));
+  REFUSED(nvfp4cal_hessian_merge(NULL, handle));
+  REFUSED(nvfp4cal_hessian_merge(handle, NULL));
+  REFUSED(nvfp4cal_hessian_export_state(NULL, &bytes));
+  REFUSED(nvfp4cal_hessian_export_state(handle, NULL));
+  REFUSED(nvfp4cal_hessian_import_state(NULL, &bytes));
+  REFUSED(nvfp4cal_hessian_import_state(handle, NULL));
+  fill();
+  CHECK(nvfp4cal_hessian_collect(handle, &x, NULL) == NVFP4CAL_OK);
+  REFUSED(nvfp4cal_hessian_compute_hessian(NULL, &x));
+  REFUSED(nvfp4cal_hessian_compute_hessian(handle, NULL));
+  REFUSED(nvfp4cal_hessian_state_tensor(NULL, 0, &x, &reduce));
+  REFUSED(nvfp4cal_hessian_state_tensor(handle, 0, NULL, &reduce));
+  REFUSED(nvfp4cal_hessian_state_tensor(handle, 0, &x, NULL));
+  REFUSED(nvfp4cal_hessian_reset(NULL));
+  CHECK(nvfp4cal_hessian_last_error(NULL)[0] == '\0' && nvfp4cal_hessian_last_error(handle)[0] != '\0');
+  nvfp4cal_hessian_destroy(handle);
+  nvfp4cal_hessian_destroy(NULL);
+}
+
 static void null_in_checkpoint(void) {
   nvfp4cal_checkpoint *handle = NULL;
   const char *json = NULL;
@@ -358,6 +393,7 @@ int main(void) {
   run_case("null in max", null_in_max);
   run_case("null in sweep", null_in_sweep);
   run_case("null in actmax", null_in_actmax);
+  run_case("null in hessian", null_in_hessian);
   run_case("null in checkpoint", null_in_checkpoint);
   run_case("null in context", null_in_context);
   run_case("round trip", round_trip);

@@ -1,0 +1,55 @@
+// X^T X of activations: what weighs the errors of a layer's weights. The state is float64 sums and the number of rows.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/hessian_layout.h"
+#include "core/parallel.h"
+#include "core/tensor_view.h"
+
+namespace nvfp4cal::calib {
+
+class Hessian {
+ public:
+  void set_execution(const Execution& execution) { execution_ = execution; }
+  void set_layout(int layout);
+  void set_block_size(int block);
+  void set_normalize(int enable);
+  void set_damping(double fraction);
+
+  void collect(const TensorView& x);
+  // 0 before the first collect.
+  int64_t rows() const { return static_cast<int64_t>(rows_[0]); }
+
+  // Of the result; throws kNoData before the first collect.
+  std::vector<int64_t> shape() const;
+  // Float32, shape(). Throws kNotFinite for a value beyond float32, when some of out may have been written.
+  void compute(float* out) const;
+
+  // The sums, as they lie (core/hessian_layout.h), and their shape; the number of rows.
+  std::vector<double>& mutable_sums();
+  std::vector<int64_t> sums_shape() const;
+  std::vector<double>& mutable_rows();
+
+  void merge(const Hessian& other);
+  std::vector<uint8_t> export_state() const;
+  void import_state(const uint8_t* bytes, size_t n);
+  void reset();
+
+ private:
+  void require_no_data(const char* option) const;
+  void require_data() const;
+  void write_full(double divisor, double damp, float* out) const;
+
+  Execution execution_ = Execution::process_default();
+  HessianLayout layout_ = HessianLayout::kBlocks;
+  int block_ = 16;
+  bool normalize_ = false;
+  double damping_ = 0.0;
+  int64_t cols_ = 0;  // 0: no data
+  std::vector<double> sums_;
+  std::vector<double> rows_ = std::vector<double>(1);  // float64, so that processes reduce it as they do the sums
+};
+
+}  // namespace nvfp4cal::calib
