@@ -583,6 +583,121 @@ NVFP4CAL_API const char *nvfp4cal_hessian_last_error(const nvfp4cal_hessian *han
 /** @since 0.1 */
 NVFP4CAL_API void nvfp4cal_hessian_destroy(nvfp4cal_hessian *handle);
 
+/**
+ * Minima and maxima of groups of elements, found with or without a search over shrunken ranges, and the scales they give
+ * [llm-compressor observers: MemorylessMSEObserver, MovingAverageMSEObserver, and the min-max ones].
+ */
+typedef struct nvfp4cal_observer nvfp4cal_observer;
+
+/** What an observer keeps. MSE: each collect searches the range of least error; MINMAX: each takes the smallest and largest elements. */
+#define NVFP4CAL_OBSERVER_MEMORYLESS_MSE 0    /* the last collect counts [MemorylessMSEObserver] */
+#define NVFP4CAL_OBSERVER_MSE 1               /* moving average over collects [MovingAverageMSEObserver, "mse"] */
+#define NVFP4CAL_OBSERVER_MEMORYLESS_MINMAX 2 /* the last collect counts [MemorylessMinMaxObserver] */
+#define NVFP4CAL_OBSERVER_MINMAX 3            /* moving average over collects [MinMaxObserver] */
+#define NVFP4CAL_OBSERVER_STATIC_MINMAX 4     /* least and largest over all collects [StaticMinMaxObserver] */
+
+#define NVFP4CAL_OBSERVED_WEIGHT 0
+#define NVFP4CAL_OBSERVED_ACTIVATION 1
+
+#define NVFP4CAL_OBSERVER_FORMAT_INT8 0
+#define NVFP4CAL_OBSERVER_FORMAT_INT4 1
+#define NVFP4CAL_OBSERVER_FORMAT_FP8 2 /* E4M3 */
+#define NVFP4CAL_OBSERVER_FORMAT_FP4 3 /* E2M1 */
+
+/** Which elements share a scale, and the shape of the results for a weight [rows, cols] and an activation [.., tokens, hidden]. */
+#define NVFP4CAL_OBSERVER_STRATEGY_TENSOR 0  /* all; [1] */
+#define NVFP4CAL_OBSERVER_STRATEGY_CHANNEL 1 /* weights: a row; [rows, 1] */
+#define NVFP4CAL_OBSERVER_STRATEGY_GROUP 2   /* group_size columns; weights: of a row, [rows, groups]; activations: of all rows, [groups] */
+#define NVFP4CAL_OBSERVER_STRATEGY_BLOCK \
+  3 /* weights: block_height x block_width, the last ones padded with zeros; [block rows, block columns] */
+#define NVFP4CAL_OBSERVER_STRATEGY_TENSOR_GROUP 4 /* NVFP4: as GROUP, E4M3 scales and a global scale; FP4 only */
+#define NVFP4CAL_OBSERVER_STRATEGY_TOKEN 5        /* activations: a token, over all batches; [tokens] */
+
+/** @param out [out] the new handle: memoryless MSE, weight, INT8, symmetric, per tensor. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_create(nvfp4cal_observer **out);
+/** As nvfp4cal_max_set_context. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_context(nvfp4cal_observer *handle, const nvfp4cal_context *context);
+/** @param kind [in] NVFP4CAL_OBSERVER_*. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_kind(nvfp4cal_observer *handle, int32_t kind);
+/** @param observed [in] NVFP4CAL_OBSERVED_*: how the dimensions of x are read. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_observed(nvfp4cal_observer *handle, int32_t observed);
+/** @param format [in] NVFP4CAL_OBSERVER_FORMAT_*. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_format(nvfp4cal_observer *handle, int32_t format);
+/** @param enable [in] 1 (default): zero point 0; 0: with a zero point, INT8 and INT4 only. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_symmetric(nvfp4cal_observer *handle, int32_t enable);
+/** @param strategy [in] NVFP4CAL_OBSERVER_STRATEGY_*. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_strategy(nvfp4cal_observer *handle, int32_t strategy);
+/** @param group_size [in] columns of a group, 1 or more; divides the columns of x. Needed by GROUP and TENSOR_GROUP. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_group_size(nvfp4cal_observer *handle, int32_t group_size);
+/** @param height, width [in] rows and columns of a block, 1 or more. Needed by BLOCK. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_block_structure(nvfp4cal_observer *handle, int32_t height, int32_t width);
+/**
+ * The group of each column of a weight: columns are taken in the order of these numbers (equal ones in their own order), then cut into groups.
+ * @param g_idx [in] n numbers, n the columns of x; copied. n = 0: columns in order. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_g_idx(nvfp4cal_observer *handle, const int32_t *g_idx, int64_t n);
+/** The search tries (int)(maxshrink * grid) ranges, factors expand * (1 - i / grid). 0 .. 1, default 0.2. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_maxshrink(nvfp4cal_observer *handle, double maxshrink);
+/** It ends after this many steps in a row that improve no group of the tensor. 1 or more, default 5. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_patience(nvfp4cal_observer *handle, int32_t patience);
+/** 1 .. 1e6, default 100. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_grid(nvfp4cal_observer *handle, double grid);
+/** Exponent of the error, sum |fake(x) - x|^norm. 0.1 .. 16, default 2.4. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_norm(nvfp4cal_observer *handle, double norm);
+/** The search starts from the range times this. 0.01 .. 100, default 1. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_expand(nvfp4cal_observer *handle, double expand);
+/** Moving averages: new = old * (1 - c) + current * c in float32. 0 .. 1, default 0.01. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_averaging_constant(nvfp4cal_observer *handle, double constant);
+/**
+ * TENSOR_GROUP: this global scale, with E4M3 scales, inside the search and in the results [llm-compressor until 0.9]. Without it (0, the default) and
+ * without optimize_global_scale the search knows neither, and the global scale comes from the ranges found [today's].
+ * @param global_scale [in] 2688 / amax, positive; 0: none. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_global_scale(nvfp4cal_observer *handle, float global_scale);
+/**
+ * TENSOR_GROUP: 1: first a search over the range of the whole tensor, with the global scale of each candidate; then as with that global scale given
+ * (a given one is not read) [llm-compressor until 0.9]. Default 0. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_optimize_global_scale(nvfp4cal_observer *handle, int32_t enable);
+/**
+ * Observes x. Moving averages and static min-max need ranges of the same shape each time. Errors are added in float64; the first of equal errors, the
+ * wider range, stays.
+ * @param x [in] a weight: a matrix (any shape per tensor); an activation: any shape, for TOKEN two dimensions or more
+ * Statuses: INVALID_ARGUMENT (shape), UNSUPPORTED (dtype, options that exclude each other), WRONG_STATE (no group size), NOT_FINITE (the handle is
+ * unchanged). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_collect(nvfp4cal_observer *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
+/** @param min, max [out] float32, the ranges; they need not include 0. NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_compute_range(nvfp4cal_observer *handle, nvfp4cal_tensor *min, nvfp4cal_tensor *max);
+/**
+ * [compressed-tensors calculate_qparams]
+ * @param scale      [out] float32; TENSOR_GROUP: E4M3 values, times 1 / global scale. Never 0.
+ * @param zero_point [out] int8; 0 if symmetric. May be NULL. NO_DATA. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_compute_scale(nvfp4cal_observer *handle, nvfp4cal_tensor *scale,
+                                                             nvfp4cal_tensor *zero_point);
+/** @param out [out] float32 [1]: 2688 / amax [compressed-tensors generate_gparam]; 1 where that is infinite. UNSUPPORTED unless TENSOR_GROUP, NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_compute_global_scale(nvfp4cal_observer *handle, nvfp4cal_tensor *out);
+/** @param min, max [out] float32 [1]: the range that this tensor's own global scale comes from. UNSUPPORTED unless TENSOR_GROUP, NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_compute_global_range(nvfp4cal_observer *handle, nvfp4cal_tensor *min, nvfp4cal_tensor *max);
+/**
+ * Gives layers that are multiplied as one (query, key and value; gate and up) the global scale of the widest of them, until the next collect, merge or
+ * reset. @param handles [in] n of them, all TENSOR_GROUP. INVALID_ARGUMENT, UNSUPPORTED, WRONG_STATE (a given global scale), NO_DATA. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_fuse(nvfp4cal_observer *const *handles, int32_t n);
+/** STATIC_MINMAX: as if this handle had seen both streams. Others: UNSUPPORTED, an average or the last call has nothing to add up. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_merge(nvfp4cal_observer *handle, const nvfp4cal_observer *other);
+/** As nvfp4cal_max_export_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_export_state(const nvfp4cal_observer *handle, nvfp4cal_tensor *out);
+/** As nvfp4cal_max_import_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_import_state(nvfp4cal_observer *handle, const nvfp4cal_tensor *state);
+/** Drops what was collected, keeps the options. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_reset(nvfp4cal_observer *handle);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_observer_last_error(const nvfp4cal_observer *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_observer_destroy(nvfp4cal_observer *handle);
+
 /* ---- 4. Checkpoints ---------------------------------------------------------------------------------------------------- */
 
 /** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format, weights only (W4A16). */

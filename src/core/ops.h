@@ -120,6 +120,34 @@ struct HessianArgs {
   double* sums;  // [hessian_size], written; of no use if x is not finite
 };
 
+// ---- groups of elements that share a scale; docs/numerics.md 7 ----
+
+enum class FakeFormat : int32_t { kInt8 = 0, kInt4 = 1, kFp8 = 2, kFp4 = 3 };
+
+// x as rows of `cols` elements (the last one may be short); element (r, c) belongs to group
+// r / row_span % row_groups * col_groups + column_group[c].
+struct GroupLayout {
+  int64_t cols, row_span, row_groups, col_groups;
+  const int32_t* column_group;  // [cols]
+};
+
+// Smallest and largest element of each group. Written only if all of x is finite; every group has an element.
+struct GroupRangeArgs {
+  const TensorView* x;
+  GroupLayout layout;
+  float *min, *max;  // [groups]
+};
+
+// sum |fake(x) - x|^norm of each group: float32 fake quantization, float64 sums in the order of fixed chunks.
+struct GroupErrorArgs {
+  const TensorView* x;  // finite
+  GroupLayout layout;
+  FakeFormat format;
+  double norm;
+  const float *scale, *zero_point;  // [groups]
+  double* errors;                   // [groups]
+};
+
 struct Ops {
   uint32_t struct_size;
   int32_t abi;
@@ -133,6 +161,8 @@ struct Ops {
   Status (*block_gram)(const Execution&, const BlockGramArgs&, char* message);
   Status (*log2_histogram)(const Execution&, const Log2HistogramArgs&, char* message);
   Status (*hessian)(const Execution&, const HessianArgs&, char* message);
+  Status (*group_range)(const Execution&, const GroupRangeArgs&, char* message);
+  Status (*group_error)(const Execution&, const GroupErrorArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

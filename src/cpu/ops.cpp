@@ -42,7 +42,9 @@ const Ops& cpu_ops() {
                           guarded<cpu::block_apply, BlockApplyArgs>,
                           guarded<cpu::block_gram, BlockGramArgs>,
                           guarded<cpu::log2_histogram, Log2HistogramArgs>,
-                          guarded<cpu::hessian, HessianArgs>};
+                          guarded<cpu::hessian, HessianArgs>,
+                          guarded<cpu::group_range, GroupRangeArgs>,
+                          guarded<cpu::group_error, GroupErrorArgs>};
   return ops;
 }
 

@@ -15,5 +15,7 @@ void block_apply(const Execution& execution, const BlockApplyArgs& args);
 void block_gram(const Execution& execution, const BlockGramArgs& args);
 void log2_histogram(const Execution& execution, const Log2HistogramArgs& args);
 void hessian(const Execution& execution, const HessianArgs& args);
+void group_range(const Execution& execution, const GroupRangeArgs& args);
+void group_error(const Execution& execution, const GroupErrorArgs& args);
 
 }  // namespace nvfp4cal::cpu

@@ -32,6 +32,12 @@ NVFP4CAL_HD inline float stored_scale(float value, float global_scale) { return 
 // compressed-tensors' decoder.
 NVFP4CAL_HD inline float stored_scale_reciprocal(float value, float weight_global_scale) { return value / weight_global_scale; }
 
+// weight_global_scale from a range's amax, in compressed-tensors' order; 1 where it would be infinite.
+NVFP4CAL_HD inline float reciprocal_global_scale(float global_amax) {
+  const float scale = 2688.0f * (1.0f / global_amax);
+  return is_finite(scale) ? scale : 1.0f;
+}
+
 // b = 0 -> 1.0; clamp to [2^-9, 448]; nearest even. Never 0 and never NaN.
 NVFP4CAL_HD inline uint8_t clamped_code(float b) {
   if (b == 0.0f) return kE4m3One;

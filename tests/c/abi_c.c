@@ -283,6 +283,52 @@ static void null_in_hessian(void) {
   nvfp4cal_hessian_destroy(NULL);
 }
 
+static void null_in_observer(void) {
+  nvfp4cal_observer *handle = NULL, *none[1] = {NULL};
+  nvfp4cal_tensor view = scalar(&global_data), other = scalar(&global_data);
+  REFUSED(nvfp4cal_observer_create(NULL));
+  REFUSED(nvfp4cal_observer_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_observer_set_kind(NULL, 0));
+  REFUSED(nvfp4cal_observer_set_observed(NULL, 0));
+  REFUSED(nvfp4cal_observer_set_format(NULL, 0));
+  REFUSED(nvfp4cal_observer_set_symmetric(NULL, 1));
+  REFUSED(nvfp4cal_observer_set_strategy(NULL, 0));
+  REFUSED(nvfp4cal_observer_set_group_size(NULL, 16));
+  REFUSED(nvfp4cal_observer_set_block_structure(NULL, 1, 1));
+  REFUSED(nvfp4cal_observer_set_g_idx(NULL, NULL, 0));
+  REFUSED(nvfp4cal_observer_set_maxshrink(NULL, 0.2));
+  REFUSED(nvfp4cal_observer_set_patience(NULL, 5));
+  REFUSED(nvfp4cal_observer_set_grid(NULL, 100));
+  REFUSED(nvfp4cal_observer_set_norm(NULL, 2.4));
+  REFUSED(nvfp4cal_observer_set_expand(NULL, 1));
+  REFUSED(nvfp4cal_observer_set_averaging_constant(NULL, 0.01));
+  REFUSED(nvfp4cal_observer_set_global_scale(NULL, 1));
+  REFUSED(nvfp4cal_observer_set_optimize_global_scale(NULL, 1));
+  REFUSED(nvfp4cal_observer_collect(NULL, &view, NULL));
+  REFUSED(nvfp4cal_observer_compute_range(NULL, &view, &other));
+  REFUSED(nvfp4cal_observer_compute_scale(NULL, &view, NULL));
+  REFUSED(nvfp4cal_observer_compute_global_scale(NULL, &view));
+  REFUSED(nvfp4cal_observer_compute_global_range(NULL, &view, &other));
+  REFUSED(nvfp4cal_observer_fuse(NULL, 1));
+  REFUSED(nvfp4cal_observer_fuse(none, 1));
+  REFUSED(nvfp4cal_observer_merge(NULL, NULL));
+  REFUSED(nvfp4cal_observer_export_state(NULL, &view));
+  REFUSED(nvfp4cal_observer_import_state(NULL, &view));
+  REFUSED(nvfp4cal_observer_reset(NULL));
+  CHECK(nvfp4cal_observer_last_error(NULL) != NULL);
+  nvfp4cal_observer_destroy(NULL);
+  CHECK(nvfp4cal_observer_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_observer_collect(handle, NULL, NULL));
+  REFUSED(nvfp4cal_observer_merge(handle, NULL));
+  REFUSED(nvfp4cal_observer_import_state(handle, NULL));
+  CHECK(nvfp4cal_observer_compute_range(handle, &view, &other) == NVFP4CAL_ERROR_NO_DATA);
+  CHECK(nvfp4cal_observer_collect(handle, &view, NULL) == NVFP4CAL_OK);
+  REFUSED(nvfp4cal_observer_compute_range(handle, NULL, &other));
+  REFUSED(nvfp4cal_observer_compute_range(handle, &view, NULL));
+  REFUSED(nvfp4cal_observer_compute_scale(handle, NULL, NULL));
+  nvfp4cal_observer_destroy(handle);
+}
+
 static void null_in_checkpoint(void) {
   nvfp4cal_checkpoint *handle = NULL;
   const char *json = NULL;
@@ -394,6 +440,7 @@ int main(void) {
   run_case("null in sweep", null_in_sweep);
   run_case("null in actmax", null_in_actmax);
   run_case("null in hessian", null_in_hessian);
+  run_case("null in observer", null_in_observer);
   run_case("null in checkpoint", null_in_checkpoint);
   run_case("null in context", null_in_context);
   run_case("round trip", round_trip);

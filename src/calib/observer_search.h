@@ -1,0 +1,37 @@
+// The arithmetic of min/max observers: scales of ranges, and the search over shrunken ranges. docs/numerics.md 7.
+#pragma once
+
+#include <vector>
+
+#include "calib/observer_options.h"
+
+namespace nvfp4cal::calib {
+
+struct Ranges {
+  std::vector<float> min, max;
+};
+
+struct ObserverScales {
+  std::vector<float> scale, zero_point;
+};
+
+// How a range becomes a scale.
+struct ScaleRule {
+  FakeFormat format;
+  bool symmetric;
+  float global_scale = 0.0f;  // 0: none
+  bool fp8 = false;           // rounded to E4M3
+};
+ObserverScales scales_of(const Ranges& ranges, const ScaleRule& rule);
+
+// Largest magnitude of any range, 0 included.
+float amax_of(const Ranges& ranges);
+
+// Smallest and largest elements; throws kNotFinite naming the flat index.
+Ranges ranges_of(const Execution& execution, const TensorView& x, const ObserverLayout& layout);
+
+// The shrunken ranges of least error. optimize_global: the global scale of each step is the one of its (single) range.
+Ranges search_ranges(const Execution& execution, const TensorView& x, const ObserverLayout& layout, const Ranges& start,
+                     const ObserverOptions& options, ScaleRule rule, bool optimize_global);
+
+}  // namespace nvfp4cal::calib

@@ -1,0 +1,424 @@
+// nvfp4cal_observer: shapes, strategies, options, averages, merging, states and refusals.
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <sstream>
+
+#include "api_test.h"
+
+using namespace api_test;
+
+namespace {
+
+struct DestroyObserver {
+  void operator()(nvfp4cal_observer* handle) const { nvfp4cal_observer_destroy(handle); }
+};
+using Observer = std::unique_ptr<nvfp4cal_observer, DestroyObserver>;
+
+Observer make_observer(int32_t kind = NVFP4CAL_OBSERVER_MEMORYLESS_MSE, int32_t format = NVFP4CAL_OBSERVER_FORMAT_INT8,
+                       int32_t strategy = NVFP4CAL_OBSERVER_STRATEGY_TENSOR, int32_t observed = NVFP4CAL_OBSERVED_WEIGHT) {
+  nvfp4cal_observer* handle = nullptr;
+  REQUIRE(nvfp4cal_observer_create(&handle) == NVFP4CAL_OK);
+  Observer observer(handle);
+  REQUIRE(nvfp4cal_observer_set_kind(handle, kind) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_observer_set_format(handle, format) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_observer_set_strategy(handle, strategy) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_observer_set_observed(handle, observed) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_observer_set_group_size(handle, 16) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_observer_set_block_structure(handle, 4, 8) == NVFP4CAL_OK);
+  return observer;
+}
+
+Observer make_nvfp4(int32_t kind = NVFP4CAL_OBSERVER_MEMORYLESS_MSE) {
+  return make_observer(kind, NVFP4CAL_OBSERVER_FORMAT_FP4, NVFP4CAL_OBSERVER_STRATEGY_TENSOR_GROUP);
+}
+
+nvfp4cal_status collect(const Observer& observer, Floats& x, const Shape& shape) {
+  const nvfp4cal_tensor tensor = view(x, shape);
+  return nvfp4cal_observer_collect(observer.get(), &tensor, nullptr);
+}
+
+struct Result {
+  nvfp4cal_status status = 0;
+  Shape shape;
+  Floats min, max, scale;
+  std::vector<int8_t> zero_point;
+};
+
+Result result(const Observer& observer) {
+  Result r;
+  nvfp4cal_tensor min = question(), max = question();
+  r.status = nvfp4cal_observer_compute_range(observer.get(), &min, &max);
+  if (r.status != NVFP4CAL_OK) return r;
+  r.shape = shape_of(min);
+  const size_t n = static_cast<size_t>(count_of(r.shape));
+  r.min.assign(n, -7.0f);
+  r.max = r.scale = r.min;
+  r.zero_point.assign(n, -7);
+  min = view(r.min);
+  max = view(r.max);
+  nvfp4cal_tensor scale = view(r.scale), zero_point = view(r.zero_point.data(), NVFP4CAL_DTYPE_I8, {static_cast<int64_t>(n)});
+  r.status = nvfp4cal_observer_compute_range(observer.get(), &min, &max);
+  if (r.status == NVFP4CAL_OK) r.status = nvfp4cal_observer_compute_scale(observer.get(), &scale, &zero_point);
+  return r;
+}
+
+bool same(const Result& a, const Result& b) {
+  return a.status == b.status && a.shape == b.shape && same_bits(a.min, b.min) && same_bits(a.max, b.max) && same_bits(a.scale, b.scale) &&
+         a.zero_point == b.zero_point;
+}
+
+float global_scale(const Observer& observer) {
+  float value = -1.0f;
+  nvfp4cal_tensor out = scalar(value);
+  CHECK(nvfp4cal_observer_compute_global_scale(observer.get(), &out) == NVFP4CAL_OK);
+  return value;
+}
+
+Bytes exported(const Observer& observer) {
+  nvfp4cal_tensor size = question();
+  REQUIRE(nvfp4cal_observer_export_state(observer.get(), &size) == NVFP4CAL_OK);
+  Bytes bytes(static_cast<size_t>(size.shape[0]));
+  nvfp4cal_tensor out = view(bytes);
+  REQUIRE(nvfp4cal_observer_export_state(observer.get(), &out) == NVFP4CAL_OK);
+  return bytes;
+}
+
+nvfp4cal_status import_bytes(const Observer& observer, Bytes state) {
+  const nvfp4cal_tensor tensor = view(state);
+  return nvfp4cal_observer_import_state(observer.get(), &tensor);
+}
+
+}  // namespace
+
+TEST_CASE("an observer's strategies and the shapes they give", "[api][observer]") {
+  struct Case {
+    int32_t strategy, observed, format;
+    Shape x, shape;
+  };
+  const Case cases[] = {{0, 0, 0, {6, 32}, {1}},    {0, 0, 0, {3, 4, 16}, {1}}, {0, 1, 0, {192}, {1}},      {1, 0, 1, {6, 32}, {6, 1}},
+                        {2, 0, 2, {6, 32}, {6, 2}}, {2, 1, 2, {2, 3, 32}, {2}}, {3, 0, 0, {6, 32}, {2, 4}}, {3, 0, 0, {5, 30}, {2, 4}},
+                        {4, 0, 3, {6, 32}, {6, 2}}, {4, 1, 3, {6, 32}, {2}},    {5, 1, 0, {2, 3, 32}, {3}}, {5, 1, 2, {6, 32}, {6}}};
+  for (const Case& one : cases) {
+    CAPTURE(one.strategy, one.observed);
+    const Observer observer = make_observer(NVFP4CAL_OBSERVER_MEMORYLESS_MSE, one.format, one.strategy, one.observed);
+    Floats x = random_values(static_cast<size_t>(count_of(one.x)), 1);
+    REQUIRE(collect(observer, x, one.x) == NVFP4CAL_OK);
+    const Result r = result(observer);
+    CHECK(r.status == NVFP4CAL_OK);
+    CHECK(r.shape == one.shape);
+    for (size_t g = 0; g < r.min.size(); ++g) CHECK(r.min[g] <= r.max[g]);
+  }
+}
+
+TEST_CASE("min-max ranges per group are those of plain loops", "[api][observer]") {
+  Floats x = random_values(10 * 48, 2);
+  for (const int32_t strategy : {NVFP4CAL_OBSERVER_STRATEGY_CHANNEL, NVFP4CAL_OBSERVER_STRATEGY_GROUP, NVFP4CAL_OBSERVER_STRATEGY_BLOCK}) {
+    const size_t height = strategy == NVFP4CAL_OBSERVER_STRATEGY_BLOCK ? 4 : 1;
+    const size_t width = strategy == NVFP4CAL_OBSERVER_STRATEGY_BLOCK ? 8 : strategy == NVFP4CAL_OBSERVER_STRATEGY_GROUP ? 16 : 48;
+    const Observer observer = make_observer(NVFP4CAL_OBSERVER_MEMORYLESS_MINMAX, NVFP4CAL_OBSERVER_FORMAT_INT8, strategy);
+    REQUIRE(collect(observer, x, {10, 48}) == NVFP4CAL_OK);
+    const Result r = result(observer);
+    Floats min(r.min.size(), 1e9f), max(r.min.size(), -1e9f);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const size_t g = i / 48 / height * (48 / width) + i % 48 / width;
+      min[g] = std::min(min[g], x[i]);
+      max[g] = std::max(max[g], x[i]);
+    }
+    if (height == 4) {  // rows 10 and 11 are zeros
+      for (size_t g = min.size() - 6; g < min.size(); ++g) {
+        min[g] = std::min(min[g], 0.0f);
+        max[g] = std::max(max[g], 0.0f);
+      }
+    }
+    CHECK(r.min == min);
+    CHECK(r.max == max);
+    for (size_t g = 0; g < min.size(); ++g) CHECK(r.scale[g] == std::max(std::fabs(min[g]), std::fabs(max[g])) / 127.5f);
+  }
+}
+
+TEST_CASE("g_idx says which columns make a group", "[api][observer]") {
+  Floats x = random_values(8 * 32, 3), sorted(x.size());
+  std::vector<int32_t> g_idx(32);
+  std::vector<size_t> order;
+  for (size_t c = 0; c < 32; ++c) g_idx[c] = c % 3 == 0 ? 1 : c % 2 ? 0 : 5;
+  for (const int32_t value : {0, 1, 5}) {
+    for (size_t c = 0; c < 32; ++c) {
+      if (g_idx[c] == value) order.push_back(c);
+    }
+  }
+  for (size_t r = 0; r < 8; ++r) {
+    for (size_t c = 0; c < 32; ++c) sorted[r * 32 + c] = x[r * 32 + order[c]];
+  }
+  const Observer permuted = make_nvfp4(), plain = make_nvfp4();
+  REQUIRE(nvfp4cal_observer_set_g_idx(permuted.get(), g_idx.data(), 32) == NVFP4CAL_OK);
+  REQUIRE(collect(permuted, x, {8, 32}) == NVFP4CAL_OK);
+  REQUIRE(collect(plain, sorted, {8, 32}) == NVFP4CAL_OK);
+  CHECK(same(result(permuted), result(plain)));
+  const Observer wrong = make_nvfp4();
+  REQUIRE(nvfp4cal_observer_set_g_idx(wrong.get(), g_idx.data(), 31) == NVFP4CAL_OK);
+  CHECK(collect(wrong, x, {8, 32}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(contains(last_error(), "31 elements"));
+  CHECK(nvfp4cal_observer_set_g_idx(wrong.get(), nullptr, 0) == NVFP4CAL_OK);
+  CHECK(collect(wrong, x, {8, 32}) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_observer_set_g_idx(make_nvfp4().get(), nullptr, 3) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+}
+
+TEST_CASE("observer results are the same bits for every target, thread count, dtype and stride", "[api][observer]") {
+  const int64_t rows = 300, cols = 512;
+  Floats x = random_values(static_cast<size_t>(rows * cols), 4), transposed(x.size());
+  for (float& value : x) value = bf16_value(truncated_bf16(value));
+  for (size_t r = 0; r < 300; ++r) {
+    for (size_t c = 0; c < 512; ++c) transposed[c * 300 + r] = x[r * 512 + c];
+  }
+  std::vector<double> wide(x.begin(), x.end());
+  std::vector<uint16_t> half;
+  for (const float value : x) half.push_back(truncated_bf16(value));
+  const nvfp4cal_tensor tensors[] = {view(x, {rows, cols}), view(wide, {rows, cols}), view(half.data(), NVFP4CAL_DTYPE_BF16, {rows, cols}),
+                                     strided(transposed.data(), NVFP4CAL_DTYPE_F32, {rows, cols}, {1, rows})};
+  for (const int32_t strategy : {0, 1, 2, 3}) {
+    CAPTURE(strategy);
+    const auto run = [&](const nvfp4cal_context* context, const nvfp4cal_tensor& tensor) {
+      const Observer observer = make_observer(NVFP4CAL_OBSERVER_MEMORYLESS_MSE, NVFP4CAL_OBSERVER_FORMAT_INT4, strategy);
+      REQUIRE(nvfp4cal_observer_set_context(observer.get(), context) == NVFP4CAL_OK);
+      REQUIRE(nvfp4cal_observer_collect(observer.get(), &tensor, nullptr) == NVFP4CAL_OK);
+      return result(observer);
+    };
+    const Result expected = run(nullptr, tensors[0]);
+    for (const nvfp4cal_tensor& tensor : tensors) CHECK(same(run(nullptr, tensor), expected));
+    std::istringstream targets(nvfp4cal_cpu_targets());
+    for (std::string target; std::getline(targets, target, ',');) {
+      for (const int threads : {1, 2, 7}) {
+        const Context context = make_context();
+        REQUIRE(nvfp4cal_context_set_cpu_target(context.get(), target.c_str()) == NVFP4CAL_OK);
+        REQUIRE(nvfp4cal_context_set_threads(context.get(), threads) == NVFP4CAL_OK);
+        CHECK(same(run(context.get(), tensors[0]), expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("what each kind makes of several collects", "[api][observer]") {
+  Floats a = {-1.0f, 2.0f}, b = {-3.0f, 1.0f};
+  struct Case {
+    int32_t kind;
+    float min, max;
+  };
+  const float c = 0.25f;
+  for (const Case& one :
+       {Case{NVFP4CAL_OBSERVER_MEMORYLESS_MINMAX, -3, 1}, Case{NVFP4CAL_OBSERVER_MINMAX, -1 * 0.75f + -3 * c, 2 * 0.75f + 1 * c},
+        Case{NVFP4CAL_OBSERVER_STATIC_MINMAX, -3, 2}}) {
+    const Observer observer = make_observer(one.kind);
+    REQUIRE(nvfp4cal_observer_set_averaging_constant(observer.get(), 0.25) == NVFP4CAL_OK);
+    REQUIRE(collect(observer, a, {2}) == NVFP4CAL_OK);
+    REQUIRE(collect(observer, b, {2}) == NVFP4CAL_OK);
+    const Result r = result(observer);
+    CHECK(r.min == Floats{one.min});
+    CHECK(r.max == Floats{one.max});
+  }
+}
+
+TEST_CASE("zeros, equal values and huge values", "[api][observer]") {
+  Floats zeros(32, 0.0f), huge(32, 3e38f);
+  for (const bool symmetric : {true, false}) {
+    const Observer observer = make_observer();
+    REQUIRE(nvfp4cal_observer_set_symmetric(observer.get(), symmetric) == NVFP4CAL_OK);
+    REQUIRE(collect(observer, zeros, {32}) == NVFP4CAL_OK);
+    const Result r = result(observer);
+    CHECK(r.scale == Floats{0x1p-23f});
+    CHECK(r.zero_point == std::vector<int8_t>{0});
+    REQUIRE(collect(observer, huge, {32}) == NVFP4CAL_OK);
+    CHECK(std::isfinite(result(observer).max[0]));
+  }
+  for (const bool optimize : {false, true}) {
+    const Observer nvfp4 = make_nvfp4();
+    REQUIRE(nvfp4cal_observer_set_optimize_global_scale(nvfp4.get(), optimize) == NVFP4CAL_OK);
+    REQUIRE(collect(nvfp4, zeros, {2, 16}) == NVFP4CAL_OK);
+    CHECK(global_scale(nvfp4) == 1.0f);
+    CHECK(result(nvfp4).scale == Floats{0.125f, 0.125f});
+  }
+}
+
+TEST_CASE("fused observers share the global scale of the widest", "[api][observer]") {
+  Floats a(32, 1.0f), b(16, 4.0f);
+  const Observer q = make_nvfp4(NVFP4CAL_OBSERVER_MEMORYLESS_MINMAX), k = make_nvfp4(NVFP4CAL_OBSERVER_MEMORYLESS_MINMAX);
+  REQUIRE(collect(q, a, {2, 16}) == NVFP4CAL_OK);
+  nvfp4cal_observer* handles[] = {q.get(), k.get()};
+  CHECK(nvfp4cal_observer_fuse(handles, 2) == NVFP4CAL_ERROR_NO_DATA);
+  REQUIRE(collect(k, b, {1, 16}) == NVFP4CAL_OK);
+  CHECK(global_scale(q) == 2688.0f);
+  CHECK(nvfp4cal_observer_fuse(handles, 2) == NVFP4CAL_OK);
+  CHECK(global_scale(q) == 672.0f);
+  CHECK(global_scale(k) == 672.0f);
+  CHECK(result(q).scale == Floats{112.0f, 112.0f});
+  REQUIRE(collect(q, a, {2, 16}) == NVFP4CAL_OK);
+  CHECK(global_scale(q) == 2688.0f);  // until the next collect
+  CHECK(nvfp4cal_observer_fuse(handles, 0) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(nvfp4cal_observer_fuse(nullptr, 1) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  handles[1] = nullptr;
+  CHECK(nvfp4cal_observer_fuse(handles, 2) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(last_error() == "handles[1] is NULL");
+}
+
+TEST_CASE("options out of range are named and change nothing", "[api][observer]") {
+  const Observer observer = make_observer();
+  nvfp4cal_observer* h = observer.get();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Bytes before = exported(observer);
+  const std::pair<std::function<nvfp4cal_status()>, const char*> wrong[] = {
+      {[&] { return nvfp4cal_observer_set_kind(h, 5); }, "kind 5"},
+      {[&] { return nvfp4cal_observer_set_observed(h, -1); }, "-1"},
+      {[&] { return nvfp4cal_observer_set_format(h, 4); }, "format 4"},
+      {[&] { return nvfp4cal_observer_set_strategy(h, 6); }, "strategy 6"},
+      {[&] { return nvfp4cal_observer_set_group_size(h, 0); }, "group size"},
+      {[&] { return nvfp4cal_observer_set_block_structure(h, 0, 4); }, "block structure"},
+      {[&] { return nvfp4cal_observer_set_maxshrink(h, 1.5); }, "maxshrink is 1.5"},
+      {[&] { return nvfp4cal_observer_set_maxshrink(h, nan); }, "maxshrink is nan"},
+      {[&] { return nvfp4cal_observer_set_patience(h, 0); }, "patience is 0"},
+      {[&] { return nvfp4cal_observer_set_grid(h, 0); }, "grid is 0"},
+      {[&] { return nvfp4cal_observer_set_norm(h, 0); }, "norm is 0"},
+      {[&] { return nvfp4cal_observer_set_expand(h, -1); }, "expand is -1"},
+      {[&] { return nvfp4cal_observer_set_averaging_constant(h, 2); }, "averaging constant is 2"},
+      {[&] { return nvfp4cal_observer_set_global_scale(h, -2.0f); }, "global scale is -2"},
+      {[&] { return nvfp4cal_observer_set_global_scale(h, std::numeric_limits<float>::infinity()); }, "global scale is inf"}};
+  for (const auto& [call, text] : wrong) {
+    CAPTURE(text);
+    CHECK(call() == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+    CHECK(contains(nvfp4cal_observer_last_error(h), text));
+  }
+  CHECK(exported(observer) == before);
+}
+
+TEST_CASE("combinations and shapes that mean nothing are refused at collect", "[api][observer]") {
+  Floats x(6 * 40, 1.0f);
+  const auto status = [&](const Observer& observer, const Shape& shape) { return collect(observer, x, shape); };
+  CHECK(status(make_observer(0, 0, 5, 0), {6, 40}) == NVFP4CAL_ERROR_UNSUPPORTED);  // token, weight
+  CHECK(status(make_observer(0, 0, 1, 1), {6, 40}) == NVFP4CAL_ERROR_UNSUPPORTED);  // channel, activation
+  CHECK(status(make_observer(0, 0, 3, 1), {6, 40}) == NVFP4CAL_ERROR_UNSUPPORTED);  // block, activation
+  CHECK(status(make_observer(0, 0, 4, 0), {6, 40}) == NVFP4CAL_ERROR_UNSUPPORTED);  // tensor_group, INT8
+  const Observer asymmetric = make_observer(0, NVFP4CAL_OBSERVER_FORMAT_FP8);
+  REQUIRE(nvfp4cal_observer_set_symmetric(asymmetric.get(), 0) == NVFP4CAL_OK);
+  CHECK(status(asymmetric, {6, 40}) == NVFP4CAL_ERROR_UNSUPPORTED);
+  const Observer one_level = make_observer();
+  REQUIRE(nvfp4cal_observer_set_global_scale(one_level.get(), 3.0f) == NVFP4CAL_OK);
+  CHECK(status(one_level, {6, 40}) == NVFP4CAL_ERROR_UNSUPPORTED);
+  nvfp4cal_observer* bare = nullptr;
+  REQUIRE(nvfp4cal_observer_create(&bare) == NVFP4CAL_OK);
+  const Observer ungrouped(bare);
+  REQUIRE(nvfp4cal_observer_set_strategy(bare, NVFP4CAL_OBSERVER_STRATEGY_GROUP) == NVFP4CAL_OK);
+  CHECK(status(ungrouped, {6, 40}) == NVFP4CAL_ERROR_WRONG_STATE);
+  CHECK(contains(last_error(), "group size"));
+  CHECK(status(make_observer(0, 0, 2), {6, 40}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(contains(last_error(), "40 columns, not a multiple of the group size 16"));
+  CHECK(status(make_observer(0, 0, 1), {240}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(status(make_observer(0, 0, 5, 1), {240}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  Bytes bytes(16, 1);
+  const nvfp4cal_tensor u8 = view(bytes);
+  CHECK(nvfp4cal_observer_collect(make_observer().get(), &u8, nullptr) == NVFP4CAL_ERROR_UNSUPPORTED);
+}
+
+TEST_CASE("state rules: no data, options after data, other shapes, NaN, reset", "[api][observer]") {
+  const Observer observer = make_observer(NVFP4CAL_OBSERVER_MINMAX, NVFP4CAL_OBSERVER_FORMAT_INT8, NVFP4CAL_OBSERVER_STRATEGY_CHANNEL);
+  nvfp4cal_observer* h = observer.get();
+  nvfp4cal_tensor out = question();
+  CHECK(result(observer).status == NVFP4CAL_ERROR_NO_DATA);
+  CHECK(nvfp4cal_observer_compute_scale(h, &out, nullptr) == NVFP4CAL_ERROR_NO_DATA);
+  Floats x = random_values(64, 5), y = x;
+  y[33] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(collect(observer, y, {4, 16}) == NVFP4CAL_ERROR_NOT_FINITE);
+  CHECK(last_error() == "x[33] is NaN");
+  CHECK(result(observer).status == NVFP4CAL_ERROR_NO_DATA);
+  REQUIRE(collect(observer, x, {4, 16}) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_observer_compute_global_scale(h, &out) == NVFP4CAL_ERROR_UNSUPPORTED);
+  const Result before = result(observer);
+  CHECK(collect(observer, y, {4, 16}) == NVFP4CAL_ERROR_NOT_FINITE);
+  CHECK(collect(observer, x, {2, 32}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(contains(last_error(), "[2, 1]"));
+  CHECK(same(result(observer), before));
+  CHECK(nvfp4cal_observer_set_norm(h, 2.0) == NVFP4CAL_ERROR_WRONG_STATE);
+  CHECK(contains(last_error(), "set_norm"));
+  CHECK(nvfp4cal_observer_reset(h) == NVFP4CAL_OK);
+  CHECK(result(observer).status == NVFP4CAL_ERROR_NO_DATA);
+  CHECK(nvfp4cal_observer_set_norm(h, 2.0) == NVFP4CAL_OK);
+  REQUIRE(collect(observer, x, {4, 16}) == NVFP4CAL_OK);
+  CHECK(same(result(observer), before));
+}
+
+TEST_CASE("static ranges of any split in any order merge to those of one observer; others do not merge", "[api][observer]") {
+  const auto make = [] {
+    return make_observer(NVFP4CAL_OBSERVER_STATIC_MINMAX, NVFP4CAL_OBSERVER_FORMAT_INT8, NVFP4CAL_OBSERVER_STRATEGY_GROUP,
+                         NVFP4CAL_OBSERVED_ACTIVATION);
+  };
+  const Observer whole = make();
+  std::vector<Observer> parts;
+  for (uint32_t i = 0; i < 5; ++i) {
+    Floats x = random_values(3 * 32, 10 + i);
+    parts.push_back(make());
+    REQUIRE(collect(whole, x, {3, 32}) == NVFP4CAL_OK);
+    REQUIRE(collect(parts.back(), x, {3, 32}) == NVFP4CAL_OK);
+  }
+  for (const auto& order : {std::vector<size_t>{0, 1, 2, 3, 4}, {4, 2, 0, 3, 1}}) {
+    const Observer merged = make();
+    for (const size_t i : order) CHECK(nvfp4cal_observer_merge(merged.get(), parts[i].get()) == NVFP4CAL_OK);
+    CHECK(same(result(merged), result(whole)));
+    CHECK(exported(merged) == exported(whole));
+  }
+  const Observer other = make();
+  REQUIRE(nvfp4cal_observer_set_group_size(other.get(), 8) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_observer_merge(other.get(), whole.get()) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  for (const int32_t kind : {0, 1, 2, 3}) {
+    CHECK(nvfp4cal_observer_merge(make_observer(kind).get(), make_observer(kind).get()) == NVFP4CAL_ERROR_UNSUPPORTED);
+  }
+}
+
+TEST_CASE("an observer's state comes back whole; damaged and foreign ones are refused", "[api][observer]") {
+  Floats x = random_values(4 * 32, 20), y = random_values(4 * 32, 21);
+  const std::vector<int32_t> g_idx(32, 1);
+  const Observer from = make_nvfp4(NVFP4CAL_OBSERVER_MSE), to = make_observer();
+  REQUIRE(nvfp4cal_observer_set_optimize_global_scale(from.get(), 1) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_observer_set_g_idx(from.get(), g_idx.data(), 32) == NVFP4CAL_OK);
+  const Bytes empty = exported(from);
+  REQUIRE(collect(from, x, {4, 32}) == NVFP4CAL_OK);
+  const Bytes state = exported(from);
+  REQUIRE(import_bytes(to, state) == NVFP4CAL_OK);
+  CHECK(exported(to) == state);
+  CHECK(same(result(to), result(from)));
+  CHECK(global_scale(to) == global_scale(from));
+  REQUIRE(collect(from, y, {4, 32}) == NVFP4CAL_OK);
+  REQUIRE(collect(to, y, {4, 32}) == NVFP4CAL_OK);
+  CHECK(same(result(to), result(from)));
+  const Bytes before = exported(to);
+  for (size_t n = 0; n < state.size(); n += 3) {
+    CHECK(import_bytes(to, Bytes(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(n))) == NVFP4CAL_ERROR_CORRUPT);
+  }
+  for (size_t i = 0; i < state.size(); ++i) {
+    Bytes damaged = state;
+    damaged[i] = static_cast<uint8_t>(damaged[i] ^ 0x41);
+    CHECK(import_bytes(to, damaged) == NVFP4CAL_ERROR_CORRUPT);
+  }
+  const Max max = make_max();
+  nvfp4cal_tensor size = question();
+  REQUIRE(nvfp4cal_max_export_state(max.get(), &size) == NVFP4CAL_OK);
+  Bytes foreign(static_cast<size_t>(size.shape[0]));
+  nvfp4cal_tensor out = view(foreign);
+  REQUIRE(nvfp4cal_max_export_state(max.get(), &out) == NVFP4CAL_OK);
+  CHECK(import_bytes(to, foreign) == NVFP4CAL_ERROR_CORRUPT);
+  CHECK(contains(last_error(), "type"));
+  CHECK(exported(to) == before);
+  REQUIRE(import_bytes(to, empty) == NVFP4CAL_OK);
+  CHECK(result(to).status == NVFP4CAL_ERROR_NO_DATA);
+}
+
+TEST_CASE("a failing runner leaves an observer as it was", "[api][observer]") {
+  Floats x = random_values(200 * 1024, 30);
+  const Observer observer = make_observer();
+  const Context broken = make_context();
+  REQUIRE(nvfp4cal_context_set_threads(broken.get(), 4) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_context_set_runner(
+              broken.get(), [](void*, void*, nvfp4cal_task, int64_t) { return int32_t{1}; }, nullptr) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_observer_set_context(observer.get(), broken.get()) == NVFP4CAL_OK);
+  CHECK(collect(observer, x, {200, 1024}) == NVFP4CAL_ERROR_CALLBACK);
+  CHECK(result(observer).status == NVFP4CAL_ERROR_NO_DATA);
+  REQUIRE(nvfp4cal_observer_set_context(observer.get(), nullptr) == NVFP4CAL_OK);
+  CHECK(collect(observer, x, {200, 1024}) == NVFP4CAL_OK);
+}
