@@ -7,7 +7,7 @@
  *   1. basics:      version, status, errors, tensors
  *   2. one call:    quantize, dequantize, sweep, ... on tensors of yours
  *                   (2b: single-level blocks, without a global scale)
- *   3. handles:     calibrators that see many tensors (nvfp4cal_max, nvfp4cal_sweep, nvfp4cal_actmax, nvfp4cal_hessian)
+ *   3. handles:     calibrators that see many tensors (max, sweep, actmax, hessian, observer)
  *   4. checkpoints: a folder of safetensors in, an NVFP4 folder out
  *   5. contexts:    threads, your own thread pool, CPU target (nobody has to know them)
  *
