@@ -192,6 +192,22 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context *contex
                                                   nvfp4cal_stream stream);
 
 /**
+ * Finds for every block the E4M3 scale code with the least r^T H r, r = x - decoded x [ModelOpt nvfp4_fp8_scale_sweep_hessian]: the result of trying
+ * all 126 codes, the smallest one on ties. Unlike there, scales are the exact (v / N * G) / 6, and x and H are scaled by powers of two, so that no
+ * sum overflows; docs/hessian_sweep.md.
+ * @param x            [in] [..., cols], or [blocks, block] row-major over (rows, cols / block), or flat
+ * @param global_amax  [in] as for nvfp4cal_scale_sweep
+ * @param hessian      [in] float32 [cols / block, block, block], finite, symmetric to 1e-4; flat block b is weighed by number b mod (cols / block). One that
+ *                     is not positive semidefinite is searched all the same, slowly
+ * @param options      [in] block_size, normalization, code window; weights are refused. NULL = defaults
+ * @param out          [out] float32 block amaxes, shaped as by nvfp4cal_scale_sweep
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE (of x by flat index, of hessian by [block, row, column]), OUT_OF_MEMORY. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context *context, const nvfp4cal_tensor *x,
+                                                          const nvfp4cal_tensor *global_amax, const nvfp4cal_tensor *hessian,
+                                                          const nvfp4cal_options *options, nvfp4cal_tensor *out, nvfp4cal_stream stream);
+
+/**
  * Quantizes x to packed E2M1 nibbles and E4M3 block scales [ModelOpt NVFP4QTensor.quantize and its static export].
  * @param x            [in] [..., cols], cols a multiple of the block size
  * @param global_amax  [in] as for nvfp4cal_scale_sweep
@@ -423,6 +439,11 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_global_amax(nvfp4cal_sweep *hand
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_global_amax_from(nvfp4cal_sweep *handle, const nvfp4cal_max *max);
 /** @param weights [in] as nvfp4cal_options.weights, copied; NULL: none. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_weights(nvfp4cal_sweep *handle, const nvfp4cal_tensor *weights);
+/**
+ * Searches with the errors of nvfp4cal_scale_sweep_hessian [ModelOpt NVFP4MSECalibrator with hessian].
+ * @param hessian [in] as there, copied and part of the state; NULL: none. Excludes weights. INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, WRONG_STATE. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_hessian(nvfp4cal_sweep *handle, const nvfp4cal_tensor *hessian);
 /** Searches only n + lo .. n + hi (see NVFP4CAL_OPTION_CODE_WINDOW); -126, 126 is the full search. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_code_window(nvfp4cal_sweep *handle, int32_t lo, int32_t hi);
 /**
@@ -530,8 +551,9 @@ NVFP4CAL_API void nvfp4cal_actmax_destroy(nvfp4cal_actmax *handle);
  */
 typedef struct nvfp4cal_hessian nvfp4cal_hessian;
 
-#define NVFP4CAL_HESSIAN_BLOCKS 0   /* block-diagonal: one [block, block] for each block of columns; what nvfp4cal_scale_sweep_hessian takes */
-#define NVFP4CAL_HESSIAN_FULL 1     /* [cols, cols] */
+#define NVFP4CAL_HESSIAN_BLOCKS \
+  0                             /* block-diagonal: one [block, block] for each block of columns; what nvfp4cal_scale_sweep_hessian takes */
+#define NVFP4CAL_HESSIAN_FULL 1 /* [cols, cols] */
 #define NVFP4CAL_HESSIAN_DIAGONAL 2 /* [cols], the sums of squares: weights of nvfp4cal_scale_sweep where all are positive */
 
 /** @param out [out] the new handle: blocks of 16, not normalized, no damping. @since 0.1 */
@@ -574,8 +596,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_import_state(nvfp4cal_hessian *han
  * @param index [in] 0: the float64 sums, shaped as the result (a full matrix: one row of the kept half, the same order on every process);
  *              1: the number of rows, float64 [1]. @since 0.1
  */
-NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_state_tensor(nvfp4cal_hessian *handle, int32_t index, nvfp4cal_tensor *view,
-                                                           int32_t *reduce);
+NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_state_tensor(nvfp4cal_hessian *handle, int32_t index, nvfp4cal_tensor *view, int32_t *reduce);
 /** Drops the sums, keeps the options. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_reset(nvfp4cal_hessian *handle);
 /** As nvfp4cal_max_last_error. @since 0.1 */

@@ -6,6 +6,7 @@
 
 #include "api/context.h"
 #include "api/tensors.h"
+#include "calib/block_hessian.h"
 #include "core/backends.h"
 #include "num/scale.h"
 
@@ -117,6 +118,25 @@ nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp
     std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
     request.args.codes = codes.data();
     call(ops_for(view).sweep, execution, request.args);
+    std::vector<float> amax(codes.size());
+    calib::amax_of_codes(codes.data(), request.blocks(), request.global_amax(), request.args.normalization, amax.data());
+    if (!amax.empty()) std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));
+  });
+}
+
+nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
+                                             const nvfp4cal_tensor* hessian, const nvfp4cal_options* options_in, nvfp4cal_tensor* out,
+                                             nvfp4cal_stream) {
+  return barrier([&] {
+    const Execution& execution = execution_of(context);
+    const TensorView view = input(x, "x"), hessian_view = input(hessian, "hessian");
+    const Options options = read_options(options_in);
+    calib::check_blocks(view, options.sweep.block);
+    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out")) return;
+    const calib::BlockHessian matrices = calib::read_hessian(hessian_view);
+    calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
+    std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
+    calib::sweep_hessian(execution, request, matrices, codes.data());
     std::vector<float> amax(codes.size());
     calib::amax_of_codes(codes.data(), request.blocks(), request.global_amax(), request.args.normalization, amax.data());
     if (!amax.empty()) std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));

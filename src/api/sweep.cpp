@@ -52,6 +52,14 @@ nvfp4cal_status nvfp4cal_sweep_set_weights(nvfp4cal_sweep* handle, const nvfp4ca
   });
 }
 
+nvfp4cal_status nvfp4cal_sweep_set_hessian(nvfp4cal_sweep* handle, const nvfp4cal_tensor* hessian) {
+  return handle_barrier(handle, [&] {
+    if (!hessian) return handle->calibrator.set_hessian(nullptr);
+    const TensorView view = input(hessian, "hessian");
+    handle->calibrator.set_hessian(&view);
+  });
+}
+
 nvfp4cal_status nvfp4cal_sweep_set_code_window(nvfp4cal_sweep* handle, int32_t lo, int32_t hi) {
   return handle_barrier(handle, [&] { handle->calibrator.set_window(lo, hi); });
 }

@@ -9,7 +9,7 @@ namespace nvfp4cal::calib {
 namespace {
 
 constexpr char kType[] = "swep";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;  // 1 had no Hessian
 
 float read_element(const TensorView& view, int64_t offset) {
   const char* p = static_cast<const char*>(view.data) + offset * static_cast<int64_t>(dtype_size(view.dtype));
@@ -63,6 +63,7 @@ void Sweep::set_weights(const TensorView* weights) {
   require_no_data("set_weights");
   std::vector<float> values;
   std::vector<int64_t> shape;
+  if (weights && !hessian_.empty()) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
   if (weights) {
     if (!is_float_input(weights->dtype)) {
       fail(Status::kUnsupported, "weights is %s, expected float32, bfloat16, float16 or float64", dtype_name(weights->dtype));
@@ -84,14 +85,24 @@ void Sweep::set_weights(const TensorView* weights) {
   weights_shape_.swap(shape);
 }
 
+void Sweep::set_hessian(const TensorView* hessian) {
+  require_no_data("set_hessian");
+  if (hessian && !weights_.empty()) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
+  hessian_ = hessian ? read_hessian(*hessian) : BlockHessian();
+}
+
 void Sweep::collect(const TensorView& x) {
   if (has_data_) fail(Status::kWrongState, "a second collect: this search takes one tensor between resets");
   if (global_amax_.empty()) fail(Status::kWrongState, "no global amax has been set");
   const TensorView weights = make_view(weights_.data(), Dtype::kF32, static_cast<int>(weights_shape_.size()), weights_shape_.data());
   SweepRequest request(execution_, x, global_amax_, weights_.empty() ? nullptr : &weights, options_);
   std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
-  request.args.codes = codes.data();
-  call(ops_for(x).sweep, execution_, request.args);
+  if (hessian_.empty()) {
+    request.args.codes = codes.data();
+    call(ops_for(x).sweep, execution_, request.args);
+  } else {
+    sweep_hessian(execution_, request, hessian_, codes.data());
+  }
   codes_.swap(codes);
   shape_ = block_shape(x, options_.block);
   has_data_ = true;
@@ -121,10 +132,24 @@ std::vector<uint8_t> Sweep::export_state() const {
   writer.put_array(global_amax_);
   writer.put_array(weights_shape_);
   writer.put_array(weights_);
+  writer.put(static_cast<int32_t>(hessian_.block));
+  writer.put_array(hessian_.values);
   writer.put(static_cast<uint8_t>(has_data_));
   writer.put_array(shape_);
   writer.put_array(codes_);
   return writer.finish();
+}
+
+void Sweep::read_hessian_state(StateReader& reader) {
+  const int64_t block = reader.get<int32_t>();
+  const std::vector<float> values = reader.get_array<float>();
+  if (block == 0 && values.empty()) return;
+  if ((block != 16 && block != 32) || values.size() % static_cast<size_t>(block * block) != 0) {
+    fail(Status::kCorrupt, "the state has %zu Hessian values for blocks of %lld", values.size(), static_cast<long long>(block));
+  }
+  const int64_t shape[3] = {static_cast<int64_t>(values.size()) / (block * block), block, block};
+  const TensorView view = make_view(values.data(), Dtype::kF32, 3, shape);
+  set_hessian(&view);
 }
 
 void Sweep::import_state(const uint8_t* bytes, size_t n) {
@@ -147,6 +172,7 @@ void Sweep::import_state(const uint8_t* bytes, size_t n) {
       const TensorView view = make_view(weights.data(), Dtype::kF32, static_cast<int>(weights_shape.size()), weights_shape.data());
       fresh.set_weights(&view);
     }
+    if (reader.version() >= 2) fresh.read_hessian_state(reader);
     fresh.has_data_ = reader.get<uint8_t>() != 0;
     fresh.shape_ = reader.get_array<int64_t>();
     fresh.codes_ = reader.get_array<uint8_t>();

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "calib/request.h"
+#include "calib/block_hessian.h"
 
 namespace nvfp4cal::calib {
+
+class StateReader;
 
 class Sweep {
  public:
@@ -17,6 +19,8 @@ class Sweep {
   void set_global_amax(std::vector<float> global_amax);
   // NULL: none. Copied as float32.
   void set_weights(const TensorView* weights);
+  // NULL: none. Copied.
+  void set_hessian(const TensorView* hessian);
 
   void collect(const TensorView& x);
 
@@ -31,12 +35,14 @@ class Sweep {
 
  private:
   void require_no_data(const char* option) const;
+  void read_hessian_state(StateReader& reader);
 
   Execution execution_ = Execution::process_default();
   SweepOptions options_;
   std::vector<float> global_amax_;
   std::vector<float> weights_;
   std::vector<int64_t> weights_shape_;
+  BlockHessian hessian_;
   bool has_data_ = false;
   std::vector<int64_t> shape_;
   std::vector<uint8_t> codes_;

@@ -148,6 +148,14 @@ struct GroupErrorArgs {
   double* errors;                   // [groups]
 };
 
+// A search whose errors are weighed by Hessians: flat block b by number b mod count. sweep.weights is NULL.
+struct HessianSweepArgs {
+  SweepArgs sweep;       // a slice has a multiple of count blocks
+  const float* hessian;  // [count, block, block], finite
+  int64_t count;
+  bool exhaustive;  // tries all codes instead of proving most of them out: for tests and measurements, the same result
+};
+
 struct Ops {
   uint32_t struct_size;
   int32_t abi;
@@ -163,6 +171,7 @@ struct Ops {
   Status (*hessian)(const Execution&, const HessianArgs&, char* message);
   Status (*group_range)(const Execution&, const GroupRangeArgs&, char* message);
   Status (*group_error)(const Execution&, const GroupErrorArgs&, char* message);
+  Status (*hessian_sweep)(const Execution&, const HessianSweepArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "cpu/hessian_matrix.h"
 #include "cpu/sweep_plan.h"
 
 namespace nvfp4cal::cpu {
@@ -51,6 +52,11 @@ struct Kernels {
   // c[i * stride + j] += sum over rows of a[row][i] * b[row][j] for i, j < 16. The sum begins at 0 and takes the rows in order; the values are
   // float32 ones, so that products are exact and fusing them changes nothing.
   void (*outer_product)(const double* a, const double* b, int64_t rows, double* c, int64_t stride);
+
+  // The code of the least r' H r for each block of `rows` (finite, the caller's units; docs/numerics.md 4). The first tries all codes, the
+  // second proves most of them out: the same codes.
+  void (*hessian_exhaustive)(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes);
+  void (*hessian_sweep)(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes);
 };
 
 const Kernels& scalar_kernels();

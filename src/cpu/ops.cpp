@@ -44,7 +44,8 @@ const Ops& cpu_ops() {
                           guarded<cpu::log2_histogram, Log2HistogramArgs>,
                           guarded<cpu::hessian, HessianArgs>,
                           guarded<cpu::group_range, GroupRangeArgs>,
-                          guarded<cpu::group_error, GroupErrorArgs>};
+                          guarded<cpu::group_error, GroupErrorArgs>,
+                          guarded<cpu::hessian_sweep, HessianSweepArgs>};
   return ops;
 }
 

@@ -17,5 +17,6 @@ void log2_histogram(const Execution& execution, const Log2HistogramArgs& args);
 void hessian(const Execution& execution, const HessianArgs& args);
 void group_range(const Execution& execution, const GroupRangeArgs& args);
 void group_error(const Execution& execution, const GroupErrorArgs& args);
+void hessian_sweep(const Execution& execution, const HessianSweepArgs& args);
 
 }  // namespace nvfp4cal::cpu

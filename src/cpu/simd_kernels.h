@@ -3,11 +3,12 @@
 
 #include "cpu/kernels.h"
 
-#define NVFP4CAL_DECLARE_KERNELS(target_namespace) \
-  namespace nvfp4cal::cpu::target_namespace {      \
-  void fill_sweep_kernels(Kernels& kernels);       \
-  void fill_convert_kernels(Kernels& kernels);     \
-  void fill_hessian_kernels(Kernels& kernels);     \
+#define NVFP4CAL_DECLARE_KERNELS(target_namespace)   \
+  namespace nvfp4cal::cpu::target_namespace {        \
+  void fill_sweep_kernels(Kernels& kernels);         \
+  void fill_convert_kernels(Kernels& kernels);       \
+  void fill_hessian_kernels(Kernels& kernels);       \
+  void fill_hessian_sweep_kernels(Kernels& kernels); \
   }
 
 #if defined(__x86_64__) || defined(__i386__)

@@ -14,12 +14,13 @@ namespace {
 
 using Fill = void (*)(Kernels&);
 
-Kernels table_of(const char* name, Fill sweep, Fill convert, Fill hessian) {
+Kernels table_of(const char* name, Fill sweep, Fill convert, Fill hessian, Fill hessian_sweep) {
   Kernels kernels = scalar_kernels();
   kernels.name = name;
   sweep(kernels);
   convert(kernels);
   hessian(kernels);
+  hessian_sweep(kernels);
   return kernels;
 }
 
@@ -33,11 +34,18 @@ std::vector<Kernels> make_tables() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
   const bool sse4 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
-  if (avx512) tables.push_back(table_of("avx512", N_AVX3::fill_sweep_kernels, N_AVX3::fill_convert_kernels, N_AVX3::fill_hessian_kernels));
-  if (avx2) tables.push_back(table_of("avx2", N_AVX2::fill_sweep_kernels, N_AVX2::fill_convert_kernels, N_AVX2::fill_hessian_kernels));
-  if (sse4) tables.push_back(table_of("sse4", N_SSE4::fill_sweep_kernels, N_SSE4::fill_convert_kernels, N_SSE4::fill_hessian_kernels));
+  if (avx512)
+    tables.push_back(table_of("avx512", N_AVX3::fill_sweep_kernels, N_AVX3::fill_convert_kernels, N_AVX3::fill_hessian_kernels,
+                              N_AVX3::fill_hessian_sweep_kernels));
+  if (avx2)
+    tables.push_back(table_of("avx2", N_AVX2::fill_sweep_kernels, N_AVX2::fill_convert_kernels, N_AVX2::fill_hessian_kernels,
+                              N_AVX2::fill_hessian_sweep_kernels));
+  if (sse4)
+    tables.push_back(table_of("sse4", N_SSE4::fill_sweep_kernels, N_SSE4::fill_convert_kernels, N_SSE4::fill_hessian_kernels,
+                              N_SSE4::fill_hessian_sweep_kernels));
 #elif defined(__aarch64__)
-  tables.push_back(table_of("neon", N_NEON::fill_sweep_kernels, N_NEON::fill_convert_kernels, N_NEON::fill_hessian_kernels));
+  tables.push_back(table_of("neon", N_NEON::fill_sweep_kernels, N_NEON::fill_convert_kernels, N_NEON::fill_hessian_kernels,
+                            N_NEON::fill_hessian_sweep_kernels));
 #endif
   tables.push_back(scalar_kernels());
   return tables;

@@ -1,0 +1,68 @@
+#include "calib/block_hessian.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/backends.h"
+
+namespace nvfp4cal::calib {
+
+namespace {
+
+long long ll(int64_t value) { return static_cast<long long>(value); }
+
+constexpr double kSymmetry = 1e-4;
+
+// Relative to the two elements and, where those are near zero, to what Cauchy and Schwarz allow them to be.
+bool symmetric(const float* h, int block, int i, int j) {
+  const double a = static_cast<double>(h[i * block + j]), b = static_cast<double>(h[j * block + i]);
+  const double size = std::max(std::fabs(a), std::fabs(b));
+  const double diagonal = std::sqrt(std::fabs(static_cast<double>(h[i * block + i]) * static_cast<double>(h[j * block + j])));
+  return std::fabs(a - b) <= kSymmetry * std::max(size, diagonal);
+}
+
+void check_matrix(const float* h, int block, int64_t index) {
+  for (int i = 0; i < block; ++i) {
+    for (int j = 0; j < block; ++j) {
+      const double value = static_cast<double>(h[i * block + j]);
+      if (!std::isfinite(value)) fail(Status::kNotFinite, "hessian[%lld, %d, %d] is %g", ll(index), i, j, value);
+    }
+  }
+  for (int i = 0; i < block; ++i) {
+    for (int j = 0; j < i; ++j) {
+      if (symmetric(h, block, i, j)) continue;
+      fail(Status::kInvalidArgument, "hessian[%lld] is not symmetric: [%d, %d] is %g and [%d, %d] is %g", ll(index), i, j,
+           static_cast<double>(h[i * block + j]), j, i, static_cast<double>(h[j * block + i]));
+    }
+  }
+}
+
+}  // namespace
+
+BlockHessian read_hessian(const TensorView& view) {
+  const bool square = view.ndim == 3 && view.shape[1] == view.shape[2] && (view.shape[1] == 16 || view.shape[1] == 32);
+  if (!square || view.shape[0] == 0) {
+    fail(Status::kInvalidArgument, "hessian of shape %s, expected [cols / 16, 16, 16] or [cols / 32, 32, 32]", view.shape_text().c_str());
+  }
+  BlockHessian hessian{static_cast<int>(view.shape[1]), read_float32(view, "hessian")};
+  for (int64_t j = 0; j < hessian.count(); ++j) check_matrix(hessian.values.data() + j * hessian.block * hessian.block, hessian.block, j);
+  return hessian;
+}
+
+void sweep_hessian(const Execution& execution, const SweepRequest& request, const BlockHessian& hessian, uint8_t* codes) {
+  HessianSweepArgs args{request.args, hessian.values.data(), hessian.count(), false};
+  const TensorView& x = *args.sweep.x;
+  if (args.sweep.weights) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
+  if (hessian.block != args.sweep.block) {
+    fail(Status::kInvalidArgument, "a Hessian of %d x %d for blocks of %d", hessian.block, hessian.block, args.sweep.block);
+  }
+  // [blocks, block] and a flat tensor say nothing of columns; a matrix does.
+  const bool matrix = x.ndim >= 2 && x.last() != args.sweep.block;
+  if (matrix ? x.last() != args.count * args.sweep.block : request.blocks_per_slice() % args.count != 0) {
+    fail(Status::kInvalidArgument, "%lld Hessians of %d columns for x of shape %s", ll(args.count), hessian.block, x.shape_text().c_str());
+  }
+  args.sweep.codes = codes;
+  call(ops_for(x).hessian_sweep, execution, args);
+}
+
+}  // namespace nvfp4cal::calib

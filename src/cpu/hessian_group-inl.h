@@ -1,0 +1,135 @@
+// A group of blocks that share a Hessian, and the definition of its error on lanes. Included once per target.
+#if defined(NVFP4CAL_CPU_HESSIAN_GROUP_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef NVFP4CAL_CPU_HESSIAN_GROUP_INL_H
+#undef NVFP4CAL_CPU_HESSIAN_GROUP_INL_H
+#else
+#define NVFP4CAL_CPU_HESSIAN_GROUP_INL_H
+#endif
+
+#include <cstring>
+
+#include "cpu/hessian_matrix.h"
+#include "cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA
+
+template <int block>
+struct HessianGroup {
+  VF x[block];     // magnitudes, normalized units
+  VF sign[block];  // sign bits
+  VF m;            // block maxima
+};
+
+template <int block>
+HWY_INLINE void load_hessian_group(const HessianPlan& plan, const float* rows, HessianGroup<block>& g) {
+  const DF df;
+  load_transposed<block>(rows, block, g.x);
+  const VF sign_bit = hn::Set(df, -0.0f), prescale = hn::Set(df, plan.sweep.prescale), prescale2 = hn::Set(df, plan.sweep.prescale2);
+  g.m = hn::Zero(df);
+  for (int i = 0; i < block; ++i) {
+    g.sign[i] = hn::And(g.x[i], sign_bit);
+    g.x[i] = hn::Mul(hn::Mul(hn::Abs(g.x[i]), prescale), prescale2);
+    g.m = hn::Max(g.m, g.x[i]);
+  }
+}
+
+// r' H r, to the bit: t_i = sum_j H_ij r_j and the sum over i fused, in order.
+template <int block>
+HWY_INLINE VF quadratic_form(const HessianMatrix& hessian, const VF* HWY_RESTRICT r) {
+  const DF df;
+  VF error = hn::Zero(df);
+  const float* h = hessian.values;
+  for (int i = 0; i < block; ++i, h += block) {
+    VF t = hn::Zero(df);
+    for (int j = 0; j < block; ++j) t = hn::MulAdd(hn::Set(df, h[j]), r[j], t);
+    error = hn::MulAdd(r[i], t, error);
+  }
+  return error;
+}
+
+// The definition: true division, nearest even level, residual with the sign of x.
+template <int block>
+HWY_INLINE VF definition_error(const HessianMatrix& hessian, const HessianGroup<block>& g, VF scale) {
+  VF r[block];
+  for (int i = 0; i < block; ++i) {
+    const VF q = round_e2m1(hn::Div(g.x[i], scale));
+    r[i] = hn::Xor(hn::NegMulAdd(q, scale, g.x[i]), g.sign[i]);
+  }
+  return quadratic_form<block>(hessian, r);
+}
+
+struct LaneRange {
+  VI lo, hi;
+};
+
+// code_range of every lane.
+HWY_INLINE LaneRange lane_ranges(const HessianPlan& plan, VF m) {
+  const DF df;
+  const DI di;
+  if (!plan.sweep.has_window) return {hn::Set(di, 1), hn::Set(di, num::kE4m3Count)};
+  HWY_ALIGN float maxima[kLanes];
+  HWY_ALIGN int32_t lo[kLanes], hi[kLanes];
+  hn::Store(m, df, maxima);
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const CodeRange range = code_range(plan, maxima[lane]);
+    lo[lane] = range.lo;
+    hi[lane] = range.hi;
+  }
+  return {hn::Load(di, lo), hn::Load(di, hi)};
+}
+
+// All codes of every lane's range, downwards: the smallest one wins ties.
+template <int block>
+HWY_NOINLINE VI try_all(const HessianPlan& plan, const HessianMatrix& hessian, const HessianGroup<block>& g) {
+  const DF df;
+  const DI di;
+  const LaneRange range = lane_ranges(plan, g.m);
+  VF best = hn::Set(df, num::from_bits(num::kInfBits));
+  VI chosen = range.hi;
+  for (int code = num::kE4m3Count; code >= 1; --code) {
+    const VI here = hn::Set(di, code);
+    const auto outside = hn::Or(hn::Lt(here, range.lo), hn::Gt(here, range.hi));
+    if (plan.sweep.has_window && hn::AllTrue(di, outside)) continue;
+    const VF error = definition_error<block>(hessian, g, hn::Set(df, plan.scale[code]));
+    const MF better = hn::AndNot(hn::RebindMask(df, outside), hn::Le(error, best));
+    best = hn::IfThenElse(better, error, best);
+    chosen = hn::IfThenElse(hn::RebindMask(di, better), here, chosen);
+  }
+  return chosen;
+}
+
+// Codes of blocks in rows of `block` floats: search(group) for kLanes at a time, and what holds for blocks that are zero or far above G.
+template <int block, class Search>
+HWY_INLINE void for_each_group(const HessianPlan& plan, const float* rows, int64_t blocks, uint8_t* HWY_RESTRICT codes, Search&& search) {
+  const DF df;
+  const DI di;
+  HWY_ALIGN float last_rows[kLanes * block];
+  HWY_ALIGN int32_t lane_codes[kLanes];
+  for (int64_t b = 0; b < blocks; b += kLanes) {
+    const int64_t here = blocks - b < kLanes ? blocks - b : kLanes;
+    const float* from = rows + b * block;
+    if (here < kLanes) {  // the blocks past the end are zero
+      memset(last_rows, 0, sizeof last_rows);
+      memcpy(last_rows, from, static_cast<size_t>(here * block) * sizeof(float));
+      from = last_rows;
+    }
+    HessianGroup<block> g;
+    load_hessian_group<block>(plan, from, g);
+    VI code = search(g);
+    const MF saturated = hn::Ge(g.m, hn::Set(df, plan.sweep.saturation));
+    if (HWY_UNLIKELY(!hn::AllFalse(df, saturated))) {
+      code = hn::IfThenElse(hn::RebindMask(di, saturated), lane_ranges(plan, g.m).hi, code);
+    }
+    const MF zero = hn::Eq(g.m, hn::Zero(df));
+    code = hn::IfThenElse(hn::RebindMask(di, zero), hn::Set(di, 1), code);
+    hn::Store(code, di, lane_codes);
+    for (int64_t i = 0; i < here; ++i) codes[b + i] = static_cast<uint8_t>(lane_codes[i]);
+  }
+}
+
+#endif  // NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,38 @@
+// One cin-block's Hessian as the search uses it: made once, shared by all blocks of weights above it.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/sweep_plan.h"
+
+namespace nvfp4cal::cpu {
+
+inline constexpr int kMaxBlock = 32;
+
+// Weights from this magnitude on (G is in [1, 2)) get the largest code: |H| < 2 and r <= 2^56 keep every sum below float32's maximum.
+inline constexpr float kHessianSaturation = 0x1p56f;
+
+struct HessianMatrix {
+  int block = 0;
+  // Row-major [block, block], times the power of two that brings the largest magnitude into [1, 2).
+  alignas(64) float values[kMaxBlock * kMaxBlock];
+};
+
+// values: [block, block], finite.
+void prepare_hessian(const float* values, int block, HessianMatrix& out);
+
+// A plan whose search is weighted by a Hessian, and the scales of its codes.
+struct HessianPlan {
+  HessianPlan(float global_amax, int block, float normalization);
+
+  SweepPlan sweep;
+  float scale[num::kE4m3Count + 1];
+};
+
+// The codes that are tried for a block with maximum m > 0 (normalized units).
+struct CodeRange {
+  int lo, hi;
+};
+CodeRange code_range(const HessianPlan& plan, float m);
+
+}  // namespace nvfp4cal::cpu

@@ -1,0 +1,40 @@
+// The Hessian-weighted search on SIMD lanes, one block a lane; all lanes share one Hessian. Targets without fused operations use the definition.
+#include "cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/hessian_sweep_simd.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "cpu/hessian_group-inl.h"
+#include "cpu/simd_kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_REAL_SIMD
+#if HWY_NATIVE_FMA
+
+template <int block>
+void exhaustive(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes) {
+  for_each_group<block>(plan, rows, blocks, codes, [&](const HessianGroup<block>& g) { return try_all<block>(plan, hessian, g); });
+}
+
+void hessian_exhaustive(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes) {
+  if (hessian.block == 32) return exhaustive<32>(plan, hessian, rows, blocks, codes);
+  exhaustive<16>(plan, hessian, rows, blocks, codes);
+}
+
+#endif
+
+void fill_hessian_sweep_kernels(Kernels& kernels) {
+#if HWY_NATIVE_FMA
+  kernels.hessian_exhaustive = hessian_exhaustive;
+  kernels.hessian_sweep = hessian_exhaustive;
+#else
+  (void)kernels;
+#endif
+}
+
+#endif  // NVFP4CAL_REAL_SIMD
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
