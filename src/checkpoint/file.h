@@ -44,6 +44,9 @@ class File {
 
 std::string read_text_file(const std::string& path);
 bool is_regular_file(const std::string& path);
+// True if the folder has an entry of this name, whatever it is: a dangling link is there too. Throws kIo if that cannot be known.
+bool has_entry(const std::string& path);
+bool is_dangling_link(const std::string& path);
 
 // Makes renames in this folder survive a power cut.
 void sync_folder(const std::string& path);

@@ -8,7 +8,6 @@ Job::Job() : execution_(Execution::process_default()) {}
 
 void Job::run(const std::string& input, const std::string& output) {
   cancelled_.store(false, std::memory_order_relaxed);  // a cancel between runs is for none
-  report_.reset();
   Monitor monitor(cancelled_, progress_, user_);
   Run run(execution_, method_, measure_error_, monitor);
   report_ = run.run(input, output);

@@ -30,7 +30,7 @@ class Job {
   // From any thread: the run at hand throws kCancelled. Without a run, nothing happens.
   void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
 
-  // The last run's report, NULL if there was none or it failed.
+  // The last successful run's report, NULL if there was none. A run that fails leaves it alone.
   const std::string* report() const { return report_ ? &*report_ : nullptr; }
   // Forgets the report.
   void reset() { report_.reset(); }

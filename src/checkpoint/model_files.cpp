@@ -22,9 +22,24 @@ void check_folder(const std::string& folder) {
   if (status.type() != fs::file_type::directory) fail(Status::kIo, "the input %s is not a folder", folder.c_str());
 }
 
+// MMMMM of "model-00001-of-MMMMM.safetensors"; 0 for other names.
+int64_t shards_by_name(std::string_view name) {
+  const auto digits_before = [&](size_t end) {
+    size_t begin = end;
+    while (begin > 0 && name[begin - 1] >= '0' && name[begin - 1] <= '9') --begin;
+    return begin;
+  };
+  const size_t end = name.size() - std::string_view(".safetensors").size();
+  const size_t total = digits_before(end);
+  if (total == end || end - total > 9 || !name.substr(0, total).ends_with("-of-")) return 0;
+  const size_t number = digits_before(total - 4);
+  if (number == total - 4 || number == 0 || name[number - 1] != '-') return 0;
+  return std::stoll(std::string(name.substr(total, end - total)));
+}
+
 // The name of the only weights file of a folder without an index.
 std::string find_single(const std::string& folder) {
-  if (is_regular_file(folder + "/model.safetensors")) return "model.safetensors";
+  if (has_entry(folder + "/model.safetensors")) return "model.safetensors";
   std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
@@ -38,6 +53,10 @@ std::string find_single(const std::string& folder) {
     std::string list = names[0] + ", " + names[1];
     if (names.size() > 2) list += names.size() == 3 ? ", " + names[2] : ", ... (" + std::to_string(names.size()) + " files)";
     fail(Status::kInvalidArgument, "%s has several safetensors files and no %s: %s", folder.c_str(), kIndexName, list.c_str());
+  }
+  if (const int64_t shards = shards_by_name(names[0]); shards > 1) {
+    fail(Status::kInvalidArgument, "%s is one of %lld shards: the index %s is missing", names[0].c_str(), static_cast<long long>(shards),
+         kIndexName);
   }
   return names[0];
 }
@@ -109,7 +128,7 @@ ModelFiles open_model(const std::string& folder) {
   ModelFiles model;
   model.folder = folder;
   std::error_code error;
-  if (!fs::exists(folder + "/" + kIndexName, error)) {
+  if (!has_entry(folder + "/" + kIndexName)) {
     model.shards.push_back(open_shard(folder, find_single(folder)));
     return model;
   }

@@ -1,7 +1,6 @@
 #include "checkpoint/modelopt_format.h"
 
 #include "checkpoint/plan.h"
-#include "core/error.h"
 
 namespace nvfp4cal::checkpoint {
 
@@ -35,12 +34,7 @@ ordered_json quant_config(const std::vector<std::string>& excluded_modules) {
   return config;
 }
 
-void add_quantization_config(ordered_json& config, const std::vector<std::string>& excluded_modules) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    if (config.contains(key) && !config[key].is_null()) {
-      fail(Status::kInvalidArgument, "the model is already quantized: %s has a %s", kConfigName, key);
-    }
-  }
+ordered_json config_member(const std::vector<std::string>& excluded_modules) {
   ordered_json weights;
   weights["dynamic"] = false;
   weights["num_bits"] = 4;
@@ -55,7 +49,7 @@ void add_quantization_config(ordered_json& config, const std::vector<std::string
   quantization["quant_algo"] = kAlgorithm;
   quantization["producer"] = producer();
   quantization["quant_method"] = "modelopt";
-  config["quantization_config"] = std::move(quantization);
+  return quantization;
 }
 
 }  // namespace nvfp4cal::checkpoint

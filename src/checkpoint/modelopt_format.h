@@ -20,7 +20,7 @@ std::vector<TensorEntry> quantized_entries(const TensorEntry& weight);
 // The content of hf_quant_config.json.
 nlohmann::ordered_json quant_config(const std::vector<std::string>& excluded_modules);
 
-// Adds quantization_config to the model's config. kInvalidArgument if it has one.
-void add_quantization_config(nlohmann::ordered_json& config, const std::vector<std::string>& excluded_modules);
+// The member quantization_config of the model's config.json.
+nlohmann::ordered_json config_member(const std::vector<std::string>& excluded_modules);
 
 }  // namespace nvfp4cal::checkpoint

@@ -26,6 +26,9 @@ constexpr Rule kRules[] = {
     {"*output_layer*", "output layer"},
     {"output.*", "output layer"},
     {"*proj_out.*", "output layer"},
+    {"*shared_head*", "output layer"},
+    {"head.weight", "output layer"},
+    {"*.head.weight", "output layer"},
     {"cls.*", "output layer"},
     {"*pooler*", "task head"},
     {"*classifier*", "task head"},
@@ -34,7 +37,13 @@ constexpr Rule kRules[] = {
     {"*.gate.weight", "router or gate"},
     {"gate.weight", "router or gate"},
     {"*shared_expert_gate*", "router or gate"},
-    {"*block_sparse_moe.gate.*", "router or gate"},
+    {"*block_sparse_moe.gate*", "router or gate"},
+    {"*mlp.gate.*", "router or gate"},
+    {"*.gate.wg.*", "router or gate"},
+    {"*mixer.gate*", "router or gate"},
+    {"switch.weight", "router or gate"},
+    {"*.switch.weight", "router or gate"},
+    {"*latent_proj*", "latent projection of experts"},
     {"*conv1d*", "convolution"},
     {"*linear_attn.in_proj_a*", "linear attention gate"},
     {"*linear_attn.in_proj_b*", "linear attention gate"},
@@ -60,12 +69,6 @@ const std::vector<std::string> kFusedSets[] = {
 constexpr const char* kQuantizedNames[] = {".weight_scale",        ".weight_scale_2", ".weight_scale_inv",
                                            ".weight_global_scale", ".weight_packed",  ".qweight"};
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  return result;
-}
-
 bool is_number(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -88,6 +91,12 @@ bool is_gpt2_conv1d(std::string_view name) {
 }
 
 }  // namespace
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  return result;
+}
 
 bool matches(std::string_view pattern, std::string_view text) {
   size_t p = 0, t = 0, star = std::string_view::npos, resume = 0;
@@ -127,6 +136,22 @@ std::string excluded_by_name(std::string_view tensor_name) {
 
 bool is_quantized_name(std::string_view tensor_name) {
   return std::any_of(std::begin(kQuantizedNames), std::end(kQuantizedNames), [&](const char* end) { return tensor_name.ends_with(end); });
+}
+
+std::string experts_module(std::string_view tensor_name) {
+  size_t end = 0;
+  const std::vector<std::string_view> parts = split(tensor_name);
+  for (size_t i = 0; i + 2 < parts.size(); ++i) {
+    end += parts[i].size() + (i ? 1 : 0);
+    if (parts[i].ends_with("experts") && is_number(parts[i + 1])) return std::string(tensor_name.substr(0, end));
+  }
+  return "";
+}
+
+std::string stack_module(std::string_view tensor_name) {
+  if (const size_t at = tensor_name.rfind("experts."); at != std::string_view::npos) return std::string(tensor_name.substr(0, at + 7));
+  if (tensor_name.ends_with(".weight")) tensor_name.remove_suffix(7);
+  return std::string(tensor_name);
 }
 
 FusedSet fused_set(std::string_view module) {

@@ -10,6 +10,9 @@ namespace nvfp4cal::checkpoint {
 // `*` stands for any characters, all else for itself.
 bool matches(std::string_view pattern, std::string_view text);
 
+// ASCII letters in lower case.
+std::string lower(std::string_view text);
+
 // Why a layer of this name is never quantized: "router or gate (*.gate.weight)"; empty if nothing speaks against it.
 std::string excluded_by_name(std::string_view tensor_name);
 
@@ -18,6 +21,11 @@ bool is_norm(std::string_view tensor_name);
 
 // True for names that only quantized checkpoints hold, like "a.weight_scale".
 bool is_quantized_name(std::string_view tensor_name);
+
+// "a.mlp.experts" of "a.mlp.experts.3.up_proj.weight"; empty for names without a numbered expert.
+std::string experts_module(std::string_view tensor_name);
+// "a.mlp.experts" of the 3-D stack "a.mlp.experts.gate_up_proj"; the name itself, without .weight, if no part of it is `...experts`.
+std::string stack_module(std::string_view tensor_name);
 
 // The set of layers that engines fuse with this one: prefix and the names of all possible members ("gate_proj", "up_proj"). Empty if none.
 struct FusedSet {

@@ -12,12 +12,13 @@ namespace {
 
 constexpr int64_t kCopyBytes = int64_t{8} << 20;
 
-constexpr const char* kOtherWeights[] = {"*.bin",     "*.pt",   "*.pth",       "*.ckpt",   "*.gguf", "*.h5",
-                                         "*.msgpack", "*.onnx", "*.onnx_data", "*.tflite", "*.ot"};
+constexpr const char* kOtherWeights[] = {"*.bin",    "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5",  "*.msgpack", "*.onnx", "*.onnx_data",
+                                         "*.tflite", "*.ot", "*.npy", "*.npz",  "*.mlx",  "*.bak", "*.zip",     "*.tar",  "*.gz"};
 
 // Why a file stays behind; empty: it is carried over.
 std::string why_left(const std::string& path, const std::string& name) {
   std::error_code error;
+  if (is_dangling_link(path)) return kDanglingLink;
   if (name[0] == '.') return "hidden";
   if (std::filesystem::is_directory(path, error)) return "a folder";
   if (!is_regular_file(path)) return "not a regular file";
@@ -25,7 +26,7 @@ std::string why_left(const std::string& path, const std::string& name) {
   if (name.ends_with(".index.json")) return "index of other weights";
   if (name.ends_with(kTemporarySuffix)) return "temporary";
   for (const char* pattern : kOtherWeights) {
-    if (matches(pattern, name)) return "weights in another format";
+    if (matches(pattern, lower(name))) return "weights in another format, or an archive";
   }
   return "";
 }
@@ -55,6 +56,7 @@ OtherFiles list_other_files(const std::string& folder, const std::vector<std::st
 }
 
 void carry_file(const std::string& input, const std::string& name, OutputFolder& output, const Monitor& monitor) {
+  monitor.check();
   const File source = File::open(input + "/" + name);
   File target = output.create(name);
   std::string buffer(static_cast<size_t>(std::min(kCopyBytes, source.size())), '\0');

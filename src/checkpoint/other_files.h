@@ -10,6 +10,8 @@
 
 namespace nvfp4cal::checkpoint {
 
+inline constexpr const char* kDanglingLink = "a link to nothing";
+
 struct OtherFiles {
   std::vector<std::string> carried;                       // copied byte for byte
   std::vector<std::pair<std::string, std::string>> left;  // name and why

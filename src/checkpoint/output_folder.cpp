@@ -28,11 +28,36 @@ void check_unused(const std::string& path, const struct stat& info, const std::s
   }
 }
 
+bool lies_inside(const std::filesystem::path& inner, const std::filesystem::path& outer) {
+  auto part = inner.begin();
+  for (const std::filesystem::path& outer_part : outer) {
+    if (outer_part.empty()) continue;  // of a slash at the end
+    if (part == inner.end() || *part++ != outer_part) return false;
+  }
+  return part != inner.end() && !part->empty();
+}
+
+// Links are followed in the part of the paths that exists.
+void check_apart(const std::string& output, const std::string& input) {
+  std::error_code error;
+  const std::filesystem::path out = std::filesystem::weakly_canonical(std::filesystem::absolute(output), error);
+  if (error) fail_system("create the folder", output, error.value());
+  const std::filesystem::path in = std::filesystem::weakly_canonical(std::filesystem::absolute(input), error);
+  if (error) fail_system("read", input, error.value());
+  if (lies_inside(out, in)) {
+    fail(Status::kInvalidArgument, "the output folder %s lies inside the input folder %s", output.c_str(), input.c_str());
+  }
+  if (lies_inside(in, out)) {
+    fail(Status::kInvalidArgument, "the input folder %s lies inside the output folder %s", input.c_str(), output.c_str());
+  }
+}
+
 }  // namespace
 
 OutputFolder::OutputFolder(const std::string& path, const std::string& input) : path_(path) {
   struct stat info;
   if (path.empty()) fail(Status::kInvalidArgument, "the output folder has no name");
+  check_apart(path, input);
   if (stat(path.c_str(), &info) == 0) {
     check_unused(path, info, input);
   } else if (mkdir(path.c_str(), 0777) == 0) {

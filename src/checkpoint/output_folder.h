@@ -12,7 +12,7 @@ inline constexpr const char* kTemporarySuffix = ".nvfp4cal-tmp";
 
 class OutputFolder {
  public:
-  // Makes the folder, or takes an empty one. kInvalidArgument: it holds something, or it is `input`.
+  // Makes the folder, or takes an empty one. kInvalidArgument: it holds something, is `input`, or one of them lies inside the other.
   OutputFolder(const std::string& path, const std::string& input);
   // Without commit(): removes every file of this run, and the folder if the run has made it.
   ~OutputFolder();

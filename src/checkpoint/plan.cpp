@@ -16,11 +16,12 @@ namespace {
 
 constexpr const char* kAlone = "linear layer";
 
+bool is_stack(const TensorEntry& tensor) { return tensor.shape.size() == 3 && tensor.name.find("experts") != std::string::npos; }
+
 // Why the tensor is copied; empty: it is quantized.
 std::string why_copied(const TensorEntry& tensor) {
   const size_t ndim = tensor.shape.size();
-  const bool of_experts = tensor.name.find("experts") != std::string::npos;
-  if (ndim == 3 && of_experts) return "3-D stack of experts";
+  if (is_stack(tensor)) return "3-D stack of experts";
   if (tensor.name.ends_with(".bias")) return "bias";
   if (!tensor.name.ends_with(kWeightSuffix)) return "not a .weight";
   if (ndim != 2) return std::to_string(ndim) + "-D";
@@ -37,6 +38,25 @@ void refuse_quantized(const std::vector<const TensorEntry*>& tensors) {
     if (is_quantized_name(tensor->name)) {
       fail(Status::kInvalidArgument, "the model is already quantized: it has a tensor %s", in_quotes(tensor->name).c_str());
     }
+  }
+}
+
+// An expert's weight and a stack of experts belong to one layer of the engine: it is quantized or it is not. Without this, the engine
+// would look for the scales of experts that have none.
+void copy_mixed_experts(Plan& plan) {
+  std::unordered_map<std::string, const PlannedTensor*> causes;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.quantize) continue;
+    const std::string module = is_stack(*tensor.entry) ? stack_module(tensor.entry->name) : experts_module(tensor.entry->name);
+    const bool decides = is_stack(*tensor.entry) || (tensor.entry->shape.size() == 2 && tensor.entry->name.ends_with(kWeightSuffix));
+    if (!module.empty() && decides && !is_norm(tensor.entry->name)) causes.emplace(module, &tensor);
+  }
+  for (PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.quantize) continue;
+    const auto cause = causes.find(experts_module(tensor.entry->name));
+    if (cause == causes.end()) continue;
+    tensor.quantize = false;
+    tensor.reason = "of the same experts as " + in_quotes(cause->second->entry->name) + ", which is copied: " + cause->second->reason;
   }
 }
 
@@ -146,6 +166,43 @@ void warn_of_fused_on_disk(Plan& plan) {
                           "): some releases of vLLM and SGLang read the global scale of such layers wrongly");
 }
 
+int percent(double part, double whole) { return whole > 0.0 ? static_cast<int>(100.0 * part / whole + 0.5) : 0; }
+
+void warn_of_stacks(Plan& plan) {
+  int64_t stacks = 0;
+  double in_stacks = 0.0, quantized = 0.0, all = 0.0;  // elements: doubles, sums of which cannot overflow
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const double n = static_cast<double>(tensor.entry->elements());
+    all += n;
+    if (tensor.quantize) quantized += n;
+    if (!is_stack(*tensor.entry)) continue;
+    ++stacks;
+    in_stacks += n;
+  }
+  if (stacks == 0) return;
+  plan.warnings.push_back(std::to_string(stacks) +
+                          (stacks == 1 ? " stack of experts stays unquantized: it is " : " stacks of experts stay unquantized: they are ") +
+                          std::to_string(percent(in_stacks, all)) + " % of the model's elements");
+  if (quantized < all / 2.0) {
+    plan.warnings.push_back("only " + std::to_string(percent(quantized, all)) + " % of the model's elements were quantized");
+  }
+}
+
+// Modules that engines must not take for quantized: those with a 2-D weight that was copied, and those that hold stacks of experts.
+std::vector<std::string> excluded_modules(const Plan& plan) {
+  std::set<std::string> modules;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const std::string& name = tensor.entry->name;
+    if (is_stack(*tensor.entry)) {
+      modules.insert(stack_module(name));
+    } else if (!tensor.quantize && name.ends_with(kWeightSuffix) && tensor.entry->shape.size() == 2 && !is_norm(name)) {
+      modules.insert(module_of(name));
+    }
+  }
+  modules.erase("");  // vLLM finds the empty name inside every other one
+  return {modules.begin(), modules.end()};
+}
+
 }  // namespace
 
 std::string module_of(const std::string& tensor_name) {
@@ -176,19 +233,16 @@ Plan make_plan(const std::vector<const TensorEntry*>& tensors) {
     const bool quantize = reason.empty();
     plan.tensors.push_back({tensor, quantize, quantize ? kAlone : std::move(reason), -1});
   }
+  copy_mixed_experts(plan);
   Grouper(plan).run();
-  for (const PlannedTensor& tensor : plan.tensors) {
-    const std::string& name = tensor.entry->name;
-    if (tensor.quantize || !name.ends_with(kWeightSuffix) || tensor.entry->shape.size() != 2 || is_norm(name)) continue;
-    plan.excluded_modules.push_back(module_of(name));
-  }
-  std::sort(plan.excluded_modules.begin(), plan.excluded_modules.end());
+  plan.excluded_modules = excluded_modules(plan);
   if (plan.groups.empty()) {
     fail(Status::kInvalidArgument, "no tensor of the model can be quantized (%zu tensors; %s)", tensors.size(),
          tensors.empty() ? "it is empty" : (in_quotes(tensors[0]->name) + ": " + plan.tensors[0].reason).c_str());
   }
   warn_of_substrings(plan);
   warn_of_fused_on_disk(plan);
+  warn_of_stacks(plan);
   return plan;
 }
 

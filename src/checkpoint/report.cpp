@@ -68,7 +68,9 @@ std::string list_text(size_t n, Item&& item) {
 
 std::string report_json(const RunResult& result) {
   const OtherFiles& files = result.files;
-  std::string text = "{\n  \"format\": \"W4A16_NVFP4\",\n  \"method\": " + text_of(result.method);
+  std::string text = "{\n  \"nvfp4cal\": " + text_of(NVFP4CAL_VERSION) + ",\n  \"schema\": 1,\n  \"format\": \"W4A16_NVFP4\"";
+  text += ",\n  \"method\": " + text_of(result.method);
+  text += ",\n  \"input\": " + text_of(result.input) + ",\n  \"output\": " + text_of(result.output);
   text += ",\n  \"totals\": " + text_of(totals_json(result));
   text += ",\n  \"tensors\": " + list_text(result.plan.tensors.size(), [&](size_t i) { return tensor_json(result, i); });
   text += ",\n  \"files_carried\": " + list_text(files.carried.size(), [&](size_t i) { return ordered_json(files.carried[i]); });

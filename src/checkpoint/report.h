@@ -17,6 +17,7 @@ struct RunResult {
   std::vector<SquaredError> errors;  // by tensor of the plan
   bool measured = false;
   const char* method = "";
+  std::string input, output;  // as the caller named them
   OtherFiles files;
   std::vector<std::string> warnings;
   int64_t bytes_in = 0, bytes_out = 0;  // of tensor data

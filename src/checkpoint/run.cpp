@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <unordered_map>
 
+#include "checkpoint/config_text.h"
 #include "checkpoint/modelopt_format.h"
 #include "checkpoint/text.h"
 #include "core/float_env.h"
@@ -32,6 +33,8 @@ std::string Run::run(const std::string& input, const std::string& output) {
   folder.commit();
   result_.method = method_ == Method::kMse ? "mse" : "max";
   result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result_.input = input;
+  result_.output = output;
   return report_json(result_);
 }
 
@@ -46,18 +49,26 @@ void Run::prepare(const std::string& input) {
       tensors.push_back(&tensor);
     }
   }
-  if (is_regular_file(input + "/" + kQuantConfigName)) {
+  if (has_entry(input + "/" + kQuantConfigName)) {
+    File::open(input + "/" + kQuantConfigName);
     fail(Status::kInvalidArgument, "the model is already quantized: it has a %s", kQuantConfigName);
   }
-  if (is_regular_file(input + "/" + kConfigName)) config_ = parse_ordered_json(kConfigName, read_text_file(input + "/" + kConfigName));
+  const bool has_config = has_entry(input + "/" + kConfigName);
+  if (has_config) {
+    config_ = read_text_file(input + "/" + kConfigName);
+    refuse_quantized_config(parse_config(config_));
+  }
   result_.plan = make_plan(tensors);
   result_.warnings = result_.plan.warnings;
-  if (config_.is_null()) {
+  if (!has_config) {
     result_.warnings.push_back(std::string("the input has no ") + kConfigName + ": only " + kQuantConfigName + " was written");
   } else {
-    add_quantization_config(config_, result_.plan.excluded_modules);
+    config_ = with_quantization_config(config_, config_member(result_.plan.excluded_modules));
   }
   result_.files = list_other_files(input, shard_names);
+  for (const auto& [name, reason] : result_.files.left) {
+    if (reason == kDanglingLink) result_.warnings.push_back(in_quotes(name) + " is a link to nothing: it was left behind");
+  }
   result_.errors.resize(tensors.size());
   result_.global_amax.resize(result_.plan.groups.size());
   int64_t total = 0;
@@ -88,7 +99,7 @@ void Run::warn_of_small_groups() {
     std::snprintf(number, sizeof number, "%g", static_cast<double>(amax));
     const std::string name = in_quotes(result_.plan.groups[g].name);
     result_.warnings.push_back(amax == 0.0f
-                                   ? name + " holds only zeros"
+                                   ? name + " holds only zeros: written as zeros with scales of 1.0"
                                    : name + " was written as zeros: its largest magnitude " + number + " is too small for an NVFP4 scale");
   }
 }
@@ -146,7 +157,7 @@ void Run::write_index(OutputFolder& output) {
 
 void Run::write_configs(OutputFolder& output) {
   output.write(kQuantConfigName, json_file_text(quant_config(result_.plan.excluded_modules)));
-  if (!config_.is_null()) output.write(kConfigName, json_file_text(config_));
+  if (!config_.empty()) output.write(kConfigName, config_);
 }
 
 }  // namespace nvfp4cal::checkpoint

@@ -38,7 +38,7 @@ class Run {
   Monitor& monitor_;
   TensorPass pass_;
   ModelFiles model_;
-  nlohmann::ordered_json config_;                   // of the model; null: it has none
+  std::string config_;                              // the text of the output's config.json; empty: the model has none
   std::map<const TensorEntry*, size_t> positions_;  // in the plan
   std::map<std::string, std::string> weight_map_;   // of the output
   RunResult result_;

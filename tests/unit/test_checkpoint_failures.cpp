@@ -178,6 +178,42 @@ TEST_CASE("output folders that cannot be used", "[checkpoint]") {
   CHECK(list(folder / "out") == std::vector<std::string>{"hf_quant_config.json", "model.safetensors"});
 }
 
+TEST_CASE("folders inside each other are refused", "[checkpoint]") {
+  TempFolder folder;
+  const std::string input = folder.make("a/in");
+  write_safetensors(input + "/model.safetensors", {random_weight("x.weight", "F32", {4, 16})});
+  const auto error = [&](const std::string& output) { return error_of([&] { Job().run(input, output); }); };
+  CHECK(error(input + "/out/") == "the output folder " + input + "/out/ lies inside the input folder " + input);
+  CHECK(error(folder / "a") == "the input folder " + input + " lies inside the output folder " + (folder / "a"));
+  fs::create_directory_symlink(input, folder / "link");
+  CHECK(error(folder / "link/out").find("lies inside the input folder") != std::string::npos);
+  CHECK(list(input) == std::vector<std::string>{"model.safetensors"});
+  CHECK(error(input + "2/") == "");  // a name that begins alike is another folder
+}
+
+TEST_CASE("incomplete folders", "[checkpoint]") {
+  TempFolder folder;
+  const std::string input = folder.make("in"), shard = input + "/model-00001-of-00002.safetensors";
+  const std::vector<Weight> weights = {random_weight("x.weight", "F32", {4, 16})};
+  const auto error = [&] { return error_of([&] { Job().run(input, folder / "out"); }); };
+  write_safetensors(shard, weights);
+  CHECK(error() == "model-00001-of-00002.safetensors is one of 2 shards: the index model.safetensors.index.json is missing");
+  fs::remove(shard);
+  write_safetensors(input + "/model-00001-of-00001.safetensors", weights);
+  for (const char* name : {"model.safetensors.index.json", "config.json", "hf_quant_config.json"}) {
+    fs::create_symlink(folder / "nothing", input + "/" + name);
+    CHECK(error() == "cannot open " + input + "/" + name + ": No such file or directory");
+    fs::remove(input + "/" + name);
+    fs::create_directory(input + "/" + name);
+    CHECK(error() == input + "/" + name + " is not a regular file");
+    fs::remove(input + "/" + name);
+  }
+  fs::create_symlink(folder / "nothing", input + "/vocab.txt");
+  Job job;
+  job.run(input, folder / "out");
+  CHECK(json::parse(*job.report())["warnings"][1] == "\"vocab.txt\" is a link to nothing: it was left behind");
+}
+
 TEST_CASE("a failing commit removes what it has renamed", "[checkpoint]") {
   TempFolder folder;
   {
@@ -227,7 +263,7 @@ TEST_CASE("progress", "[checkpoint]") {
       CHECK(error.message() == "the progress callback returned 7");
     }
     CHECK_FALSE(fs::exists(folder / "stopped"));
-    CHECK(job.report() == nullptr);
+    CHECK(job.report() != nullptr);  // of the last successful run
   }
 }
 

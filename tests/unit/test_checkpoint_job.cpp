@@ -247,7 +247,7 @@ TEST_CASE("zeros and tiny tensors", "[checkpoint]") {
   CHECK(tensor_of(report, "tiny.weight")["relative_error"] == 1.0);
   CHECK(tensor_of(report, "zero.weight")["relative_error"] == 0.0);
   CHECK(report["warnings"][1] == "\"tiny\" was written as zeros: its largest magnitude 1e-37 is too small for an NVFP4 scale");
-  CHECK(report["warnings"][2] == "\"zero\" holds only zeros");
+  CHECK(report["warnings"][2] == "\"zero\" holds only zeros: written as zeros with scales of 1.0");
 }
 
 TEST_CASE("NaN and infinity are named", "[checkpoint]") {
@@ -274,7 +274,7 @@ TEST_CASE("other files", "[checkpoint]") {
   for (const char* name : {"tokenizer.json", "README.md", "vocab.txt", "spiece.model", "LICENSE", "generation_config.json"}) {
     write_file(input + "/" + name, bytes + name);
   }
-  for (const char* name : {"pytorch_model.bin", "model.gguf", ".gitattributes", "pytorch_model.bin.index.json", "old.safetensors"}) {
+  for (const char* name : {"pytorch_model.bin", "model.GGUF", ".gitattributes", "pytorch_model.bin.index.json", "old.safetensors"}) {
     write_file(input + "/" + name, "x");
   }
   folder.make("in/onnx");
@@ -282,6 +282,10 @@ TEST_CASE("other files", "[checkpoint]") {
   fs::create_symlink(folder / "blob", input + "/tokenizer_config.json");
   fs::create_symlink(folder / "nothing", input + "/dangling.json");
   const json report = run(input, output);
+  CHECK(report["schema"] == 1);
+  CHECK(report["nvfp4cal"].is_string());
+  CHECK(report["input"] == input);
+  CHECK(report["output"] == output);
   CHECK(report["files_carried"] == json::array({"LICENSE", "README.md", "generation_config.json", "spiece.model", "tokenizer.json",
                                                 "tokenizer_config.json", "vocab.txt"}));
   CHECK(read_file(output + "/spiece.model") == bytes + "spiece.model");
@@ -289,7 +293,7 @@ TEST_CASE("other files", "[checkpoint]") {
   CHECK_FALSE(fs::is_symlink(output + "/tokenizer_config.json"));
   std::vector<std::string> left;
   for (const json& file : report["files_left"]) left.push_back(file["name"]);
-  CHECK(left == std::vector<std::string>{".gitattributes", "dangling.json", "model.gguf", "old.safetensors", "onnx", "pytorch_model.bin",
+  CHECK(left == std::vector<std::string>{".gitattributes", "dangling.json", "model.GGUF", "old.safetensors", "onnx", "pytorch_model.bin",
                                          "pytorch_model.bin.index.json"});
   CHECK(list(output).size() == 7 + 2);
 }

@@ -194,3 +194,62 @@ TEST_CASE("names in the exclude list that engines could misread are pointed out"
   Planned fused;
   CHECK(fused.add("layers.0.qkv_proj.weight").make().warnings.size() == 1);
 }
+
+TEST_CASE("stacks of experts are excluded by their module", "[checkpoint]") {
+  Planned planned;
+  planned.add("a.0.mlp.experts.gate_up_proj", {8, 64, 32}).add("a.0.mlp.experts.down_proj", {8, 32, 32}).add("a.0.o_proj.weight");
+  const Plan plan = planned.add("weight").add(".weight", {4, 40}).make();
+  CHECK(plan.excluded_modules == std::vector<std::string>{"a.0.mlp.experts"});
+  CHECK(plan.warnings == std::vector<std::string>{"2 stacks of experts stay unquantized: they are 85 % of the model's elements",
+                                                  "only 7 % of the model's elements were quantized"});
+}
+
+TEST_CASE("the experts of a module are quantized or copied as a whole", "[checkpoint]") {
+  Planned planned;
+  planned.add("a.0.experts.0.up_proj.weight").add("a.0.experts.1.up_proj.weight", {32, 40}).add("a.1.experts.0.up_proj.weight");
+  const Plan plan = planned.make();
+  CHECK(plan.tensors[0].reason ==
+        "of the same experts as \"a.0.experts.1.up_proj.weight\", which is copied: the last dimension 40 is not a multiple of 16");
+  CHECK_FALSE(plan.tensors[0].quantize);
+  CHECK(plan.tensors[2].quantize);
+  CHECK(plan.excluded_modules == std::vector<std::string>{"a.0.experts.0.up_proj", "a.0.experts.1.up_proj"});
+}
+
+TEST_CASE("the layers that ModelOpt leaves alone by default", "[checkpoint]") {
+  for (const char* name : {"lm_head.weight",
+                           "model.output_layer.weight",
+                           "output.weight",
+                           "x.proj_out.weight",
+                           "x.router.weight",
+                           "x.block_sparse_moe.gate.weight",
+                           "x.mlp.gate.weight",
+                           "x.mlp.gate.proj.weight",
+                           "x.mlp.shared_expert_gate.weight",
+                           "x.linear_attn.conv1d.weight",
+                           "x.mixer.conv1d.weight",
+                           "x.linear_attn.in_proj_a.weight",
+                           "x.linear_attn.in_proj_b.weight",
+                           "mtp.fc.weight",
+                           "x.vision_tower.fc.weight",
+                           "visual.fc.weight",
+                           "x.vision_model.fc.weight",
+                           "x.embed_vision.proj.weight",
+                           "multi_modal_projector.linear_1.weight",
+                           "x.mlp.gate.wg.weight",
+                           "x.shared_head.head.weight",
+                           "head.weight",
+                           "x.head.weight",
+                           "x.mixer.gate.weight",
+                           "x.fc1_latent_proj.weight",
+                           "switch.weight",
+                           "x.mlp.switch.weight",
+                           "x.mtp.layers.0.fc.weight"}) {
+    CAPTURE(name);
+    CHECK(reason(name) != "");
+  }
+  for (const char* name :
+       {"x.mlp.gate_proj.weight", "x.mlp.gate_up_proj.weight", "x.mixer.in_proj.weight", "x.self_attn.kv_b_proj.weight"}) {
+    CAPTURE(name);
+    CHECK(reason(name) == "");
+  }
+}

@@ -2,12 +2,16 @@
 
 #include <nvfp4cal.h>
 #include <signal.h>
-#include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <iterator>
 #include <memory>
 
 #include "progress_bar.h"
+#include "report_file.h"
 #include "summary.h"
 
 namespace nvfp4cal_tool {
@@ -15,27 +19,38 @@ namespace nvfp4cal_tool {
 namespace {
 
 volatile sig_atomic_t stop_signal = 0;
+// What the handler cancels; an atomic pointer without locks is safe there.
+std::atomic<nvfp4cal_checkpoint*> running{nullptr};
+static_assert(std::atomic<nvfp4cal_checkpoint*>::is_always_lock_free);
 
-void on_signal(int signal) { stop_signal = signal; }
+void on_signal(int signal) {
+  stop_signal = signal;
+  if (nvfp4cal_checkpoint* job = running.load()) nvfp4cal_checkpoint_cancel(job);  // one relaxed store
+}
 
-// While one of these lives, Ctrl-C and SIGTERM end the run in order: nothing is left in the output folder. The second one ends the process.
+// While one of these lives, Ctrl-C, SIGTERM and SIGHUP end the run in order: nothing is left in the output folder. The second one ends
+// the process.
 class SignalGuard {
  public:
-  SignalGuard() {
+  explicit SignalGuard(nvfp4cal_checkpoint* job) {
+    running = job;
     struct sigaction action = {};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, &interrupt_);
-    sigaction(SIGTERM, &action, &terminate_);
+    for (size_t i = 0; i < std::size(kSignals); ++i) {
+      sigaction(kSignals[i], nullptr, &before_[i]);
+      if (before_[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);  // nohup ignores SIGHUP
+    }
   }
   ~SignalGuard() {
-    sigaction(SIGINT, &interrupt_, nullptr);
-    sigaction(SIGTERM, &terminate_, nullptr);
+    for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+    running = nullptr;
   }
 
  private:
-  struct sigaction interrupt_, terminate_;
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction before_[std::size(kSignals)];
 };
 
 struct JobDeleter {
@@ -68,31 +83,24 @@ std::unique_ptr<nvfp4cal_checkpoint, JobDeleter> make_job(const QuantizeOptions&
   return set ? std::move(job) : nullptr;
 }
 
-bool write_report(const std::string& path, const char* mode, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), mode);
-  if (!file) return false;
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  return std::fclose(file) == 0 && written;
-}
-
 }  // namespace
 
-void print_error(const std::string& message) { std::fprintf(stderr, "nvfp4cal: %s\n", message.c_str()); }
+void print_error(const std::string& message) { std::fprintf(stderr, "nvfp4cal: %s\n", printable(message).c_str()); }
 
 namespace {
 
 // Runs the job; *report is set if all went well.
 int run_job(const QuantizeOptions& options, const char** report, std::unique_ptr<nvfp4cal_checkpoint, JobDeleter>& job) {
-  const SignalGuard guard;
   ProgressBar bar(!options.quiet);
   job = make_job(options, bar);
   if (!job) {
     print_error(nvfp4cal_last_error());
     return kExitFailed;
   }
+  const SignalGuard guard(job.get());
   const nvfp4cal_status status = nvfp4cal_checkpoint_run(job.get(), options.input.c_str(), options.output.c_str());
   bar.clear();
-  if (status == NVFP4CAL_ERROR_CALLBACK && stop_signal != 0) {
+  if ((status == NVFP4CAL_ERROR_CALLBACK || status == NVFP4CAL_ERROR_CANCELLED) && stop_signal != 0) {
     print_error("interrupted; nothing was written");
     return kExitSignal + stop_signal;
   }
@@ -106,25 +114,34 @@ int run_job(const QuantizeOptions& options, const char** report, std::unique_ptr
 }  // namespace
 
 int quantize(const QuantizeOptions& options) {
+  // What exceeds a limit, or goes to a closed pipe, is to be an error with a message.
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+  ReportFile file(options.report);
+  if (file.lies_in(options.input) || file.lies_in(options.output)) {
+    print_error("the report must not lie in the model's folders: " + options.report);
+    return kExitUsage;
+  }
   // A report that cannot be written is better known before the work than after it.
-  const bool wants_report = !options.report.empty();
-  const bool is_new = wants_report && access(options.report.c_str(), F_OK) != 0;
-  if (wants_report && !write_report(options.report, "ab", "")) {
-    print_error("cannot write the report " + options.report);
+  if (const std::string error = file.open(); !error.empty()) {
+    print_error("cannot write the report " + options.report + ": " + error);
     return kExitFailed;
   }
   std::unique_ptr<nvfp4cal_checkpoint, JobDeleter> job;
   const char* report = nullptr;
-  if (const int code = run_job(options, &report, job); code != kExitOk) {
-    if (is_new) std::remove(options.report.c_str());
-    return code;
+  if (const int code = run_job(options, &report, job); code != kExitOk) return code;
+  int code = kExitOk;
+  if (const std::string error = file.write(report); !error.empty()) {
+    print_error("the model was written, but not the report " + options.report + ": " + error);
+    code = kExitFailed;
   }
-  if (!options.quiet) print_summary(report);
-  if (wants_report && !write_report(options.report, "wb", report)) {
-    print_error("the model was written, but not the report " + options.report);
-    return kExitFailed;
+  errno = 0;
+  if (!options.quiet && !print_summary(report)) {
+    print_error(std::string("the model was written, but not the table on stdout: ") + std::strerror(errno));
+    code = kExitFailed;
   }
-  return kExitOk;
+  print_warnings(report);
+  return code;
 }
 
 }  // namespace nvfp4cal_tool

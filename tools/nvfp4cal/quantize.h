@@ -21,7 +21,7 @@ struct QuantizeOptions {
 
 int quantize(const QuantizeOptions& options);
 
-// One line on stderr: "nvfp4cal: <message>".
+// One line on stderr: "nvfp4cal: <message>", control characters as spaces.
 void print_error(const std::string& message);
 
 }  // namespace nvfp4cal_tool

@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kNamesShown = 3;
+constexpr size_t kWidest = 40;  // of the first column
 
 struct Kind {
   std::string name;
@@ -50,18 +51,16 @@ std::string short_number(double value, const char* unit = "") {
   return result;
 }
 
-// Names come from files: control characters would be obeyed by the terminal.
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return text;
-}
+std::string cut(const std::string& text) { return text.size() <= kWidest ? text : text.substr(0, kWidest - 3) + "..."; }
 
 void print_row(const Kind& kind, size_t width) {
-  std::printf("%-*s %8lld %10s", static_cast<int>(width), printable(kind.name).c_str(), static_cast<long long>(kind.tensors),
+  std::printf("%-*s %8lld %10s", static_cast<int>(width), cut(printable(kind.name)).c_str(), static_cast<long long>(kind.tensors),
               short_number(static_cast<double>(kind.elements)).c_str());
-  if (kind.total > 0.0) std::printf(" %11.2f %%", 100.0 * std::sqrt(kind.error / kind.total));
+  if (kind.total > 0.0) {
+    std::printf(" %11.2f %%", 100.0 * std::sqrt(kind.error / kind.total));
+  } else {
+    std::printf("  0 (all zero)");
+  }
   std::printf("\n");
 }
 
@@ -79,10 +78,26 @@ void print_quantized(const json& tensors) {
     all.add(tensor);
   }
   size_t width = 12;
-  for (const Kind& kind : kinds) width = std::max(width, kind.name.size());
+  for (const Kind& kind : kinds) width = std::max(width, std::min(kind.name.size(), kWidest));
   std::printf("%-*s %8s %10s %13s\n", static_cast<int>(width), "quantized", "tensors", "elements", "rel. error");
   for (const Kind& kind : kinds) print_row(kind, width);
   print_row(all, width);
+}
+
+std::string in_words(const std::string& reason) {
+  if (reason == "1-D") return "1-D (norms, biases)";
+  // one line for all the members of fused groups and experts: each names the one that was the cause
+  if (reason.rfind("fused with ", 0) == 0) return "fused with a layer that is copied";
+  if (reason.rfind("of the same experts as ", 0) == 0) return "of the same experts as a layer that is copied";
+  return reason;
+}
+
+void print_left(const json& files) {
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string name = files[i]["name"].get<std::string>(), reason = files[i]["reason"].get<std::string>();
+    std::printf("%s%s (%s)", i ? ", " : "\nleft behind  ", printable(name).c_str(), printable(reason).c_str());
+  }
+  if (!files.empty()) std::printf("\n");
 }
 
 void print_copied(const json& tensors) {
@@ -90,9 +105,7 @@ void print_copied(const json& tensors) {
   std::map<std::string, std::vector<std::string>> names;
   for (const json& tensor : tensors) {
     if (tensor["action"] != "copied") continue;
-    std::string reason = tensor["reason"].get<std::string>();
-    // one line for all the members of fused groups: each names the one that was the cause
-    if (reason.rfind("fused with ", 0) == 0) reason = "fused with a layer that is copied";
+    const std::string reason = in_words(tensor["reason"].get<std::string>());
     if (names[reason].empty()) reasons.push_back(reason);
     names[reason].push_back(tensor["name"].get<std::string>());
   }
@@ -128,15 +141,27 @@ std::string layer_kind(const std::string& tensor_name) {
   return kind;
 }
 
-void print_summary(const std::string& report_json) {
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  }
+  return text;
+}
+
+bool print_summary(const std::string& report_json) {
   const json report = json::parse(report_json);
   const json& totals = report["totals"];
   print_quantized(report["tensors"]);
   print_copied(report["tensors"]);
-  std::printf("\n%s -> %s in %.1f s (%.2f Gel/s)\n", short_number(totals["bytes_in"].get<double>(), "B").c_str(),
-              short_number(totals["bytes_out"].get<double>(), "B").c_str(), totals["seconds"].get<double>(),
-              totals["gel_per_s"].get<double>());
-  std::fflush(stdout);
+  print_left(report["files_left"]);
+  const double in = totals["bytes_in"].get<double>(), out = totals["bytes_out"].get<double>();
+  std::printf("\n%s -> %s (%.0f %%) in %.1f s, %s weights/s\n", short_number(in, "B").c_str(), short_number(out, "B").c_str(),
+              100.0 * out / in, totals["seconds"].get<double>(), short_number(totals["gel_per_s"].get<double>() * 1e9).c_str());
+  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+}
+
+void print_warnings(const std::string& report_json) {
+  const json report = json::parse(report_json);
   for (const json& warning : report["warnings"])
     std::fprintf(stderr, "nvfp4cal: warning: %s\n", printable(warning.get<std::string>()).c_str());
 }
