@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "cpu/hessian_bound.h"
 #include "cpu/sweep_plan.h"
 
 namespace nvfp4cal::cpu {
@@ -16,6 +17,7 @@ struct HessianMatrix {
   int block = 0;
   // Row-major [block, block], times the power of two that brings the largest magnitude into [1, 2).
   alignas(64) float values[kMaxBlock * kMaxBlock];
+  HessianBound bound;
 };
 
 // values: [block, block], finite.
@@ -27,6 +29,9 @@ struct HessianPlan {
 
   SweepPlan sweep;
   float scale[num::kE4m3Count + 1];
+  // Whether one corrected product with the rounded reciprocal finds the level of every rounded quotient: it could only fail for x within
+  // two steps of a boundary, and those are tried.
+  bool exact_quotients;
 };
 
 // The codes that are tried for a block with maximum m > 0 (normalized units).

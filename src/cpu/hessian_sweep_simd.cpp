@@ -6,7 +6,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "cpu/hessian_group-inl.h"
+#include "cpu/hessian_prune-inl.h"
 #include "cpu/simd_kernels.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -24,12 +24,28 @@ void hessian_exhaustive(const HessianPlan& plan, const HessianMatrix& hessian, c
   exhaustive<16>(plan, hessian, rows, blocks, codes);
 }
 
+template <int block>
+void pruned(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes) {
+  for_each_group<block>(plan, rows, blocks, codes, [&](const HessianGroup<block>& g) {
+    PrunedSearch<block> search(plan, hessian, g);
+    return search.run();
+  });
+}
+
+// What has no proof is tried out: an indefinite H, a window (whose codes are few).
+void hessian_sweep(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes) {
+  if (!hessian.bound.usable || plan.sweep.has_window || !plan.exact_quotients)
+    return hessian_exhaustive(plan, hessian, rows, blocks, codes);
+  if (hessian.block == 32) return pruned<32>(plan, hessian, rows, blocks, codes);
+  pruned<16>(plan, hessian, rows, blocks, codes);
+}
+
 #endif
 
 void fill_hessian_sweep_kernels(Kernels& kernels) {
 #if HWY_NATIVE_FMA
   kernels.hessian_exhaustive = hessian_exhaustive;
-  kernels.hessian_sweep = hessian_exhaustive;
+  kernels.hessian_sweep = hessian_sweep;
 #else
   (void)kernels;
 #endif

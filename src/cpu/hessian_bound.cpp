@@ -1,0 +1,205 @@
+// Everything here is float64. How D and w are found does not matter: they are rounded to float32 first, and then a Cholesky decomposition of
+// H + tau - D - w' w shows that the bound holds for those numbers.
+#include "cpu/hessian_bound.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+namespace nvfp4cal::cpu {
+
+namespace {
+
+// A small square matrix.
+class Matrix {
+ public:
+  explicit Matrix(int n) : n_(n), values_(static_cast<size_t>(n * n)) {}
+  int size() const { return n_; }
+  double& operator()(int i, int j) { return values_[static_cast<size_t>(i * n_ + j)]; }
+  double operator()(int i, int j) const { return values_[static_cast<size_t>(i * n_ + j)]; }
+
+ private:
+  int n_;
+  std::vector<double> values_;
+};
+
+double trace_of(const Matrix& a) {
+  double trace = 0.0;
+  for (int i = 0; i < a.size(); ++i) trace += a(i, i);
+  return trace;
+}
+
+// a = l l'; false unless every pivot exceeds `least`.
+bool cholesky(const Matrix& a, double least, Matrix& l) {
+  const int n = a.size();
+  for (int j = 0; j < n; ++j) {
+    double pivot = a(j, j);
+    for (int k = 0; k < j; ++k) pivot -= l(j, k) * l(j, k);
+    if (!(pivot > least)) return false;
+    l(j, j) = std::sqrt(pivot);
+    for (int i = j + 1; i < n; ++i) {
+      double sum = a(i, j);
+      for (int k = 0; k < j; ++k) sum -= l(i, k) * l(j, k);
+      l(i, j) = sum / l(j, j);
+    }
+  }
+  return true;
+}
+
+// The inverse of l l'.
+Matrix inverse_of_product(const Matrix& l) {
+  const int n = l.size();
+  Matrix inverse(n), result(n);  // of l, lower triangular
+  for (int j = 0; j < n; ++j) {
+    inverse(j, j) = 1.0 / l(j, j);
+    for (int i = j + 1; i < n; ++i) {
+      double sum = 0.0;
+      for (int k = j; k < i; ++k) sum += l(i, k) * inverse(k, j);
+      inverse(i, j) = -sum / l(i, i);
+    }
+  }
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j < n; ++j) {
+      for (int k = std::max(i, j); k < n; ++k) result(i, j) += inverse(k, i) * inverse(k, j);
+    }
+  }
+  return result;
+}
+
+// One rotation that makes a(p, q) zero.
+void rotate(Matrix& a, Matrix& vectors, int p, int q) {
+  if (a(p, q) == 0.0) return;
+  const double theta = (a(q, q) - a(p, p)) / (2.0 * a(p, q));
+  const double t = (theta >= 0.0 ? 1.0 : -1.0) / (std::fabs(theta) + std::sqrt(theta * theta + 1.0));
+  const double c = 1.0 / std::sqrt(t * t + 1.0), s = t * c;
+  for (int k = 0; k < a.size(); ++k) {
+    const double x = a(k, p), y = a(k, q);
+    a(k, p) = c * x - s * y;
+    a(k, q) = s * x + c * y;
+  }
+  for (int k = 0; k < a.size(); ++k) {
+    const double x = a(p, k), y = a(q, k);
+    a(p, k) = c * x - s * y;
+    a(q, k) = s * x + c * y;
+    const double u = vectors(k, p), v = vectors(k, q);
+    vectors(k, p) = c * u - s * v;
+    vectors(k, q) = s * u + c * v;
+  }
+}
+
+// Jacobi's method: a becomes its eigenvalues, column j of the result is the eigenvector of a(j, j). Good to what a bound needs.
+Matrix diagonalize(Matrix& a) {
+  const int n = a.size();
+  Matrix vectors(n);
+  for (int i = 0; i < n; ++i) vectors(i, i) = 1.0;
+  for (int sweep = 0; sweep < 12; ++sweep) {
+    double outside = 0.0, inside = 0.0;
+    for (int p = 0; p < n; ++p) {
+      inside += a(p, p) * a(p, p);
+      for (int q = 0; q < p; ++q) outside += a(p, q) * a(p, q);
+    }
+    if (outside <= 1e-16 * inside) break;
+    for (int p = 0; p < n; ++p) {
+      for (int q = p + 1; q < n; ++q) rotate(a, vectors, p, q);
+    }
+  }
+  return vectors;
+}
+
+// The diagonal: for P the inverse of H, H >= 1 / (P_ii * largest eigenvalue of P with unit diagonal).
+void choose_diagonal(const Matrix& h, HessianBound& bound) {
+  const int n = h.size();
+  const double floor = 1e-6 * trace_of(h) / n;
+  Matrix a = h, l(n);
+  for (int i = 0; i < n; ++i) a(i, i) += floor;
+  if (!cholesky(a, 0.0, l)) return;
+  const Matrix inverse = inverse_of_product(l);
+  double largest = 0.0;
+  for (int i = 0; i < n; ++i) {
+    double sum = 0.0;
+    for (int j = 0; j < n; ++j) sum += std::fabs(inverse(i, j)) / std::sqrt(inverse(i, i) * inverse(j, j));
+    largest = std::max(largest, sum);
+  }
+  for (int i = 0; i < n; ++i) bound.d[i] = static_cast<float>(std::max(0.0, 0.9999 / (inverse(i, i) * largest) - floor));
+}
+
+// The rows: eigenvectors of what the diagonal leaves, until they hold nearly all of the trace.
+void choose_rows(const Matrix& h, HessianBound& bound) {
+  constexpr double kEnough = 0.97;
+  const int n = h.size();
+  Matrix rest = h;
+  double held = 0.0;
+  for (int i = 0; i < n; ++i) {
+    rest(i, i) -= static_cast<double>(bound.d[i]);
+    held += static_cast<double>(bound.d[i]);
+  }
+  const double enough = kEnough * trace_of(h);
+  if (held >= 0.8 * trace_of(h)) return;  // rows would cost more than they save
+  const Matrix vectors = diagonalize(rest);
+  std::vector<int> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int a, int b) { return rest(a, a) > rest(b, b); });
+  for (const int k : order) {
+    if (held >= enough || bound.rows == kMaxBoundRows || rest(k, k) <= 0.0) break;
+    const double root = std::sqrt(rest(k, k));
+    for (int i = 0; i < n; ++i) bound.w[bound.rows][i] = static_cast<float>(root * vectors(i, k));
+    held += rest(k, k);
+    ++bound.rows;
+  }
+}
+
+// The least tau tried for which H + tau - D - w' w is positive definite; negative if none is small enough.
+double certified_tau(const Matrix& h, const HessianBound& bound, double norm) {
+  const int n = h.size();
+  Matrix rest = h, l(n);
+  for (int i = 0; i < n; ++i) {
+    rest(i, i) -= static_cast<double>(bound.d[i]);
+    for (int j = 0; j < n; ++j) {
+      for (int k = 0; k < bound.rows; ++k) rest(i, j) -= static_cast<double>(bound.w[k][i]) * static_cast<double>(bound.w[k][j]);
+    }
+  }
+  // Pivots that pass prove the matrix up to the decomposition's own rounding, far below this margin.
+  const double margin = 1e-12 * norm;
+  for (double tau = 0x1p-24 * norm; tau <= 0x1p-12 * norm; tau *= 4.0) {
+    Matrix lifted = rest;
+    for (int i = 0; i < n; ++i) lifted(i, i) += tau - margin;
+    if (cholesky(lifted, 0.0, l)) return tau;
+  }
+  return -1.0;
+}
+
+}  // namespace
+
+HessianBound make_hessian_bound(const float* values, int block) {
+  HessianBound bound;
+  Matrix h(block);
+  double norm = 0.0;  // at least the norm of |H|: the largest sum of a row's or column's magnitudes
+  for (int i = 0; i < block; ++i) {
+    double row = 0.0, column = 0.0;
+    for (int j = 0; j < block; ++j) {
+      const double a = static_cast<double>(values[i * block + j]), b = static_cast<double>(values[j * block + i]);
+      h(i, j) = (a + b) / 2.0;
+      row += std::fabs(a);
+      column += std::fabs(b);
+    }
+    norm = std::max({norm, row, column});
+  }
+  if (!(trace_of(h) > 0.0)) return bound;
+  choose_diagonal(h, bound);
+  choose_rows(h, bound);
+  const double tau = certified_tau(h, bound, norm);
+  if (tau < 0.0) return bound;
+  double squares = 0.0;
+  for (const auto& row : bound.w) {
+    for (const float value : row) squares += static_cast<double>(value) * static_cast<double>(value);
+  }
+  // The definition's float32 sums: 2 block + 1 roundings of terms whose magnitudes sum to at most norm |r|^2. The bound's own: its diagonal
+  // part errs by a share that prune_limit covers, its rows by less than 2^-17 |w| |x| (the square of which, over that share, is added).
+  const double noise = (2 * block + 4) * 0x1p-24 * norm;
+  bound.slack = static_cast<float>((tau + noise + 0x1p-23 * squares) * (1.0 + 0x1p-10));
+  bound.usable = true;
+  return bound;
+}
+
+}  // namespace nvfp4cal::cpu

@@ -1,0 +1,345 @@
+// The search that proves most codes out: HessianBound of each lane's own codes against the error of the best one so far; only what is left is
+// evaluated by the definition. docs/hessian_sweep.md has the proof. Included once per target.
+#if defined(NVFP4CAL_CPU_HESSIAN_PRUNE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef NVFP4CAL_CPU_HESSIAN_PRUNE_INL_H
+#undef NVFP4CAL_CPU_HESSIAN_PRUNE_INL_H
+#else
+#define NVFP4CAL_CPU_HESSIAN_PRUNE_INL_H
+#endif
+
+#include "cpu/hessian_group-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA
+
+// One code of every lane.
+struct LaneScale {
+  VF scale, reciprocal;
+};
+
+HWY_INLINE LaneScale lane_scale(const HessianPlan& plan, VI code) {
+  const DF df;
+  const DI di;
+  const VF normal = hn::BitCast(df, hn::Add(hn::ShiftLeft<20>(code), hn::Set(di, 120 << 23)));
+  const VF linear = hn::Mul(hn::ConvertTo(df, code), hn::Set(df, num::kE4m3Min));
+  const VI value = hn::BitCast(di, hn::IfThenElse(hn::RebindMask(df, hn::Lt(code, hn::Set(di, 8))), linear, normal));
+  const VI mantissa = hn::And(hn::ShiftRight<20>(value), hn::Set(di, 7));
+  const VI exponent = hn::Sub(hn::And(value, hn::Set(di, static_cast<int32_t>(num::kInfBits))), hn::Set(di, 127 << 23));
+  return {hn::BitCast(df, hn::Add(hn::BitCast(di, lookup8(plan.sweep.scale, mantissa)), exponent)),
+          hn::BitCast(df, hn::Sub(hn::BitCast(di, lookup8(plan.sweep.reciprocal, mantissa)), exponent))};
+}
+
+// The definition's residual without its division: one correction of x * (1 / s) rounds to the same level (HessianPlan::exact_quotients).
+HWY_INLINE VF quick_residual(VF x, VF sign, const LaneScale& s) {
+  const VF near = hn::Mul(x, s.reciprocal);
+  const VF y = hn::MulAdd(hn::NegMulAdd(near, s.scale, x), s.reciprocal, near);
+  return hn::Xor(hn::NegMulAdd(round_e2m1(y), s.scale, x), sign);
+}
+
+// The diagonal part alone. A misjudged level within 2^-22 of a boundary leaves |r| as it is, to 2^-18 of itself.
+template <int block>
+HWY_INLINE VF filter_diagonal(const HessianBound& bound, const HessianGroup<block>& g, const LaneScale& s) {
+  const DF df;
+  LevelFilter level;
+  level.set(s.reciprocal);
+  VF even = hn::Zero(df), odd = even;
+  for (int i = 0; i < block; i += 2) {
+    const VF r0 = hn::NegMulAdd(level(g.x[i]), s.scale, g.x[i]), r1 = hn::NegMulAdd(level(g.x[i + 1]), s.scale, g.x[i + 1]);
+    even = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i]), r0), r0, even);
+    odd = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i + 1]), r1), r1, odd);
+  }
+  return hn::Add(even, odd);
+}
+
+template <int block>
+HWY_INLINE VF diagonal_part(const HessianBound& bound, const VF* HWY_RESTRICT r) {
+  const DF df;
+  VF even = hn::Zero(df), odd = even;
+  for (int i = 0; i < block; i += 2) {
+    even = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i]), r[i]), r[i], even);
+    odd = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i + 1]), r[i + 1]), r[i + 1], odd);
+  }
+  return hn::Add(even, odd);
+}
+
+// (w . r)^2
+template <int block>
+HWY_INLINE VF row_part(const float* HWY_RESTRICT w, const VF* HWY_RESTRICT r) {
+  const DF df;
+  VF even = hn::Mul(hn::Set(df, w[0]), r[0]), odd = hn::Mul(hn::Set(df, w[1]), r[1]);
+  for (int i = 2; i < block; i += 2) {
+    even = hn::MulAdd(hn::Set(df, w[i]), r[i], even);
+    odd = hn::MulAdd(hn::Set(df, w[i + 1]), r[i + 1], odd);
+  }
+  const VF dot = hn::Add(even, odd);
+  return hn::Mul(dot, dot);
+}
+
+// The search of one group.
+template <int block>
+class PrunedSearch {
+ public:
+  HWY_INLINE PrunedSearch(const HessianPlan& plan, const HessianMatrix& hessian, const HessianGroup<block>& g)
+      : plan_(plan), hessian_(hessian), bound_(hessian.bound), g_(g) {}
+
+  HWY_INLINE VI run() {
+    const DF df;
+    const DI di;
+    const VF m = g_.m;
+    idle_ = hn::Or(hn::Eq(m, hn::Zero(df)), hn::Ge(m, hn::Set(df, plan_.sweep.saturation)));
+    energy_ = hn::Zero(df);
+    for (int i = 0; i < block; ++i) energy_ = hn::MulAdd(g_.x[i], g_.x[i], energy_);
+    // the largest code with v <= 2 m / 7: above it, halving v cannot help the diagonal part
+    const VF u = hn::Div(hn::Mul(m, hn::Set(df, plan_.sweep.rule.u_factor)), hn::Set(df, plan_.sweep.amax));
+    top_ = floor_code(hn::Mul(u, hn::Set(df, 1.0f + 0x1p-20f)));
+    first_guess();
+    for (int k = 0; k < kLadder; ++k)
+      add_survivors(hn::AndNot(hn::Gt(ladder_[k], limit_), in_range(code_at(kAbove - k))), code_at(kAbove - k));
+    climb();
+    descend();
+    if (pending_ > 0) flush();
+    return hn::Load(di, best_code_);
+  }
+
+ private:
+  // Offsets from top that are bounded before there is a best code.
+  static constexpr int kAbove = 3, kLadder = 12;
+  static constexpr int kGuessRows = 4;
+
+  HWY_INLINE VI code_at(int offset) const { return hn::Add(top_, hn::Set(DI(), offset)); }
+
+  // The largest code with value <= v, at least 1, at most 126.
+  static HWY_INLINE VI floor_code(VF v) {
+    const DF df;
+    const DI di;
+    const VF capped = hn::Min(v, hn::Set(df, num::kE4m3Max));
+    const VI normal = hn::Sub(hn::ShiftRight<20>(hn::BitCast(di, capped)), hn::Set(di, 960));
+    const VI linear = hn::ConvertTo(di, hn::Mul(capped, hn::Set(df, 512.0f)));
+    return hn::Max(hn::IfThenElse(hn::RebindMask(di, hn::Lt(capped, hn::Set(df, 0x1p-6f))), linear, normal), hn::Set(di, 1));
+  }
+
+  static HWY_INLINE VI clamped(VI code) { return hn::Min(hn::Max(code, hn::Set(DI(), 1)), hn::Set(DI(), num::kE4m3Count)); }
+
+  // Lanes for which this is a code that can win: once all elements become zero (4 m <= s), every larger code has the same error.
+  HWY_INLINE MF in_range(VI code) const {
+    const DF df;
+    const DI di;
+    const auto outside = hn::Or(hn::Lt(code, hn::Set(di, 1)), hn::Gt(code, hn::Set(di, num::kE4m3Count)));
+    const VF below = lane_scale(plan_, clamped(hn::Sub(code, hn::Set(di, 1)))).scale;
+    const MF all_zero = hn::And(hn::Ge(below, hn::Mul(g_.m, hn::Set(df, 4.0f))), hn::RebindMask(df, hn::Gt(code, hn::Set(di, 1))));
+    return hn::Not(hn::Or(hn::Or(hn::RebindMask(df, outside), all_zero), idle_));
+  }
+
+  // A code is out if its bound exceeds this: (error + slack * energy) with a share of 2^-10 for the bound's own rounding.
+  HWY_INLINE void set_limit() {
+    const DF df;
+    const VF best = hn::Load(df, best_error_);
+    limit_ = hn::Mul(hn::MulAdd(hn::Set(df, bound_.slack), energy_, best), hn::Set(df, 1.0f + 0x1p-10f));
+  }
+
+  struct Parts {
+    VF diagonal, all;
+  };
+
+  // The bound of a code of each lane, no more rows than it takes to put all of `lanes` above the limit.
+  HWY_INLINE Parts bound_of(VI code, MF lanes, int rows, bool stop_early) const {
+    const DF df;
+    const LaneScale s = lane_scale(plan_, clamped(code));
+    Parts parts;
+    if (bound_.rows == 0) {
+      parts.diagonal = parts.all = filter_diagonal<block>(bound_, g_, s);
+      return parts;
+    }
+    VF r[block];
+    for (int i = 0; i < block; ++i) r[i] = quick_residual(g_.x[i], g_.sign[i], s);
+    parts.diagonal = parts.all = diagonal_part<block>(bound_, r);
+    for (int k = 0; k < rows; ++k) {
+      if (stop_early && k % 2 == 0 && hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::Gt(parts.all, limit_)))) break;
+      parts.all = hn::Add(parts.all, row_part<block>(bound_.w[k], r));
+    }
+    return parts;
+  }
+
+  // Bounds the ladder, evaluates each lane's most promising code.
+  HWY_INLINE void first_guess() {
+    const DF df;
+    const DI di;
+    const VF infinity = hn::Set(df, num::from_bits(num::kInfBits));
+    const int rows = bound_.rows < kGuessRows ? bound_.rows : kGuessRows;
+    VF least = infinity;
+    guess_ = clamped(top_);
+    for (int k = 0; k < kLadder; ++k) {
+      const VI code = code_at(kAbove - k);
+      const MF lanes = in_range(code);
+      ladder_[k] = infinity;
+      if (hn::AllFalse(df, lanes)) continue;
+      const Parts parts = bound_of(code, lanes, rows, false);
+      if (k < kAbove) ladder_diagonal_[k] = parts.diagonal;
+      ladder_[k] = hn::IfThenElse(lanes, parts.all, infinity);
+      guess_ = hn::IfThenElse(hn::RebindMask(di, hn::Lt(ladder_[k], least)), code, guess_);
+      least = hn::Min(least, ladder_[k]);
+    }
+    hn::Store(error_of(g_, guess_), df, best_error_);
+    hn::Store(guess_, di, best_code_);
+    set_limit();
+  }
+
+  HWY_INLINE VF error_of(const HessianGroup<block>& g, VI code) const {
+    const LaneScale s = lane_scale(plan_, code);
+    VF r[block];
+    for (int i = 0; i < block; ++i) r[i] = quick_residual(g.x[i], g.sign[i], s);
+    return quadratic_form<block>(hessian_, r);
+  }
+
+  // Codes above the ladder. Doubling v above 2 m / 7 does not lower the diagonal part, and doubles the code's class mod 8 stays in: once the diagonal part of
+  // a code is above the limit on all lanes, its class is done. Codes below 8 double otherwise.
+  HWY_INLINE void climb() {
+    const DF df;
+    unsigned live = 0xFF;
+    for (int k = 0; k < kAbove; ++k) {
+      const MF lanes = in_range(code_at(kAbove - k));
+      if (hn::AllFalse(df, lanes) || closes_class(code_at(kAbove - k), lanes, ladder_diagonal_[k])) live &= ~(1u << (kAbove - k));
+    }
+    for (int offset = kAbove + 1; live != 0 && offset < num::kE4m3Count; ++offset) {
+      if (!(live >> offset % 8 & 1)) continue;
+      const VI code = code_at(offset);
+      const MF lanes = in_range(code);
+      if (hn::AllFalse(df, lanes)) break;
+      const Parts parts = bound_of(code, lanes, bound_.rows, true);
+      if (closes_class(code, lanes, parts.diagonal)) live &= ~(1u << offset % 8);
+      add_survivors(hn::AndNot(hn::Gt(parts.all, limit_), lanes), code);
+    }
+  }
+
+  HWY_INLINE bool closes_class(VI code, MF lanes, VF diagonal) const {
+    const DF df;
+    const MF linear = hn::RebindMask(df, hn::Lt(code, hn::Set(DI(), 8)));
+    return hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::AndNot(linear, hn::Gt(diagonal, limit_))));
+  }
+
+  // Codes below the ladder, until a bound that holds for all lower ones puts every lane above the limit.
+  HWY_INLINE void descend() {
+    const DF df;
+    MF open = hn::Not(idle_);
+    VF projections[kMaxBoundRows];
+    bool have_projections = false;
+    for (int offset = kAbove - kLadder;; --offset) {
+      const VI code = code_at(offset);
+      open = hn::And(open, hn::RebindMask(df, hn::Gt(code, hn::Zero(DI()))));
+      if ((kAbove - kLadder - offset) % 4 == 0) {
+        const VF scale = lane_scale(plan_, clamped(code)).scale;
+        VF below = clipping_bound(scale);
+        if (bound_.rows > 0 && !hn::AllTrue(df, hn::Or(hn::Not(open), hn::Gt(below, limit_)))) {
+          if (!have_projections) set_projections(projections);
+          have_projections = true;
+          below = hn::Add(below, interval_bound(scale, projections));
+        }
+        open = hn::AndNot(hn::Gt(below, limit_), open);
+      }
+      if (hn::AllFalse(df, open)) return;
+      const MF lanes = hn::And(open, in_range(code));
+      if (hn::AllFalse(df, lanes)) continue;
+      const Parts parts = bound_of(code, lanes, bound_.rows, true);
+      add_survivors(hn::AndNot(hn::Gt(parts.all, limit_), lanes), code);
+    }
+  }
+
+  // |r| >= x - 6 s at this and every smaller scale.
+  HWY_INLINE VF clipping_bound(VF scale) const {
+    const DF df;
+    const VF most = hn::Mul(scale, hn::Set(df, 6.0f * (1.0f + 0x1p-20f)));
+    VF sum = hn::Zero(df);
+    for (int i = 0; i < block; ++i) {
+      const VF over = hn::Max(hn::Sub(g_.x[i], most), hn::Zero(df));
+      sum = hn::MulAdd(hn::Mul(hn::Set(df, bound_.d[i]), over), over, sum);
+    }
+    return sum;
+  }
+
+  HWY_INLINE void set_projections(VF* HWY_RESTRICT projections) const {
+    const DF df;
+    for (int k = 0; k < bound_.rows; ++k) {
+      VF sum = hn::Zero(df);
+      for (int i = 0; i < block; ++i) sum = hn::MulAdd(hn::Set(df, bound_.w[k][i]), hn::Xor(g_.x[i], g_.sign[i]), sum);
+      projections[k] = sum;
+    }
+  }
+
+  // r = x - z, z of x's sign and at most min(6 s, 2 |x|): w . r lies within half the sum of |w| z of w . (x - z / 2), for all smaller scales too.
+  HWY_INLINE VF interval_bound(VF scale, const VF* HWY_RESTRICT projections) const {
+    const DF df;
+    const VF most = hn::Mul(scale, hn::Set(df, 6.0f * (1.0f + 0x1p-20f)));
+    VF z[block], half_z[block];
+    for (int i = 0; i < block; ++i) {
+      half_z[i] = hn::Mul(hn::Min(most, hn::Add(g_.x[i], g_.x[i])), hn::Set(df, 0.5f));
+      z[i] = hn::Xor(half_z[i], g_.sign[i]);
+    }
+    VF sum = hn::Zero(df);
+    for (int k = 0; k < bound_.rows; ++k) {
+      VF middle = projections[k], reach = hn::Zero(df);
+      for (int i = 0; i < block; ++i) {
+        const VF w = hn::Set(df, bound_.w[k][i]);
+        middle = hn::NegMulAdd(w, z[i], middle);
+        reach = hn::MulAdd(hn::Abs(w), half_z[i], reach);
+      }
+      const VF distance = hn::Max(hn::Sub(hn::Abs(middle), reach), hn::Zero(df));
+      sum = hn::MulAdd(distance, distance, sum);
+    }
+    return sum;
+  }
+
+  HWY_INLINE void add_survivors(MF lanes, VI code) {
+    const DF df;
+    const DI di;
+    lanes = hn::AndNot(hn::RebindMask(df, hn::Eq(code, guess_)), lanes);
+    if (hn::AllFalse(df, lanes)) return;
+    const VI pair = hn::Or(hn::ShiftLeft<8>(hn::Iota(di, 0)), code);
+    pending_ += static_cast<int>(hn::CompressStore(pair, hn::RebindMask(di, lanes), di, pairs_ + pending_));
+    while (pending_ >= kLanes) flush();
+  }
+
+  // Evaluates up to kLanes pairs of lane and code, the last ones, and keeps what is better.
+  HWY_NOINLINE void flush() {
+    const DF df;
+    const DI di;
+    const int here = pending_ < kLanes ? pending_ : kLanes;
+    pending_ -= here;
+    for (int i = here; i < kLanes; ++i) pairs_[pending_ + i] = pairs_[pending_];
+    const VI pair = hn::LoadU(di, pairs_ + pending_);
+    const auto lane = hn::IndicesFromVec(df, hn::ShiftRight<8>(pair));
+    HessianGroup<block> gathered;
+    for (int i = 0; i < block; ++i) {
+      gathered.x[i] = hn::TableLookupLanes(g_.x[i], lane);
+      gathered.sign[i] = hn::TableLookupLanes(g_.sign[i], lane);
+    }
+    HWY_ALIGN float errors[kLanes];
+    hn::Store(error_of(gathered, hn::And(pair, hn::Set(di, 255))), df, errors);
+    for (int i = 0; i < here; ++i) {
+      const int32_t at = pairs_[pending_ + i] >> 8, code = pairs_[pending_ + i] & 255;
+      if (errors[i] < best_error_[at] || (errors[i] == best_error_[at] && code < best_code_[at])) {
+        best_error_[at] = errors[i];
+        best_code_[at] = code;
+      }
+    }
+    set_limit();
+  }
+
+  const HessianPlan& plan_;
+  const HessianMatrix& hessian_;
+  const HessianBound& bound_;
+  const HessianGroup<block>& g_;
+  MF idle_;  // zero or far above G: not searched
+  VF energy_, limit_;
+  VI top_, guess_;
+  VF ladder_[kLadder], ladder_diagonal_[kAbove];
+  HWY_ALIGN float best_error_[kLanes];
+  HWY_ALIGN int32_t best_code_[kLanes];
+  int pending_ = 0;
+  int32_t pairs_[3 * kLanes];
+};
+
+#endif  // NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
