@@ -719,6 +719,100 @@ NVFP4CAL_API const char *nvfp4cal_observer_last_error(const nvfp4cal_observer *h
 /** @since 0.1 */
 NVFP4CAL_API void nvfp4cal_observer_destroy(nvfp4cal_observer *handle);
 
+/**
+ * The multiplier search [ModelOpt MseCalibrator]: of the candidates m, the one with the least error between x and quantize(x, amax * m), over many tensors,
+ * per tensor or per channel. Losses are float64 sums. The result is initial amax * best multiplier, in the shape of the initial amax; the first wins ties.
+ * Required before collect: an initial amax and a quantizer (WRONG_STATE). The initial amax is data: reset drops it (docs/mse.md).
+ * Where it differs from ModelOpt: losses are float64 of float32 values (there float32), NaN and infinity are refused.
+ */
+typedef struct nvfp4cal_mse nvfp4cal_mse;
+
+/** Integers of n bits; the scale is largest / amax. */
+#define NVFP4CAL_INT_SYMMETRIC 0 /* -(2^(n-1) - 1) .. 2^(n-1) - 1 [ModelOpt narrow_range] */
+#define NVFP4CAL_INT_FULL 1      /* -2^(n-1) .. 2^(n-1) - 1, the same scale */
+#define NVFP4CAL_INT_UNSIGNED 2  /* 0 .. 2^n - 1 */
+
+/** Floats that one amax scales: amax becomes the largest value. */
+#define NVFP4CAL_FLOAT_E4M3 0 /* 448 */
+#define NVFP4CAL_FLOAT_E5M2 1 /* 57344 */
+#define NVFP4CAL_FLOAT_E2M1 2 /* 6 */
+
+/** What an error callback fills in. */
+#define NVFP4CAL_ERRORS_ELEMENTS 0 /* float32, one error an element, x's shape */
+#define NVFP4CAL_ERRORS_SCALAR 1   /* float64, one value for the whole tensor, added to the loss of every channel */
+
+/**
+ * Quantizes and decodes x. Called on the thread that called collect, once a multiplier.
+ * @param user [in] as given  @param x [in] as collected (any strides)  @param amax [in] float32, the initial amax times a multiplier, in its shape
+ * @param out [out] float32, x's shape, contiguous; the callback writes all of its elements (finite ones)
+ * @return 0, anything else stops the collect with NVFP4CAL_ERROR_CALLBACK, the handle being as before.
+ */
+typedef int32_t (*nvfp4cal_quantize_callback)(void *user, const nvfp4cal_tensor *x, const nvfp4cal_tensor *amax, nvfp4cal_tensor *out);
+/**
+ * Errors between x and what it became. Called as a quantize callback is.
+ * @param xq [in] float32, x's shape, contiguous  @param out [out] see NVFP4CAL_ERRORS_*; finite values
+ */
+typedef int32_t (*nvfp4cal_error_callback)(void *user, const nvfp4cal_tensor *x, const nvfp4cal_tensor *xq, nvfp4cal_tensor *out);
+
+/** @param out [out] the new handle: per tensor, multipliers 0.25 to 4 by 0.1, squared error, no quantizer. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_create(nvfp4cal_mse **out);
+/** As nvfp4cal_max_set_context. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_context(nvfp4cal_mse *handle, const nvfp4cal_context *context);
+/**
+ * @param amax [in] float32, bfloat16, float16 or float64, finite and >= 0; copied. Without axes: one value, or a shape that broadcasts to x's (its dimensions are x's
+ *                  last ones, equal or 1). With axes: one value a channel, [C] or with extents of 1 where x is reduced ([C, 1]). Statuses: INVALID_ARGUMENT,
+ *                  UNSUPPORTED, NOT_FINITE, WRONG_STATE after data. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_initial_amax(nvfp4cal_mse *handle, const nvfp4cal_tensor *amax);
+/** Keeps these axes: one loss for each of their positions, the others are summed over. As nvfp4cal_max_set_axes. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_axes(nvfp4cal_mse *handle, const int32_t *axes, int32_t n);
+/** ceil((stop - start) / step) + 1 candidates from start to stop, evenly spaced; 0 < start <= stop <= 1e6, step > 0, 65536 of them at most. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_multipliers(nvfp4cal_mse *handle, double start, double stop, double step);
+/** @param bits [in] 2 to 8  @param range [in] NVFP4CAL_INT_*. Replaces any other quantizer, as the next three do. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_int_quantizer(nvfp4cal_mse *handle, int32_t bits, int32_t range);
+/** @param format [in] NVFP4CAL_FLOAT_*. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_float_quantizer(nvfp4cal_mse *handle, int32_t format);
+/** E2M1 with the E4M3 scale that belongs to a block amax [ModelOpt's static NVFP4]. @param global_amax [in] G, finite and > 0. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_nvfp4_quantizer(nvfp4cal_mse *handle, float global_amax);
+/** @param callback [in] not NULL  @param user [in] passed on. Not part of exported states: the importing handle's own is used. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_quantize_callback(nvfp4cal_mse *handle, nvfp4cal_quantize_callback callback, void *user);
+/** (x - xq)^2, the default. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_squared_error(nvfp4cal_mse *handle);
+/** |x - xq|. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_absolute_error(nvfp4cal_mse *handle);
+/** |x - xq|^power, with the C library's pow. @param power [in] 0 < power <= 64. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_power_error(nvfp4cal_mse *handle, double power);
+/** @param values [in] NVFP4CAL_ERRORS_*, what the callback fills in. As nvfp4cal_mse_set_quantize_callback. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_error_callback(nvfp4cal_mse *handle, nvfp4cal_error_callback callback, int32_t values, void *user);
+/** @param out [out] float32 [n]: the multipliers that are tried, in order. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_candidates(const nvfp4cal_mse *handle, nvfp4cal_tensor *out);
+/**
+ * Adds the errors of x at every multiplier. Kept extents stay the same, others may change.
+ * Statuses: WRONG_STATE (no initial amax, no quantizer), INVALID_ARGUMENT (shape; amax times the last multiplier beyond float32), UNSUPPORTED, NOT_FINITE (also
+ * for what a callback filled in), CALLBACK, OUT_OF_MEMORY; the handle is then unchanged. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_collect(nvfp4cal_mse *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
+/** @param out [out] float32, shape of the initial amax: amax * best multiplier. NO_DATA before the first collect. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_compute_amax(nvfp4cal_mse *handle, nvfp4cal_tensor *out);
+/** @param out [out] float32, shape of the initial amax: the best multipliers. NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_compute_multipliers(nvfp4cal_mse *handle, nvfp4cal_tensor *out);
+/** @param out [out] float64 [n multipliers] + kept extents (n, channels where that has more than 8 dimensions). NO_DATA. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_losses(nvfp4cal_mse *handle, nvfp4cal_tensor *out);
+/** Adds other's losses (float64: orders of merging may differ in last bits). Options and initial amax must be equal. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_merge(nvfp4cal_mse *handle, const nvfp4cal_mse *other);
+/** As nvfp4cal_max_export_state; the initial amax is part of the state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_export_state(const nvfp4cal_mse *handle, nvfp4cal_tensor *out);
+/** As nvfp4cal_max_import_state. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_import_state(nvfp4cal_mse *handle, const nvfp4cal_tensor *state);
+/** As nvfp4cal_max_state_tensor. Index 0: the losses, float64, REDUCE_SUM. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_state_tensor(nvfp4cal_mse *handle, int32_t index, nvfp4cal_tensor *view, int32_t *reduce);
+/** Drops the losses and the initial amax, keeps the options. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_reset(nvfp4cal_mse *handle);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_mse_last_error(const nvfp4cal_mse *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_mse_destroy(nvfp4cal_mse *handle);
+
 /* ---- 4. Checkpoints ---------------------------------------------------------------------------------------------------- */
 
 /** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format, weights only (W4A16). */

@@ -156,6 +156,48 @@ struct HessianSweepArgs {
   bool exhaustive;  // tries all codes instead of proving most of them out: for tests and measurements, the same result
 };
 
+// Fake quantizers that an amax alone scales (docs/numerics.md 5).
+enum class AmaxFormat : int32_t { kInt = 1, kE4m3 = 2, kE5m2 = 3, kE2m1 = 4, kNvfp4 = 5 };
+
+struct AmaxQuantizer {
+  AmaxFormat format;
+  float lo, hi;       // kInt: the range of the integers; hi / amax is the scale
+  float global_amax;  // kNvfp4: G, finite and > 0
+};
+
+// Which amax of a list an element has: index = sum over axes of position * stride, 0 for axes without one.
+struct AmaxMap {
+  const float* amax;
+  int64_t count;
+  int64_t strides[kMaxNdim];
+};
+
+enum class ErrorKind : int32_t { kSquared = 0, kAbsolute = 1, kPower = 2, kPlain = 3 };  // kPlain: x - q itself
+
+// losses[m, channel] += sum of error(x, quantize(x, amax * multipliers[m])) over the channel's elements, in float64.
+struct MultiplierLossesArgs {
+  const TensorView* x;
+  const char* name;                // x's in messages
+  const AmaxQuantizer* quantizer;  // NULL: what x became is given, for one multiplier
+  const float* quantized;          // without a quantizer: x's shape, contiguous, or NULL for zeros
+  AmaxMap amax;
+  const float* multipliers;
+  int64_t multiplier_count;
+  int64_t channel_strides[kMaxNdim];  // as AmaxMap's; ascending with the flat index of the kept axes
+  int64_t channels;
+  ErrorKind error;
+  double power;    // kPower
+  double* losses;  // [multiplier_count, channels]; unchanged if x or quantized is not finite
+};
+
+// out = quantize(x, amax), float32, x's shape, contiguous.
+struct AmaxQuantizeArgs {
+  const TensorView* x;
+  const AmaxQuantizer* quantizer;
+  AmaxMap amax;
+  float* out;
+};
+
 struct Ops {
   uint32_t struct_size;
   int32_t abi;
@@ -172,6 +214,8 @@ struct Ops {
   Status (*group_range)(const Execution&, const GroupRangeArgs&, char* message);
   Status (*group_error)(const Execution&, const GroupErrorArgs&, char* message);
   Status (*hessian_sweep)(const Execution&, const HessianSweepArgs&, char* message);
+  Status (*multiplier_losses)(const Execution&, const MultiplierLossesArgs&, char* message);
+  Status (*amax_quantize)(const Execution&, const AmaxQuantizeArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

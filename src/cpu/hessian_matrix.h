@@ -3,12 +3,11 @@
 
 #include <cstdint>
 
+#include "cpu/block_search.h"
 #include "cpu/hessian_bound.h"
 #include "cpu/sweep_plan.h"
 
 namespace nvfp4cal::cpu {
-
-inline constexpr int kMaxBlock = 32;
 
 // Weights from this magnitude on (G is in [1, 2)) get the largest code: |H| < 2 and r <= 2^56 keep every sum below float32's maximum.
 inline constexpr float kHessianSaturation = 0x1p56f;

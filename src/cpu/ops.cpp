@@ -45,7 +45,9 @@ const Ops& cpu_ops() {
                           guarded<cpu::hessian, HessianArgs>,
                           guarded<cpu::group_range, GroupRangeArgs>,
                           guarded<cpu::group_error, GroupErrorArgs>,
-                          guarded<cpu::hessian_sweep, HessianSweepArgs>};
+                          guarded<cpu::hessian_sweep, HessianSweepArgs>,
+                          guarded<cpu::multiplier_losses, MultiplierLossesArgs>,
+                          guarded<cpu::amax_quantize, AmaxQuantizeArgs>};
   return ops;
 }
 

@@ -18,5 +18,7 @@ void hessian(const Execution& execution, const HessianArgs& args);
 void group_range(const Execution& execution, const GroupRangeArgs& args);
 void group_error(const Execution& execution, const GroupErrorArgs& args);
 void hessian_sweep(const Execution& execution, const HessianSweepArgs& args);
+void multiplier_losses(const Execution& execution, const MultiplierLossesArgs& args);
+void amax_quantize(const Execution& execution, const AmaxQuantizeArgs& args);
 
 }  // namespace nvfp4cal::cpu

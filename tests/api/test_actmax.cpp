@@ -28,7 +28,7 @@ Floats hundred_blocks() {
 
 }  // namespace
 
-TEST_CASE("the result is rho times the low percentile, or margin times the high one", "[api][actmax]") {
+TEST_CASE("actmax: the result is rho times the low percentile, or margin times the high one", "[api][actmax]") {
   const ActMax actmax = make_actmax();
   REQUIRE(collect_blocks(actmax, hundred_blocks()) == NVFP4CAL_OK);
   const Result result = amax(actmax);
@@ -56,7 +56,7 @@ TEST_CASE("the result is rho times the low percentile, or margin times the high 
   CHECK(near(stats_of(small).p1, centre(1)));
 }
 
-TEST_CASE("a percentile of 100 is the largest magnitude itself", "[api][actmax]") {
+TEST_CASE("actmax: a percentile of 100 is the largest magnitude itself", "[api][actmax]") {
   const ActMax actmax = make_actmax();
   REQUIRE(nvfp4cal_actmax_set_rho(actmax.get(), 1e-3) == NVFP4CAL_OK);
   REQUIRE(nvfp4cal_actmax_set_percentiles(actmax.get(), 0, 100) == NVFP4CAL_OK);
@@ -65,7 +65,7 @@ TEST_CASE("a percentile of 100 is the largest magnitude itself", "[api][actmax]"
   CHECK(stats_of(actmax).b_max == 77.5);
 }
 
-TEST_CASE("with headroom B_min ignores blocks far below B_max, and there is no margin", "[api][actmax]") {
+TEST_CASE("actmax: with headroom B_min ignores blocks far below B_max, and there is no margin", "[api][actmax]") {
   const Floats amaxes = {1e-5f, 2e-5f, 50.0f, 60.0f, 70.0f, 80.0f, 90.0f, 100.0f};
   for (const int32_t headroom : {0, 1}) {
     const ActMax actmax = make_actmax();
@@ -77,7 +77,7 @@ TEST_CASE("with headroom B_min ignores blocks far below B_max, and there is no m
   }
 }
 
-TEST_CASE("bins below every number fall back to the largest magnitude, bins above it to the largest float", "[api][actmax]") {
+TEST_CASE("actmax: bins below every number fall back to the largest magnitude, bins above it to the largest float", "[api][actmax]") {
   const ActMax low = make_actmax(), high = make_actmax();
   REQUIRE(nvfp4cal_actmax_set_bins(low.get(), 512, -4000, -2000) == NVFP4CAL_OK);
   REQUIRE(collect_blocks(low, {1.0f, 4.5f}) == NVFP4CAL_OK);
@@ -89,7 +89,7 @@ TEST_CASE("bins below every number fall back to the largest magnitude, bins abov
   CHECK(amax(high).values == Floats{std::numeric_limits<float>::max()});
 }
 
-TEST_CASE("ragged rows count their short blocks, block size 32 makes half as many", "[api][actmax]") {
+TEST_CASE("actmax: ragged rows count their short blocks, block size 32 makes half as many", "[api][actmax]") {
   Floats x(3 * 41, 1.0f);
   for (const int32_t block : {16, 32}) {
     const ActMax actmax = make_actmax();
@@ -101,7 +101,7 @@ TEST_CASE("ragged rows count their short blocks, block size 32 makes half as man
   }
 }
 
-TEST_CASE("nothing, empty tensors and zeros have no result", "[api][actmax]") {
+TEST_CASE("actmax: nothing, empty tensors and zeros have no result", "[api][actmax]") {
   const ActMax actmax = make_actmax();
   nvfp4cal_tensor out = question();
   int32_t reduce = 77;
@@ -121,7 +121,7 @@ TEST_CASE("nothing, empty tensors and zeros have no result", "[api][actmax]") {
   CHECK(stats_of(actmax).blocks == 1);
 }
 
-TEST_CASE("options outside their ranges are named and change nothing", "[api][actmax]") {
+TEST_CASE("actmax: options outside their ranges are named and change nothing", "[api][actmax]") {
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   const ActMax actmax = make_actmax();
   const Bytes before = exported(actmax);
@@ -148,7 +148,7 @@ TEST_CASE("options outside their ranges are named and change nothing", "[api][ac
   CHECK(exported(actmax) == before);
 }
 
-TEST_CASE("options after data are a wrong state; reset frees and keeps them", "[api][actmax]") {
+TEST_CASE("actmax: options after data are a wrong state; reset frees and keeps them", "[api][actmax]") {
   const ActMax actmax = make_actmax();
   REQUIRE(nvfp4cal_actmax_set_rho(actmax.get(), 4) == NVFP4CAL_OK);
   REQUIRE(collect_blocks(actmax, {1.0f, 3.0f}) == NVFP4CAL_OK);
@@ -170,7 +170,7 @@ TEST_CASE("options after data are a wrong state; reset frees and keeps them", "[
   CHECK(collect_blocks(actmax, {1.0f, 3.0f}) == NVFP4CAL_OK);
 }
 
-TEST_CASE("tensors that are not finite, or of no float dtype, leave the handle as it was", "[api][actmax]") {
+TEST_CASE("actmax: tensors that are not finite, or of no float dtype, leave the handle as it was", "[api][actmax]") {
   for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     const ActMax actmax = make_actmax();
     Floats bad = random_values(64, 90);
@@ -193,7 +193,7 @@ TEST_CASE("tensors that are not finite, or of no float dtype, leave the handle a
   }
 }
 
-TEST_CASE("statistics of a caller with a smaller or larger struct", "[api][actmax]") {
+TEST_CASE("actmax: statistics of a caller with a smaller or larger struct", "[api][actmax]") {
   const ActMax actmax = make_actmax();
   REQUIRE(collect_blocks(actmax, {1.0f}) == NVFP4CAL_OK);
   struct {

@@ -13,7 +13,7 @@ nvfp4cal_status collect_part(const ActMax& actmax, uint32_t part) {
 
 }  // namespace
 
-TEST_CASE("merging any split in any order is one histogram, bit for bit", "[api][actmax]") {
+TEST_CASE("actmax: merging any split in any order is one histogram, bit for bit", "[api][actmax]") {
   const ActMax whole = make_actmax();
   for (uint32_t part = 0; part < 5; ++part) REQUIRE(collect_part(whole, part) == NVFP4CAL_OK);
   const Bytes expected = exported(whole);
@@ -31,7 +31,7 @@ TEST_CASE("merging any split in any order is one histogram, bit for bit", "[api]
   }
 }
 
-TEST_CASE("other options cannot be merged", "[api][actmax]") {
+TEST_CASE("actmax: other options cannot be merged", "[api][actmax]") {
   const ActMax into = make_actmax();
   REQUIRE(collect_part(into, 0) == NVFP4CAL_OK);
   const Bytes before = exported(into);
@@ -52,7 +52,7 @@ TEST_CASE("other options cannot be merged", "[api][actmax]") {
   CHECK(last_error() == "other is NULL");
 }
 
-TEST_CASE("the state arrays are the handle's memory, to be reduced in place", "[api][actmax]") {
+TEST_CASE("actmax: the state arrays are the handle's memory, to be reduced in place", "[api][actmax]") {
   const ActMax a = make_actmax(), b = make_actmax(), both = make_actmax();
   REQUIRE(collect_part(a, 0) == NVFP4CAL_OK);
   REQUIRE(collect_part(b, 1) == NVFP4CAL_OK);
@@ -79,7 +79,7 @@ TEST_CASE("the state arrays are the handle's memory, to be reduced in place", "[
   }
 }
 
-TEST_CASE("a state brings back options and data, and collecting goes on", "[api][actmax]") {
+TEST_CASE("actmax: a state brings back options and data, and collecting goes on", "[api][actmax]") {
   const ActMax from = make_actmax(), to = make_actmax();
   REQUIRE(nvfp4cal_actmax_set_rho(from.get(), 7) == NVFP4CAL_OK);
   REQUIRE(nvfp4cal_actmax_set_bins(from.get(), 100, -30.5, 31) == NVFP4CAL_OK);
@@ -95,7 +95,7 @@ TEST_CASE("a state brings back options and data, and collecting goes on", "[api]
   CHECK(nvfp4cal_actmax_set_rho(to.get(), 8) == NVFP4CAL_ERROR_WRONG_STATE);
 }
 
-TEST_CASE("truncated, damaged and foreign states are refused and change nothing", "[api][actmax]") {
+TEST_CASE("actmax: truncated, damaged and foreign states are refused and change nothing", "[api][actmax]") {
   const ActMax source = make_actmax(), target = make_actmax();
   REQUIRE(nvfp4cal_actmax_set_bins(source.get(), 6, -4, 4) == NVFP4CAL_OK);
   REQUIRE(collect_part(source, 0) == NVFP4CAL_OK);
@@ -112,7 +112,7 @@ TEST_CASE("truncated, damaged and foreign states are refused and change nothing"
   CHECK(exported(target) == before);
 }
 
-TEST_CASE("the same bits for any number of threads and any CPU target", "[api][actmax]") {
+TEST_CASE("actmax: the same bits for any number of threads and any CPU target", "[api][actmax]") {
   Bytes expected;
   const std::string targets = nvfp4cal_cpu_targets();
   for (size_t begin = 0; begin < targets.size();

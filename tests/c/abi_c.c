@@ -329,6 +329,56 @@ static void null_in_observer(void) {
   nvfp4cal_observer_destroy(handle);
 }
 
+static int32_t unused_callback(void *user, const nvfp4cal_tensor *a, const nvfp4cal_tensor *b, nvfp4cal_tensor *out) {
+  (void)user, (void)a, (void)b, (void)out;
+  return 1;
+}
+
+static void null_in_mse(void) {
+  nvfp4cal_mse *handle = NULL;
+  nvfp4cal_tensor view = scalar(&global_data);
+  int32_t reduce;
+  REFUSED(nvfp4cal_mse_create(NULL));
+  REFUSED(nvfp4cal_mse_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_mse_set_initial_amax(NULL, &view));
+  REFUSED(nvfp4cal_mse_set_axes(NULL, NULL, 0));
+  REFUSED(nvfp4cal_mse_set_multipliers(NULL, 1, 2, 1));
+  REFUSED(nvfp4cal_mse_set_int_quantizer(NULL, 8, 0));
+  REFUSED(nvfp4cal_mse_set_float_quantizer(NULL, 0));
+  REFUSED(nvfp4cal_mse_set_nvfp4_quantizer(NULL, 1));
+  REFUSED(nvfp4cal_mse_set_quantize_callback(NULL, unused_callback, NULL));
+  REFUSED(nvfp4cal_mse_set_squared_error(NULL));
+  REFUSED(nvfp4cal_mse_set_absolute_error(NULL));
+  REFUSED(nvfp4cal_mse_set_power_error(NULL, 2));
+  REFUSED(nvfp4cal_mse_set_error_callback(NULL, unused_callback, 0, NULL));
+  REFUSED(nvfp4cal_mse_candidates(NULL, &view));
+  REFUSED(nvfp4cal_mse_collect(NULL, &view, NULL));
+  REFUSED(nvfp4cal_mse_compute_amax(NULL, &view));
+  REFUSED(nvfp4cal_mse_compute_multipliers(NULL, &view));
+  REFUSED(nvfp4cal_mse_losses(NULL, &view));
+  REFUSED(nvfp4cal_mse_merge(NULL, NULL));
+  REFUSED(nvfp4cal_mse_export_state(NULL, &view));
+  REFUSED(nvfp4cal_mse_import_state(NULL, &view));
+  REFUSED(nvfp4cal_mse_state_tensor(NULL, 0, &view, &reduce));
+  REFUSED(nvfp4cal_mse_reset(NULL));
+  CHECK(nvfp4cal_mse_last_error(NULL) != NULL);
+  nvfp4cal_mse_destroy(NULL);
+  CHECK(nvfp4cal_mse_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_mse_set_initial_amax(handle, NULL));
+  REFUSED(nvfp4cal_mse_set_axes(handle, NULL, 1));
+  REFUSED(nvfp4cal_mse_set_quantize_callback(handle, NULL, NULL));
+  REFUSED(nvfp4cal_mse_set_error_callback(handle, NULL, 0, NULL));
+  REFUSED(nvfp4cal_mse_candidates(handle, NULL));
+  REFUSED(nvfp4cal_mse_collect(handle, NULL, NULL));
+  REFUSED(nvfp4cal_mse_merge(handle, NULL));
+  REFUSED(nvfp4cal_mse_export_state(handle, NULL));
+  REFUSED(nvfp4cal_mse_import_state(handle, NULL));
+  REFUSED(nvfp4cal_mse_state_tensor(handle, 0, NULL, &reduce));
+  REFUSED(nvfp4cal_mse_state_tensor(handle, 0, &view, NULL));
+  CHECK(nvfp4cal_mse_compute_amax(handle, &view) == NVFP4CAL_ERROR_NO_DATA);
+  nvfp4cal_mse_destroy(handle);
+}
+
 static void null_in_checkpoint(void) {
   nvfp4cal_checkpoint *handle = NULL;
   const char *json = NULL;
@@ -441,6 +491,7 @@ int main(void) {
   run_case("null in actmax", null_in_actmax);
   run_case("null in hessian", null_in_hessian);
   run_case("null in observer", null_in_observer);
+  run_case("null in mse", null_in_mse);
   run_case("null in checkpoint", null_in_checkpoint);
   run_case("null in context", null_in_context);
   run_case("round trip", round_trip);
