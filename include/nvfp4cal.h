@@ -783,7 +783,8 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_absolute_error(nvfp4cal_mse *handl
 /** |x - xq|^power, with the C library's pow. @param power [in] 0 < power <= 64. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_power_error(nvfp4cal_mse *handle, double power);
 /** @param values [in] NVFP4CAL_ERRORS_*, what the callback fills in. As nvfp4cal_mse_set_quantize_callback. @since 0.1 */
-NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_error_callback(nvfp4cal_mse *handle, nvfp4cal_error_callback callback, int32_t values, void *user);
+NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_error_callback(nvfp4cal_mse *handle, nvfp4cal_error_callback callback, int32_t values,
+                                                             void *user);
 /** @param out [out] float32 [n]: the multipliers that are tried, in order. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_candidates(const nvfp4cal_mse *handle, nvfp4cal_tensor *out);
 /**

@@ -6,6 +6,7 @@
 
 #include "calib/log2_edges.h"
 #include "calib/state_bytes.h"
+#include "calib/state_options.h"
 #include "core/backends.h"
 
 namespace nvfp4cal::calib {
@@ -178,14 +179,16 @@ std::vector<uint8_t> ActMax::export_state() const {
 void ActMax::import_state(const uint8_t* bytes, size_t n) {
   StateReader reader(kType, kVersion, bytes, n);
   ActMax fresh;
-  fresh.set_rho(reader.get<double>());
-  const double b_min = reader.get<double>();
-  fresh.set_percentiles(b_min, reader.get<double>());
-  fresh.set_margin(reader.get<double>());
-  const double log2_min = reader.get<double>(), log2_max = reader.get<double>();
-  fresh.set_bins(reader.get<int32_t>(), log2_min, log2_max);
-  fresh.set_block_size(reader.get<int32_t>());
-  fresh.set_headroom(reader.get<uint8_t>() != 0);
+  read_state_options([&] {
+    fresh.set_rho(reader.get<double>());
+    const double b_min = reader.get<double>();
+    fresh.set_percentiles(b_min, reader.get<double>());
+    fresh.set_margin(reader.get<double>());
+    const double log2_min = reader.get<double>(), log2_max = reader.get<double>();
+    fresh.set_bins(reader.get<int32_t>(), log2_min, log2_max);
+    fresh.set_block_size(reader.get<int32_t>());
+    fresh.set_headroom(reader.get<uint8_t>() != 0);
+  });
   fresh.has_data_ = reader.get<uint8_t>() != 0;
   fresh.literal_max_ = reader.get<float>();
   fresh.counts_ = reader.get_array<int64_t>();
