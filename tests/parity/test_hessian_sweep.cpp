@@ -1,0 +1,184 @@
+// The Hessian-weighted search: the definition against an independent oracle, every target against the definition, and pruning against trying all codes.
+#include <cmath>
+
+#include "parity/sweep_run.h"
+#include "support/catch.h"
+#include "support/hessians.h"
+
+using namespace nvfp4cal;
+using namespace nvfp4cal::test;
+
+namespace {
+
+using Codes = std::vector<uint8_t>;
+
+// x in the caller's units; all blocks share one Hessian.
+Codes search(const cpu::Kernels& kernels, const Setting& setting, const std::vector<float>& hessian, const std::vector<float>& x,
+             bool exhaustive) {
+  cpu::HessianPlan plan(setting.global_amax, setting.block, setting.normalization);
+  cpu::HessianMatrix matrix;
+  cpu::prepare_hessian(hessian.data(), setting.block, matrix);
+  Codes codes(x.size() / static_cast<size_t>(setting.block), 0xEE);
+  const auto run = exhaustive ? kernels.hessian_exhaustive : kernels.hessian_sweep;
+  run(plan, matrix, x.data(), static_cast<int64_t>(codes.size()), codes.data());
+  return codes;
+}
+
+// docs/numerics.md 4, all codes, in float32 with own rounding; best: the float64 error of every code, if wanted.
+int oracle_code(const Setting& setting, const std::vector<float>& h, const float* x, std::vector<double>* errors) {
+  const int block = setting.block;
+  float largest = 0.0f;
+  for (const float value : h) largest = std::max(largest, std::fabs(value));
+  const int h_exponent = largest > 0 ? -std::ilogb(largest) : 0;
+  float best = INFINITY;
+  int best_code = 1;
+  if (errors) errors->assign(kCodes + 1, 0.0);
+  for (int code = 1; code <= kCodes; ++code) {
+    const float scale = setting.scale(code);
+    float r[32], error = 0.0f;
+    for (int i = 0; i < block; ++i) {
+      const float magnitude = static_cast<float>(std::ldexp(std::fabs(static_cast<double>(x[i])), setting.exponent()));
+      const float q = static_cast<float>(e2m1_level_of(static_cast<double>(magnitude / scale)));
+      r[i] = std::copysign(1.0f, x[i]) * std::fma(-q, scale, magnitude);
+    }
+    for (int i = 0; i < block; ++i) {
+      float t = 0.0f;
+      for (int j = 0; j < block; ++j) {
+        const float value = h[static_cast<size_t>(i * block + j)];
+        t = std::fma(std::ldexp(value, h_exponent), r[j], t);
+        if (errors)
+          (*errors)[static_cast<size_t>(code)] +=
+              static_cast<double>(r[i]) * std::ldexp(static_cast<double>(value), h_exponent) * static_cast<double>(r[j]);
+      }
+      error = std::fma(r[i], t, error);
+    }
+    if (error < best) {
+      best = error;
+      best_code = code;
+    }
+  }
+  return best_code;
+}
+
+std::vector<float> grid_blocks(const Setting& setting, int64_t blocks, uint64_t seed) {
+  Random random(seed);
+  std::vector<float> x(static_cast<size_t>(blocks * setting.block));
+  for (float& value : x) value = static_cast<float>(std::ldexp(static_cast<double>(random.below(97) - 48) / 48.0, -setting.exponent()));
+  return x;
+}
+
+void compare(const Setting& setting, const std::vector<float>& h, const std::vector<float>& x, const char* what, int64_t& count) {
+  const Codes wanted = search(kernels_of_target(0), setting, h, x, true);
+  for (int target = 0; target < cpu_target_count(); ++target) {
+    const cpu::Kernels& kernels = kernels_of_target(target);
+    if (kernels.hessian_sweep == cpu::scalar_kernels().hessian_sweep) continue;  // the definition, too slow for this many
+    const Codes codes = search(kernels, setting, h, x, false);
+    const auto [got, want] = std::mismatch(codes.begin(), codes.end(), wanted.begin());
+    count += target == 0 ? static_cast<int64_t>(codes.size()) : 0;
+    if (got == codes.end()) continue;
+    const int64_t b = got - codes.begin();
+    INFO(what << ", " << kernels.name << ", " << setting_text(setting) << ", block " << b << ": "
+              << block_text(x.data() + b * setting.block, setting.block));
+    CHECK(int{*got} == int{*want});
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the Hessian search's definition, on every target, is the page's", "[hessian]") {
+  const std::vector<float> amaxes = hard_amaxes();
+  int64_t blocks = 0, outside = 0;
+  for (int turn = 0; turn < 24; ++turn) {
+    const Setting setting{amaxes[static_cast<size_t>(turn) % amaxes.size()], turn % 3 == 2 ? 32 : 16, turn % 5 == 4 ? 256.0f : 448.0f};
+    const HessianKind kind = static_cast<HessianKind>(turn % static_cast<int>(HessianKind::kCount));
+    std::vector<float> h = HessianMaker(kind, setting.block, static_cast<uint64_t>(turn)).make();
+    if (turn % 4 == 3) h[3] = h[static_cast<size_t>(3 * setting.block)] = -2.0f * h[0];  // indefinite
+    BlockMaker maker(setting, 900 + static_cast<uint64_t>(turn));
+    std::vector<float> x;
+    for (int k = 0; k < static_cast<int>(Kind::kCount); ++k) {
+      if (static_cast<Kind>(k) == Kind::kSaturating) continue;  // has a rule of its own
+      const std::vector<float> more = maker.make(static_cast<Kind>(k), 3);
+      x.insert(x.end(), more.begin(), more.end());
+    }
+    Codes wanted;
+    for (size_t b = 0; b < x.size(); b += static_cast<size_t>(setting.block)) {
+      std::vector<double> errors;
+      wanted.push_back(static_cast<uint8_t>(oracle_code(setting, h, x.data() + b, &errors)));
+      const double best = *std::min_element(errors.begin() + 1, errors.end());
+      double floor = 0.0;
+      for (int i = 0; i < setting.block; ++i) {
+        const double value = std::ldexp(static_cast<double>(x[b + static_cast<size_t>(i)]), setting.exponent());
+        floor += 1e-13 * value * value * 2.0 * setting.block;
+      }
+      outside += turn % 4 != 3 && !(errors[wanted.back()] <= best * (1 + 1e-5) + floor);
+    }
+    blocks += static_cast<int64_t>(wanted.size());
+    for (int target = 0; target < cpu_target_count(); ++target) {
+      INFO(turn << ' ' << cpu_target_name(target) << ' ' << setting_text(setting));
+      CHECK(search(kernels_of_target(target), setting, h, x, true) == wanted);
+      CHECK(search(kernels_of_target(target), setting, h, x, false) == wanted);
+    }
+  }
+  CHECK(blocks > 1000);
+  CHECK(outside == 0);
+}
+
+TEST_CASE("pruning finds what trying all codes finds: every kind of Hessian and block", "[hessian]") {
+  int64_t count = 0;
+  const std::vector<float> amaxes = hard_amaxes();
+  uint64_t seed = 0;
+  for (int kind = 0; kind < static_cast<int>(HessianKind::kCount); ++kind) {
+    for (int round = 0; round < 6; ++round) {
+      const Setting setting{amaxes[++seed % amaxes.size()], round == 4 ? 32 : 16, round == 5 ? 256.0f : 448.0f};
+      const std::vector<float> h = HessianMaker(static_cast<HessianKind>(kind), setting.block, seed).make();
+      BlockMaker maker(setting, 5000 + seed);
+      for (int k = 0; k < static_cast<int>(Kind::kCount); ++k) {
+        const std::vector<float> x = maker.make(static_cast<Kind>(k), 256);
+        compare(setting, h, x, kind_name(static_cast<HessianKind>(kind)), count);
+        if (k % 4 == 0) compare(setting, h, as_dtype(x, Dtype::kBf16).values, kind_name(static_cast<HessianKind>(kind)), count);
+      }
+      compare(setting, h, grid_blocks(setting, 512, seed), "few-bit values", count);
+    }
+  }
+  CHECK(count >= 250000);
+}
+
+TEST_CASE("pruning holds for Hessians at the edge of being semidefinite", "[hessian]") {
+  int64_t count = 0;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    const Setting setting{1.0f, seed % 4 == 3 ? 32 : 16};
+    const size_t block = static_cast<size_t>(setting.block);
+    std::vector<float> h = HessianMaker(static_cast<HessianKind>(seed % 7), setting.block, seed).make();
+    Random random(seed);
+    float largest = 0.0f;
+    for (const float value : h) largest = std::max(largest, std::fabs(value));
+    switch (seed % 5) {
+      case 0:  // slightly indefinite and not quite symmetric
+        for (float& value : h) value += largest * static_cast<float>(random.uniform(-1, 1) * std::exp2(random.uniform(-26, -12)));
+        break;
+      case 1:  // dead channels
+        for (size_t i = 0; i < block; ++i) h[2 * block + i] = h[i * block + 2] = h[7 * block + i] = h[i * block + 7] = 0.0f;
+        break;
+      case 2:  // rank one
+        for (size_t i = 0; i < block; ++i) {
+          for (size_t j = 0; j < block; ++j)
+            h[i * block + j] = static_cast<float>((1.0 + static_cast<double>(i)) * (j % 2 ? -1.0 : 1.0) * (i % 2 ? -1.0 : 1.0) *
+                                                  (1.0 + static_cast<double>(j)));
+        }
+        break;
+      case 3:  // a few bits: exact ties between codes
+        for (float& value : h) value = std::round(4.0f * value / largest);
+        break;
+      default:  // two channels that are all but the same
+        for (size_t i = 0; i < block; ++i) h[block + i] = h[i];
+        for (size_t i = 0; i < block; ++i) h[i * block + 1] = h[i * block];
+        break;
+    }
+    BlockMaker maker(setting, 7000 + seed);
+    for (const Kind kind : {Kind::kNormal, Kind::kOwnRange, Kind::kBoundaries, Kind::kNearTop, Kind::kFewValued, Kind::kRepresentable}) {
+      compare(setting, h, maker.make(kind, 128), "edge", count);
+    }
+    compare(setting, h, grid_blocks(setting, 128, seed), "edge, few-bit values", count);
+  }
+  CHECK(count >= 50000);
+}
