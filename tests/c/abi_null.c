@@ -167,6 +167,10 @@ static void null_in_hessian(void) {
   nvfp4cal_hessian *handle = NULL;
   int64_t rows = 0;
   int32_t reduce = 0;
+  REFUSED(nvfp4cal_scale_sweep_hessian(NULL, NULL, NULL, &x, NULL, &x, NULL));
+  REFUSED(nvfp4cal_scale_sweep_hessian(NULL, &x, NULL, NULL, NULL, &x, NULL));
+  REFUSED(nvfp4cal_scale_sweep_hessian(NULL, &x, NULL, &x, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_sweep_set_hessian(NULL, NULL));
   REFUSED(nvfp4cal_hessian_create(NULL));
   CHECK(nvfp4cal_hessian_create(&handle) == NVFP4CAL_OK && handle != NULL);
   REFUSED(nvfp4cal_hessian_set_context(NULL, NULL));
