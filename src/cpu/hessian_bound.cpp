@@ -107,7 +107,14 @@ Matrix diagonalize(Matrix& a) {
   return vectors;
 }
 
-// The diagonal: for P the inverse of H, H >= 1 / (P_ii * largest eigenvalue of P with unit diagonal).
+// Whether h - factor * d is positive definite.
+bool holds(const Matrix& h, const std::vector<double>& d, double factor) {
+  Matrix rest = h, l(h.size());
+  for (int i = 0; i < h.size(); ++i) rest(i, i) -= factor * d[static_cast<size_t>(i)];
+  return cholesky(rest, 0.0, l);
+}
+
+// The diagonal: for P the inverse of H, H >= 1 / (P_ii * largest eigenvalue of P with unit diagonal). That eigenvalue is found by bisection.
 void choose_diagonal(const Matrix& h, HessianBound& bound) {
   const int n = h.size();
   const double floor = 1e-6 * trace_of(h) / n;
@@ -115,18 +122,19 @@ void choose_diagonal(const Matrix& h, HessianBound& bound) {
   for (int i = 0; i < n; ++i) a(i, i) += floor;
   if (!cholesky(a, 0.0, l)) return;
   const Matrix inverse = inverse_of_product(l);
-  double largest = 0.0;
-  for (int i = 0; i < n; ++i) {
-    double sum = 0.0;
-    for (int j = 0; j < n; ++j) sum += std::fabs(inverse(i, j)) / std::sqrt(inverse(i, i) * inverse(j, j));
-    largest = std::max(largest, sum);
+  std::vector<double> d;
+  for (int i = 0; i < n; ++i) d.push_back(1.0 / inverse(i, i));
+  double low = 1.0 / n, high = 1.0;  // the eigenvalue lies between 1 and n
+  for (int step = 0; step < 10; ++step) {
+    const double middle = (low + high) / 2.0;
+    (holds(a, d, middle) ? low : high) = middle;
   }
-  for (int i = 0; i < n; ++i) bound.d[i] = static_cast<float>(std::max(0.0, 0.9999 / (inverse(i, i) * largest) - floor));
+  for (int i = 0; i < n; ++i) bound.d[i] = static_cast<float>(std::max(0.0, 0.9999 * low * d[static_cast<size_t>(i)] - floor));
 }
 
 // The rows: eigenvectors of what the diagonal leaves, until they hold nearly all of the trace.
 void choose_rows(const Matrix& h, HessianBound& bound) {
-  constexpr double kEnough = 0.97;
+  constexpr double kAlone = 0.5, kEnough = 0.97;
   const int n = h.size();
   Matrix rest = h;
   double held = 0.0;
@@ -135,7 +143,7 @@ void choose_rows(const Matrix& h, HessianBound& bound) {
     held += static_cast<double>(bound.d[i]);
   }
   const double enough = kEnough * trace_of(h);
-  if (held >= 0.8 * trace_of(h)) return;  // rows would cost more than they save
+  if (held >= kAlone * trace_of(h)) return;  // rows would cost more than they save
   const Matrix vectors = diagonalize(rest);
   std::vector<int> order(static_cast<size_t>(n));
   std::iota(order.begin(), order.end(), 0);

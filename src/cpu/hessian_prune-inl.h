@@ -63,17 +63,21 @@ HWY_INLINE VF diagonal_part(const HessianBound& bound, const VF* HWY_RESTRICT r)
   return hn::Add(even, odd);
 }
 
-// (w . r)^2
+// (w_k . r)^2 + (w_k+1 . r)^2; rows past the last are zero.
 template <int block>
-HWY_INLINE VF row_part(const float* HWY_RESTRICT w, const VF* HWY_RESTRICT r) {
+HWY_INLINE VF row_pair_part(const HessianBound& bound, int k, const VF* HWY_RESTRICT r) {
   const DF df;
-  VF even = hn::Mul(hn::Set(df, w[0]), r[0]), odd = hn::Mul(hn::Set(df, w[1]), r[1]);
+  const float *const a = bound.w[k], *const b = bound.w[k + 1];
+  VF a0 = hn::Mul(hn::Set(df, a[0]), r[0]), a1 = hn::Mul(hn::Set(df, a[1]), r[1]);
+  VF b0 = hn::Mul(hn::Set(df, b[0]), r[0]), b1 = hn::Mul(hn::Set(df, b[1]), r[1]);
   for (int i = 2; i < block; i += 2) {
-    even = hn::MulAdd(hn::Set(df, w[i]), r[i], even);
-    odd = hn::MulAdd(hn::Set(df, w[i + 1]), r[i + 1], odd);
+    a0 = hn::MulAdd(hn::Set(df, a[i]), r[i], a0);
+    b0 = hn::MulAdd(hn::Set(df, b[i]), r[i], b0);
+    a1 = hn::MulAdd(hn::Set(df, a[i + 1]), r[i + 1], a1);
+    b1 = hn::MulAdd(hn::Set(df, b[i + 1]), r[i + 1], b1);
   }
-  const VF dot = hn::Add(even, odd);
-  return hn::Mul(dot, dot);
+  const VF dot_a = hn::Add(a0, a1), dot_b = hn::Add(b0, b1);
+  return hn::MulAdd(dot_a, dot_a, hn::Mul(dot_b, dot_b));
 }
 
 // The search of one group.
@@ -154,9 +158,9 @@ class PrunedSearch {
     VF r[block];
     for (int i = 0; i < block; ++i) r[i] = quick_residual(g_.x[i], g_.sign[i], s);
     parts.diagonal = parts.all = diagonal_part<block>(bound_, r);
-    for (int k = 0; k < rows; ++k) {
-      if (stop_early && k % 2 == 0 && hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::Gt(parts.all, limit_)))) break;
-      parts.all = hn::Add(parts.all, row_part<block>(bound_.w[k], r));
+    for (int k = 0; k < rows; k += 2) {
+      if (stop_early && hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::Gt(parts.all, limit_)))) break;
+      parts.all = hn::Add(parts.all, row_pair_part<block>(bound_, k, r));
     }
     return parts;
   }
