@@ -171,26 +171,28 @@ std::vector<uint8_t> Hessian::export_state() const {
 }
 
 void Hessian::import_state(const uint8_t* bytes, size_t n) {
-  StateReader reader(kType, kVersion, bytes, n);
   Hessian fresh;
-  fresh.set_layout(reader.get<int32_t>());
-  fresh.set_block_size(reader.get<int32_t>());
-  fresh.set_normalize(reader.get<int32_t>());
-  fresh.set_damping(reader.get<double>());
-  const int64_t cols = reader.get<int64_t>();
-  const int64_t rows = reader.get<int64_t>();
-  fresh.sums_ = reader.get_array<double>();
-  reader.finish();
-  const bool blocks_fit = fresh.layout_ != HessianLayout::kBlocks || cols % fresh.block_ == 0;
-  const bool counts_fit = cols >= 0 && rows >= 0 && (cols == 0) == (rows == 0) && static_cast<double>(rows) <= kMostRows;
-  if (!blocks_fit || !counts_fit || size_of(fresh.layout_, cols, fresh.block_) != fresh.sums_.size()) {
-    fail(Status::kCorrupt, "the state has %zu sums for %lld columns and %lld rows", fresh.sums_.size(), ll(cols), ll(rows));
-  }
-  for (const double sum : fresh.sums_) {
-    if (!std::isfinite(sum)) fail(Status::kCorrupt, "the state holds a sum of %g", sum);
-  }
-  fresh.cols_ = cols;
-  fresh.rows_[0] = static_cast<double>(rows);
+  reading_state([&] {
+    StateReader reader(kType, kVersion, bytes, n);
+    fresh.set_layout(reader.get<int32_t>());
+    fresh.set_block_size(reader.get<int32_t>());
+    fresh.set_normalize(reader.get<int32_t>());
+    fresh.set_damping(reader.get<double>());
+    const int64_t cols = reader.get<int64_t>();
+    const int64_t rows = reader.get<int64_t>();
+    fresh.sums_ = reader.get_array<double>();
+    reader.finish();
+    const bool blocks_fit = fresh.layout_ != HessianLayout::kBlocks || cols % fresh.block_ == 0;
+    const bool counts_fit = cols >= 0 && rows >= 0 && (cols == 0) == (rows == 0) && static_cast<double>(rows) <= kMostRows;
+    if (!blocks_fit || !counts_fit || size_of(fresh.layout_, cols, fresh.block_) != fresh.sums_.size()) {
+      fail(Status::kCorrupt, "the state has %zu sums for %lld columns and %lld rows", fresh.sums_.size(), ll(cols), ll(rows));
+    }
+    for (const double sum : fresh.sums_) {
+      if (!std::isfinite(sum)) fail(Status::kCorrupt, "the state holds a sum of %g", sum);
+    }
+    fresh.cols_ = cols;
+    fresh.rows_[0] = static_cast<double>(rows);
+  });
   fresh.execution_ = execution_;
   *this = std::move(fresh);
 }
