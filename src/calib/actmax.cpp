@@ -6,7 +6,6 @@
 
 #include "calib/log2_edges.h"
 #include "calib/state_bytes.h"
-#include "calib/state_options.h"
 #include "core/backends.h"
 
 namespace nvfp4cal::calib {
@@ -179,7 +178,7 @@ std::vector<uint8_t> ActMax::export_state() const {
 void ActMax::import_state(const uint8_t* bytes, size_t n) {
   StateReader reader(kType, kVersion, bytes, n);
   ActMax fresh;
-  read_state_options([&] {
+  reading_state([&] {
     fresh.set_rho(reader.get<double>());
     const double b_min = reader.get<double>();
     fresh.set_percentiles(b_min, reader.get<double>());

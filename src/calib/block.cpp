@@ -111,8 +111,8 @@ BlockHessians hessians_of(const Execution& execution, const BlockedTensor& w, co
   }
   check_columns_divide(w, x.shape[1] / n, "activations");
   BlockHessians hessians{std::vector<double>(static_cast<size_t>(x.shape[1] * n)), x.shape[1] / n};
-  const BlockGramArgs args{&x, static_cast<int>(n), hessians.values.data()};
-  call(ops_for(x).block_gram, execution, args);
+  const HessianArgs args{&x, HessianLayout::kBlocks, static_cast<int>(n), hessians.values.data(), "activations"};
+  call(ops_for(x).hessian, execution, args);
   return hessians;
 }
 

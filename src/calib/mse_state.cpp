@@ -5,7 +5,6 @@
 #include "calib/mse.h"
 #include "calib/mse_multipliers.h"
 #include "calib/state_bytes.h"
-#include "calib/state_options.h"
 
 namespace nvfp4cal::calib {
 
@@ -56,13 +55,13 @@ void Mse::read_options(StateReader& reader) {
 void Mse::import_state(const uint8_t* bytes, size_t n) {
   StateReader reader(kType, kVersion, bytes, n);
   Mse fresh;
-  read_state_options([&] { fresh.read_options(reader); });
+  reading_state([&] { fresh.read_options(reader); });
   const std::vector<int64_t> amax_shape = reader.get_array<int64_t>();
   const std::vector<float> amax = reader.get_array<float>();
   check_state_shape(amax_shape, amax.size(), !amax.empty());
   if (!amax.empty()) {
     const TensorView view = make_view(amax.data(), Dtype::kF32, static_cast<int>(amax_shape.size()), amax_shape.data());
-    read_state_options([&] { fresh.set_initial_amax(view); });
+    reading_state([&] { fresh.set_initial_amax(view); });
   }
   fresh.has_data_ = reader.get<uint8_t>() != 0;
   fresh.channel_shape_ = reader.get_array<int64_t>();

@@ -207,13 +207,11 @@ void Observer::import_state(const uint8_t* bytes, size_t n) {
   for (double* value : {&o.maxshrink, &o.grid, &o.norm, &o.expand, &o.averaging_constant}) *value = reader.get<double>();
   o.global_scale = reader.get<float>();
   o.g_idx = reader.get_array<int32_t>();
-  try {
+  reading_state([&] {
     check_values(o);
     fresh.read_data(reader);
     if (fresh.has_data_) check_combination(o);
-  } catch (const Error& error) {
-    fail(Status::kCorrupt, "the state does not fit together: %s", error.what());
-  }
+  });
   fresh.execution_ = execution_;
   *this = std::move(fresh);
 }

@@ -17,7 +17,9 @@ T load(const TensorView& view, int64_t offset) {
   return value;
 }
 
-float element(const TensorView& view, int64_t offset) {
+}  // namespace
+
+float read_element(const TensorView& view, int64_t offset) {
   switch (view.dtype) {
     case Dtype::kF64: return static_cast<float>(load<double>(view, offset));
     case Dtype::kF32: return load<float>(view, offset);
@@ -25,8 +27,6 @@ float element(const TensorView& view, int64_t offset) {
     default: return num::f16_to_f32(load<uint16_t>(view, offset));
   }
 }
-
-}  // namespace
 
 std::vector<double> read_finite(const TensorView& view, const char* name) {
   if (!is_float_input(view.dtype)) {
@@ -38,7 +38,7 @@ std::vector<double> read_finite(const TensorView& view, const char* name) {
   if (n == 0) return values;
   for_each_run(view, 0, n, [&](int64_t offset, int64_t step, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
-      const double value = static_cast<double>(element(view, offset + i * step));
+      const double value = static_cast<double>(read_element(view, offset + i * step));
       if (!std::isfinite(value)) fail(Status::kNotFinite, "%s[%zu] is %g", name, values.size(), value);
       values.push_back(value);
     }

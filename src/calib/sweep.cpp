@@ -1,8 +1,9 @@
 #include "calib/sweep.h"
 
+#include "calib/read_floats.h"
 #include "calib/state_bytes.h"
 #include "core/backends.h"
-#include "num/half.h"
+#include "num/bits.h"
 
 namespace nvfp4cal::calib {
 
@@ -10,23 +11,6 @@ namespace {
 
 constexpr char kType[] = "swep";
 constexpr uint32_t kVersion = 2;  // 1 had no Hessian
-
-float read_element(const TensorView& view, int64_t offset) {
-  const char* p = static_cast<const char*>(view.data) + offset * static_cast<int64_t>(dtype_size(view.dtype));
-  if (view.dtype == Dtype::kF64) {
-    double value;
-    memcpy(&value, p, 8);
-    return static_cast<float>(value);
-  }
-  if (view.dtype == Dtype::kF32) {
-    float value;
-    memcpy(&value, p, 4);
-    return value;
-  }
-  uint16_t half;
-  memcpy(&half, p, 2);
-  return view.dtype == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half);
-}
 
 }  // namespace
 

@@ -95,13 +95,6 @@ struct BlockApplyArgs {
   double* squared_error;  // [blocks]
 };
 
-// sum over rows of x_j^T x_j for each block j of columns, in float64 and in the order of the rows.
-struct BlockGramArgs {
-  const TensorView* x;  // [rows, columns * block]
-  int block;
-  double* out;  // [columns, block, block]; written only if all of x is finite
-};
-
 // A histogram of the amaxes of blocks along the last dimension; a row's last block may be short. Zero blocks are not counted.
 struct Log2HistogramArgs {
   const TensorView* x;
@@ -116,8 +109,9 @@ struct Log2HistogramArgs {
 struct HessianArgs {
   const TensorView* x;  // [..., cols], not empty
   HessianLayout layout;
-  int block;     // of HessianLayout::kBlocks
-  double* sums;  // [hessian_size], written; of no use if x is not finite
+  int block;               // of HessianLayout::kBlocks
+  double* sums;            // [hessian_size], written; of no use if x is not finite
+  const char* name = "x";  // x's, in messages
 };
 
 // ---- groups of elements that share a scale; docs/numerics.md 7 ----
@@ -208,7 +202,6 @@ struct Ops {
   Status (*swizzle)(const Execution&, const SwizzleArgs&, char* message);
   Status (*block_search)(const Execution&, const BlockSearchArgs&, char* message);
   Status (*block_apply)(const Execution&, const BlockApplyArgs&, char* message);
-  Status (*block_gram)(const Execution&, const BlockGramArgs&, char* message);
   Status (*log2_histogram)(const Execution&, const Log2HistogramArgs&, char* message);
   Status (*hessian)(const Execution&, const HessianArgs&, char* message);
   Status (*group_range)(const Execution&, const GroupRangeArgs&, char* message);

@@ -134,31 +134,4 @@ void block_apply(const Execution& execution, const BlockApplyArgs& args) {
   });
 }
 
-void block_gram(const Execution& execution, const BlockGramArgs& args) {
-  const int n = args.block;
-  const int64_t rows = args.x->shape[0], cols = args.x->shape[1], columns = cols / n, size = static_cast<int64_t>(n) * n;
-  std::vector<double> sums(static_cast<size_t>(columns * size));
-  std::atomic<bool> finite{true};
-  execution.parallel_for(columns, [&](int64_t j) {
-    SpanReader reader(*args.x);
-    double* h = sums.data() + j * size;
-    double row[kMaxBlock];
-    bool good = true;
-    for (int64_t t = 0; t < rows; ++t) {
-      const Span span = reader.read(t * cols + j * n, n);
-      for (int i = 0; i < n; ++i) {
-        const float value = load_element(span, i);
-        good = good && num::is_finite(value);
-        row[i] = static_cast<double>(value);
-      }
-      for (int i = 0; i < n; ++i) {
-        for (int k = 0; k < n; ++k) h[i * n + k] += row[i] * row[k];
-      }
-    }
-    if (!good) finite = false;
-  });
-  if (!finite) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), "activations");
-  std::copy(sums.begin(), sums.end(), args.out);
-}
-
 }  // namespace nvfp4cal::cpu

@@ -142,7 +142,7 @@ void hessian(const Execution& execution, const HessianArgs& args) {
       }
     });
   }
-  if (!has_finite_diagonal(args)) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), "x");
+  if (!has_finite_diagonal(args)) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), args.name);
 }
 
 }  // namespace nvfp4cal::cpu

@@ -40,7 +40,6 @@ const Ops& cpu_ops() {
                           guarded<cpu::swizzle, SwizzleArgs>,
                           guarded<cpu::block_search, BlockSearchArgs>,
                           guarded<cpu::block_apply, BlockApplyArgs>,
-                          guarded<cpu::block_gram, BlockGramArgs>,
                           guarded<cpu::log2_histogram, Log2HistogramArgs>,
                           guarded<cpu::hessian, HessianArgs>,
                           guarded<cpu::group_range, GroupRangeArgs>,

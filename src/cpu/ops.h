@@ -12,7 +12,6 @@ void dequantize(const Execution& execution, const DequantizeArgs& args);
 void swizzle(const Execution& execution, const SwizzleArgs& args);
 void block_search(const Execution& execution, const BlockSearchArgs& args);
 void block_apply(const Execution& execution, const BlockApplyArgs& args);
-void block_gram(const Execution& execution, const BlockGramArgs& args);
 void log2_histogram(const Execution& execution, const Log2HistogramArgs& args);
 void hessian(const Execution& execution, const HessianArgs& args);
 void group_range(const Execution& execution, const GroupRangeArgs& args);
