@@ -861,7 +861,10 @@ NVFP4CAL_API void nvfp4cal_checkpoint_destroy(nvfp4cal_checkpoint *handle);
 
 /* ---- 5. Contexts -------------------------------------------------------------------------------------------------------- */
 
-/** The best CPU target of this machine, or the one that NVFP4CAL_CPU_TARGET names: "avx512", "avx2", "sse4", "neon", "scalar". Static storage. @since 0.1 */
+/**
+ * The best CPU target of this machine, or the one that NVFP4CAL_CPU_TARGET names: "avx512_vnni" (with VBMI), "avx512", "avx2", "sse4", "neon", "scalar".
+ * Static storage. @since 0.1
+ */
 NVFP4CAL_API const char *nvfp4cal_cpu_target(void);
 /** All targets that this build has and this machine runs, best first, separated by commas. Static storage. @since 0.1 */
 NVFP4CAL_API const char *nvfp4cal_cpu_targets(void);

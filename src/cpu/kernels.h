@@ -37,6 +37,9 @@ struct Kernels {
   // The code of the least error for each block (docs/numerics.md 3). Returns false if an element is not finite: codes are then of no use.
   bool (*sweep)(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes);
 
+  // The same for plans that have an integer ladder; NULL where a target has no such filter.
+  bool (*integer_sweep)(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes);
+
   // Nibbles of x / (v * s2), [blocks * block / 2].
   void (*pack)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed);
 

@@ -15,6 +15,9 @@ namespace nvfp4cal::cpu {
 
 namespace {
 
+// Slices smaller than this do not pay for the tables of an integer ladder.
+constexpr int64_t kLeastIntegerElements = 16384;
+
 // Rows of weights, each block's times a power of two that keeps the sums in range (docs/numerics.md 3).
 void normalize_weights(Span weights, int block, int64_t blocks, float* out) {
   for (int64_t b = 0; b < blocks; ++b, out += block) {
@@ -56,6 +59,8 @@ void check_weights(const Execution& execution, const SweepArgs& args) {
 }
 
 ChunkSweeper::ChunkSweeper(const SweepArgs& args, const Kernels& kernels) : args_(args), kernels_(kernels) {
+  const bool integer = kernels.integer_sweep && args.block == 16 && !args.weights && !args.has_window &&
+                       args.x->elements() / std::max<int64_t>(args.slices, 1) >= kLeastIntegerElements;
   plans_.reserve(static_cast<size_t>(args.slices));
   for (int64_t s = 0; s < args.slices; ++s) {
     const float global_amax = args.global_amax[s];
@@ -63,6 +68,7 @@ ChunkSweeper::ChunkSweeper(const SweepArgs& args, const Kernels& kernels) : args
     SweepPlan plan(global_amax > 0.0f ? global_amax : 1.0f, args.block, args.normalization);
     if (args.weights) plan.set_weighted();
     if (args.has_window) plan.set_window(args.window_lo, args.window_hi);
+    if (integer) plan.set_integer_ladder();
     plans_.push_back(plan);
   }
   if (args.weights && args.weights->elements() != args.x->elements()) {  // one row for all
@@ -79,6 +85,7 @@ bool ChunkSweeper::sweep(const BlockRange& range, Span x, std::vector<float>& sc
     return kernels_.max_bits(x, range.count * args_.block) < num::kInfBits;
   }
   const SweepPlan& plan = plans_[static_cast<size_t>(range.slice)];
+  if (plan.integer_ladder) return kernels_.integer_sweep(plan, x, range.count, codes);
   if (!args_.weights) return kernels_.sweep(plan, x, range.count, nullptr, codes);
   BlockWeights weights;
   if (!shared_weights_.empty()) {

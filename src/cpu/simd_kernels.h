@@ -15,6 +15,13 @@
 NVFP4CAL_DECLARE_KERNELS(N_AVX3)
 NVFP4CAL_DECLARE_KERNELS(N_AVX2)
 NVFP4CAL_DECLARE_KERNELS(N_SSE4)
+
+namespace nvfp4cal::cpu::N_AVX3_DL {
+void fill_integer_sweep_kernels(Kernels& kernels);
+}
+namespace nvfp4cal::cpu::N_AVX2 {
+void fill_integer_sweep_kernels(Kernels& kernels);
+}
 #elif defined(__aarch64__)
 NVFP4CAL_DECLARE_KERNELS(N_NEON)
 #endif

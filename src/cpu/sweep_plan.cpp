@@ -37,6 +37,8 @@ void SweepPlan::set_window(int lo, int hi) {
   saturation = kUnboundedSaturation;
 }
 
+void SweepPlan::set_integer_ladder() { integer_ladder = std::make_shared<const IntegerLadder>(amax, normalization); }
+
 Ladder ladder_of(const SweepPlan& plan, float m) {
   constexpr float kNever = 2.0f * num::kE4m3Max;
   if (plan.has_window) {

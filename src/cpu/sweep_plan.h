@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "core/ops.h"
+#include "cpu/integer_ladder.h"
 #include "num/scale.h"
 
 namespace nvfp4cal::cpu {
@@ -26,8 +28,12 @@ struct SweepPlan {
   bool has_window = false;
   int window_lo = 0, window_hi = 0;
 
+  std::shared_ptr<const IntegerLadder> integer_ladder;  // NULL: none
+
   void set_weighted();
   void set_window(int lo, int hi);
+  // For Kernels::integer_sweep: blocks of 16, no weights, no window.
+  void set_integer_ladder();
 };
 
 // The codes to be tried for a block with maximum m (normalized units): top, top - 1, ... while

@@ -34,12 +34,22 @@ std::vector<Kernels> make_tables() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
   const bool sse4 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+                    __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bitalg") &&
+                    __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni") && __builtin_cpu_supports("vpclmulqdq");
+  if (vnni) {
+    tables.push_back(table_of("avx512_vnni", N_AVX3::fill_sweep_kernels, N_AVX3::fill_convert_kernels, N_AVX3::fill_hessian_kernels,
+                              N_AVX3::fill_hessian_sweep_kernels));
+    N_AVX3_DL::fill_integer_sweep_kernels(tables.back());
+  }
   if (avx512)
     tables.push_back(table_of("avx512", N_AVX3::fill_sweep_kernels, N_AVX3::fill_convert_kernels, N_AVX3::fill_hessian_kernels,
                               N_AVX3::fill_hessian_sweep_kernels));
-  if (avx2)
+  if (avx2) {
     tables.push_back(table_of("avx2", N_AVX2::fill_sweep_kernels, N_AVX2::fill_convert_kernels, N_AVX2::fill_hessian_kernels,
                               N_AVX2::fill_hessian_sweep_kernels));
+    N_AVX2::fill_integer_sweep_kernels(tables.back());
+  }
   if (sse4)
     tables.push_back(table_of("sse4", N_SSE4::fill_sweep_kernels, N_SSE4::fill_convert_kernels, N_SSE4::fill_hessian_kernels,
                               N_SSE4::fill_hessian_sweep_kernels));

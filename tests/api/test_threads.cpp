@@ -10,7 +10,7 @@ using namespace api_test;
 
 TEST_CASE("the CPU targets are known names, the plain loops last", "[api][threads]") {
   const std::vector<std::string> names = cpu_targets();
-  const std::vector<std::string> known = {"avx512", "avx2", "sse4", "neon", "scalar"};
+  const std::vector<std::string> known = {"avx512_vnni", "avx512", "avx2", "sse4", "neon", "scalar"};
   for (const std::string& name : names) CHECK(std::count(known.begin(), known.end(), name) == 1);
   CHECK(names.back() == "scalar");
   CHECK(std::count(names.begin(), names.end(), nvfp4cal_cpu_target()) == 1);

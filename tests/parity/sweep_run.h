@@ -39,6 +39,20 @@ struct Search {
   int lo = 0, hi = 0;
 };
 
+// With the integer filter, where the target has one and the search is of its kind; no codes if an element is not finite.
+inline std::vector<uint8_t> integer_codes_of(const cpu::Kernels& kernels, const Setting& setting, const TypedBlocks& x) {
+  cpu::SweepPlan plan(setting.global_amax, setting.block, setting.normalization);
+  plan.set_integer_ladder();
+  std::vector<uint8_t> codes(x.values.size() / static_cast<size_t>(setting.block), 0xEE);
+  const bool finite = kernels.integer_sweep(plan, {x.dtype, x.data()}, static_cast<int64_t>(codes.size()), codes.data());
+  if (!finite) codes.clear();
+  return codes;
+}
+
+inline bool has_integer_search(const cpu::Kernels& kernels, const Search& search) {
+  return kernels.integer_sweep && search.setting.block == 16 && !search.normalized_weights && !search.has_window;
+}
+
 inline std::vector<uint8_t> codes_of(const cpu::Kernels& kernels, const Search& search, const TypedBlocks& x) {
   const int64_t blocks = static_cast<int64_t>(x.values.size()) / search.setting.block;
   cpu::SweepPlan plan(search.setting.global_amax, search.setting.block, search.setting.normalization);

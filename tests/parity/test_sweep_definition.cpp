@@ -31,15 +31,19 @@ int64_t compare(const Search& search, const TypedBlocks& x, const std::vector<fl
     wanted[static_cast<size_t>(b)] =
         static_cast<uint8_t>(wanted_code(search, x.values.data() + b * block, weights.empty() ? nullptr : weights.data() + b * block));
   }
-  for (int target = 0; target < cpu_target_count(); ++target) {
-    const std::vector<uint8_t> codes = codes_of(kernels_of_target(target), search, x);
+  const auto check = [&](const std::vector<uint8_t>& codes, const char* target, const char* filter) {
     REQUIRE(codes.size() == wanted.size());
     const auto [got, want] = std::mismatch(codes.begin(), codes.end(), wanted.begin());
-    if (got == codes.end()) continue;
+    if (got == codes.end()) return;
     const int64_t b = got - codes.begin();
-    INFO(what << ", " << cpu_target_name(target) << ", " << setting_text(search.setting) << ", block " << b << ": "
+    INFO(what << ", " << target << ", " << filter << ", " << setting_text(search.setting) << ", block " << b << ": "
               << block_text(x.values.data() + b * block, block));
     CHECK(int{*got} == int{*want});
+  };
+  for (int target = 0; target < cpu_target_count(); ++target) {
+    const cpu::Kernels& kernels = kernels_of_target(target);
+    check(codes_of(kernels, search, x), cpu_target_name(target), "float filter");
+    if (has_integer_search(kernels, search)) check(integer_codes_of(kernels, search.setting, x), cpu_target_name(target), "integer filter");
   }
   return blocks;
 }
@@ -70,6 +74,40 @@ TEST_CASE("the search equals the float32 definition over all 126 codes", "[parit
     }
   }
   CHECK(total >= 200000);
+}
+
+TEST_CASE("the search equals the definition where kinds of blocks lie side by side", "[parity]") {
+  // lanes of one group take different ways, and queues of all kinds fill
+  Random random(17);
+  for (int round = 0; round < 12; ++round) {
+    Turn now = turn(round);
+    now.setting.block = 16;
+    std::vector<std::vector<float>> kinds;
+    for (int k = 0; k < static_cast<int>(Kind::kCount); ++k) {
+      BlockMaker maker(now.setting, 15000 + static_cast<uint64_t>(round * 100 + k));
+      kinds.push_back(maker.make(static_cast<Kind>(k), 40));
+    }
+    std::vector<float> x;
+    const int64_t likely = random.below(static_cast<int64_t>(kinds.size()));
+    for (int b = 0; b < 1500 + round; ++b) {
+      const size_t kind = static_cast<size_t>(random.chance(0.4) ? likely : random.below(static_cast<int64_t>(kinds.size())));
+      const float* const block = kinds[kind].data() + random.below(40) * 16;
+      x.insert(x.end(), block, block + 16);
+    }
+    compare({now.setting}, as_dtype(x, now.dtype, static_cast<size_t>(round % 3)), {}, "side by side");
+  }
+}
+
+TEST_CASE("the search does not take a value between two codes for a code", "[parity]") {
+  // In units of the smallest scale 7.5 would be the best of all for these blocks, and it is where the ladder of code 16 ends.
+  const Setting setting{1.0f};
+  const float unit = static_cast<float>(setting.scale(1));
+  std::vector<float> x;
+  for (int b = 0; b < 64; ++b) {
+    x.push_back(unit * (56.02f + 0.01f * static_cast<float>(b)));
+    for (int i = 0; i < 15; ++i) x.push_back(unit * (i < 7 ? 45.0f : 3.75f));
+  }
+  compare({setting}, as_dtype(x, Dtype::kF32), {}, "7.5");
 }
 
 TEST_CASE("windowed searches equal the definition over the window", "[parity]") {

@@ -46,13 +46,19 @@ TEST_CASE("no counterexample among adversarial blocks", "[.long][parity]") {
     BlockMaker maker(setting, random.next());
     const TypedBlocks x =
         as_dtype(maker.make(kind, kind == Kind::kNearTies ? kBatch / 10 : kBatch), random.chance(0.2) ? Dtype::kBf16 : Dtype::kF32);
-    const std::vector<uint8_t> codes = codes_of(kernels_of_target(0), {setting}, x);
+    const Search search{setting};
+    const bool integer = has_integer_search(kernels_of_target(0), search);
+    const std::vector<uint8_t> codes =
+        integer ? integer_codes_of(kernels_of_target(0), setting, x) : codes_of(kernels_of_target(0), search, x);
     REQUIRE(!codes.empty());
     judge(setting, x.values, nullptr, codes, verdict);
     if (difference.empty()) difference = definition_difference(setting, x.values, codes, 16);
-    for (int target = 1; target < cpu_target_count(); ++target) {
-      if (codes_of(kernels_of_target(target), {setting}, x) != codes)
-        FAIL(cpu_target_name(target) << " differs, " << setting_text(setting));
+    for (int target = 0; target < cpu_target_count(); ++target) {
+      const cpu::Kernels& kernels = kernels_of_target(target);
+      if (codes_of(kernels, search, x) != codes) FAIL(cpu_target_name(target) << " differs, " << setting_text(setting));
+      if (!has_integer_search(kernels, search)) continue;
+      if (integer_codes_of(kernels, setting, x) != codes)
+        FAIL(cpu_target_name(target) << " differs with the integer filter, " << setting_text(setting));
     }
   }
   INFO(verdict.blocks << " blocks, " << verdict.other_code << " with another code than float64; " << verdict.first);

@@ -1,0 +1,191 @@
+// The integer filter on SIMD lanes, one block a lane: candidates of a group of blocks and which of them need a closer look.
+// Proof of the tolerances: docs/numerics.md, "integer filter". Included once per target (AVX-512 with VBMI and VNNI, AVX2).
+#if defined(NVFP4CAL_CPU_INTEGER_FILTER_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef NVFP4CAL_CPU_INTEGER_FILTER_INL_H
+#undef NVFP4CAL_CPU_INTEGER_FILTER_INL_H
+#else
+#define NVFP4CAL_CPU_INTEGER_FILTER_INL_H
+#endif
+
+#include "cpu/integer_ladder.h"
+#include "cpu/integer_lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_INTEGER_SIMD
+
+// A little more than the root of x >= 0.
+HWY_INLINE VF root_above(VF x) {
+  const DF df;
+  const VF positive = hn::Max(x, hn::Set(df, 1e-30f));
+  return hn::Mul(hn::Mul(positive, hn::Set(df, 1.0005f)), hn::ApproximateReciprocalSqrt(positive));
+}
+
+// What the filter says of kLanes blocks.
+struct Verdict {
+  VI code, rival;  // the two smallest sums
+  MF open;         // lanes where the rival may be the better one ...
+  MF crowded;      // ... or a third code
+  MF deeper;       // lanes whose best code may lie below the ladder
+};
+
+// The three smallest keys. A key is a sum's float bits with the rung in its last four.
+struct Smallest {
+  VI first, second, third;
+
+  HWY_INLINE Smallest() : first(hn::Set(DI(), kNoKey)), second(first), third(first) {}
+  HWY_INLINE void add(VI key) {
+    const VI not_first = hn::Max(first, key);
+    first = hn::Min(first, key);
+    const VI not_second = hn::Max(second, not_first);
+    second = hn::Min(second, not_first);
+    third = hn::Min(third, not_second);
+  }
+  static constexpr int32_t kNoKey = 0x7F000000;
+};
+
+HWY_INLINE VI key_of(VF sum, int rung) {
+  const DI di;
+  return hn::Or(hn::AndNot(hn::Set(di, 15), hn::BitCast(di, sum)), hn::Set(di, rung));
+}
+
+HWY_INLINE VI rung_of_key(VI key) { return hn::And(key, hn::Set(DI(), 15)); }
+
+// The maximum relative to the power of two below it, [1, 2).
+HWY_INLINE VF mantissa_of(VF m) {
+  const DI di;
+  return hn::BitCast(DF(), hn::Or(hn::And(hn::BitCast(di, m), hn::Set(di, 0x007FFFFF)), hn::Set(di, 0x3F800000)));
+}
+
+// Where a block stands in the main ladder.
+struct Position {
+  VF t;    // 2 m / 7 and a little, in units of the code's value
+  VI top;  // float bits of the top code's value
+
+  HWY_INLINE Position(const IntegerLadder& ladder, VF m) {
+    const DI di;
+    t = hn::Mul(m, hn::Set(DF(), ladder.t_factor));
+    const VI floor = hn::And(hn::BitCast(di, t), hn::Set(di, static_cast<int32_t>(0xFFF00000u)));
+    top = hn::Min(floor, hn::BitCast(di, hn::Set(DF(), num::kE4m3Max)));
+  }
+  // Lanes that the main ladder can judge: codes 16 and above, and a maximum that not every code clips far.
+  HWY_INLINE MF fits() const { return hn::And(hn::Ge(t, hn::Set(DF(), 0x1p-5f)), hn::Le(t, hn::Set(DF(), 770.0f))); }
+  HWY_INLINE MF at_end() const { return hn::Ge(t, hn::Set(DF(), num::kE4m3Max)); }
+  // The last rung with m <= 7.985 v: from there on quotients do not fit. Below code 16 the ninth rung is no code.
+  HWY_INLINE VI last_rung() const {
+    const DI di;
+    const VI least = hn::BitCast(di, hn::Mul(t, hn::Set(DF(), 3.5f / 7.985f)));
+    const VI last = hn::ShiftRight<20>(hn::Sub(top, least));
+    return hn::IfThenElse(hn::Eq(top, hn::BitCast(di, hn::Set(DF(), 0x1p-5f))), hn::Min(last, hn::Set(di, 8)), last);
+  }
+  HWY_INLINE VI code(VI rung) const { return hn::Sub(hn::Sub(hn::ShiftRight<20>(top), hn::Set(DI(), 960)), rung); }
+  // Value of a rung relative to t.
+  HWY_INLINE VF value_over_t(VI rung) const {
+    const VF value = hn::BitCast(DF(), hn::Sub(top, hn::ShiftLeft<20>(rung)));
+    return hn::Mul(value, hn::ApproximateReciprocal(t));
+  }
+};
+
+// Integer sums of squares of one rung, and of the one eight below it (half its scale: twice its quotients).
+struct RungSums {
+  VI sum, half_sum;
+};
+
+HWY_INLINE VI rung_sum(const VU* HWY_RESTRICT u, VU inverse) {
+  VI sums[2] = {hn::Zero(DI()), hn::Zero(DI())};
+  for (int j = 0; j < 8; ++j) sums[j & 1] = add_squares(sums[j & 1], level_distance12(multiply_high(u[j], inverse)));
+  return hn::Add(sums[0], sums[1]);
+}
+
+HWY_INLINE RungSums rung_sums(const VU* HWY_RESTRICT u, VU inverse) {
+  VI sums[2] = {hn::Zero(DI()), hn::Zero(DI())}, half_sums[2] = {sums[0], sums[0]};
+  for (int j = 0; j < 8; ++j) {
+    const VU y = multiply_high(u[j], inverse);
+    sums[j & 1] = add_squares(sums[j & 1], level_distance12(y));
+    half_sums[j & 1] = add_squares(half_sums[j & 1], level_distance12(double_halves(y)));
+  }
+  return {hn::Add(sums[0], sums[1]), hn::Add(half_sums[0], half_sums[1])};
+}
+
+// Judges the lanes that fit the main ladder. delta: how far a rung's quotients may be off, as a Euclidean norm over the block, in steps,
+// the part that inverses add apart.
+HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, float delta) {
+  const DF df;
+  const DI di;
+  const VI m_bits = hn::BitCast(di, g.m);
+  const VI parity = hn::And(hn::Xor(at.top, m_bits), hn::Set(di, 1 << 23));
+  const VI column = hn::ShiftRight<20>(hn::Or(hn::And(at.top, hn::Set(di, 7 << 20)), parity));
+  const VI last = at.last_rung();
+  Smallest smallest;
+  const auto take = [&](int k, VI sum) HWY_ATTR {
+    VI key = key_of(hn::Mul(hn::ConvertTo(df, sum), lookup16(ladder.square[k], column)), k);
+    if (k >= 4) key = hn::IfThenElse(hn::Lt(last, hn::Set(di, k)), hn::Set(di, Smallest::kNoKey), key);
+    smallest.add(key);
+  };
+  for (int k = 1; k >= 0; --k) {
+    const RungSums sums = rung_sums(g.u, lookup16(ladder.inverse[k], column));
+    take(k + 8, sums.half_sum);
+    take(k, sums.sum);
+  }
+  for (int k = 2; k < 8; ++k) take(k, rung_sum(g.u, lookup16(ladder.inverse[k], column)));
+
+  // |sqrt(sum) - sqrt(true sum)| <= scale * delta of each code; the rival's scale is at most the top one's
+  const VF mantissa = mantissa_of(g.m);
+  const VF step = hn::Mul(hn::MulAdd(mantissa, hn::Set(df, 1.01f), hn::Set(df, delta * 1.01f)), hn::Set(df, 0x1p-12f));
+  const VF top_scale = hn::Mul(mantissa, hn::Set(df, 2.0f / 7.0f * 1.001f));
+  const VI rung = rung_of_key(smallest.first);
+  VF scale = hn::Mul(top_scale, at.value_over_t(rung));
+  scale =
+      hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, hn::Set(di, 7))), hn::Add(scale, scale), scale);  // doubled quotients, doubled error
+  const VF best = hn::BitCast(df, smallest.first);
+  const VF root = root_above(best);
+  const VF slack = hn::MulAdd(root, hn::Set(df, 0x1p-15f), hn::Mul(hn::Add(top_scale, scale), step));
+  const VF limit = hn::MulAdd(slack, hn::MulAdd(root, hn::Set(df, 2.0f), slack), best);  // (root + slack)^2
+  // At E4M3's end no rule ends the ladder: the first code below it, and with it all of them, must clip too much.
+  const VF below = hn::Mul(top_scale, at.value_over_t(hn::Add(last, hn::Set(di, 1))));
+  const VF clipped = hn::Max(hn::NegMulAdd(below, hn::Set(df, 6.001f), mantissa), hn::Zero(df));
+  const MF deeper = hn::And(at.at_end(), hn::Le(hn::Mul(clipped, clipped), limit));
+  return {at.code(rung), at.code(rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),
+          hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
+}
+
+// Judges lanes whose codes are E4M3's first or last ones. The scales of a ladder differ by a factor of up to 15, so keys are lower bounds
+// scale * (|e| - delta), each with its own scale.
+template <int rungs>
+HWY_INLINE Verdict judge_wide(const IntegerLadder& ladder, const IntegerGroup& g, MF at_end, float delta) {
+  const DF df;
+  const DI di;
+  const VI exponent = hn::Sub(hn::ShiftRight<23>(hn::BitCast(di, g.m)), hn::Set(di, 127));
+  const VI column = hn::And(exponent, hn::Set(di, IntegerLadder::kWideExponents - 1));
+  const VF mantissa = mantissa_of(g.m);
+  const VF least_scale = hn::Mul(mantissa, hn::Set(df, 0x1p-11f / 15.98f));
+  const VF steps = hn::MulAdd(mantissa, hn::Set(df, 1.01f), hn::Set(df, delta * 1.01f));
+  Smallest smallest;
+  for (int k = rungs - 1; k >= 0; --k) {
+    const VU inverse = lookup32(ladder.wide_inverse[k], column);
+    const VF scale = lookup32(ladder.wide_scale[k], column);
+    VI sum = hn::Zero(di);
+    for (int j = 0; j < 8; ++j) sum = add_squares(sum, level_distance11(multiply_high(g.u[j], inverse)));
+    const VF norm = hn::Mul(hn::Sqrt(hn::ConvertTo(df, sum)), hn::Set(df, 1.0f - 0x1p-16f));
+    const VF bound = hn::Mul(hn::Max(hn::Sub(norm, steps), hn::Zero(df)), scale);
+    const VF fitting = hn::IfThenElse(hn::Lt(scale, least_scale), hn::Set(df, 1e18f), bound);
+    smallest.add(key_of(fitting, k));
+  }
+  const VI first = hn::IfThenElse(hn::RebindMask(di, at_end), hn::Set(di, num::kE4m3Count), hn::Set(di, IntegerLadder::kWideRungs));
+  const VI rung = rung_of_key(smallest.first);
+  const VI code = hn::Sub(first, rung);
+  // the winner's upper bound: its lower one and twice its own tolerance
+  const VF unit = hn::Mul(hn::Div(mantissa, g.m), hn::Set(df, ladder.unit_scale * 0x1p-11f * 1.001f));
+  const VF linear = hn::Mul(hn::ConvertTo(df, code), hn::Set(df, 0x1p-9f));
+  const VF normal = hn::BitCast(df, hn::Add(hn::ShiftLeft<20>(code), hn::Set(di, 120 << 23)));
+  const VF scale = hn::Mul(unit, hn::IfThenElse(at_end, normal, linear));
+  const VF low = hn::BitCast(df, smallest.first);
+  const VF high = hn::MulAdd(hn::Mul(steps, scale), hn::Set(df, 2.001f), hn::Mul(low, hn::Set(df, 1.0f + 0x1p-12f)));
+  return {code, hn::Sub(first, rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), high),
+          hn::Le(hn::BitCast(df, smallest.third), high), hn::Lt(low, low)};
+}
+
+#endif  // NVFP4CAL_INTEGER_SIMD
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,33 @@
+// Tables of the integer filter for one global amax: docs/numerics.md, "integer filter".
+#pragma once
+
+#include <cstdint>
+
+namespace nvfp4cal::cpu {
+
+// Magnitudes of a block are held relative to 2^e, e the exponent of its maximum m: u = |x| / 2^e * 2^15, sixteen bits. A quotient
+// y = |x| / scale is mulhi(u, inverse), a fixed-point number. An inverse that would be wider than sixteen bits belongs to a code
+// whose quotients do not fit either; such codes are masked.
+struct IntegerLadder {
+  // The main ladder: the top code of a block and the nine below it, quotients in steps of 2^-12.
+  static constexpr int kRungs = 10;
+  // The wide ladder, quotients in steps of 2^-11: codes 15 .. 1 for maxima among E4M3's subnormals, 126 .. 117 for those at its end.
+  static constexpr int kWideRungs = 15;
+  static constexpr int kWideTopRungs = 10;
+  static constexpr int kWideExponents = 32;
+
+  // global_amax in [1, 2), as in SweepPlan.
+  IntegerLadder(float global_amax, float normalization);
+
+  // Column: mantissa (3 bits) of the top code's value, and 8 if its exponent and that of m differ by an odd number.
+  alignas(64) uint32_t inverse[kRungs][16];  // in both halves of the word
+  alignas(64) float square[kRungs][16];      // scale^2 in units of a step's square
+  // Column: e modulo 32.
+  alignas(64) uint32_t wide_inverse[kWideRungs][kWideExponents];
+  alignas(64) float wide_scale[kWideRungs][kWideExponents];  // in units of a step; 0: the quotients do not fit
+
+  float unit_scale;  // of the code with value 1
+  float t_factor;    // t = m * t_factor is a little more than 2 m / 7 in units of the code's value
+};
+
+}  // namespace nvfp4cal::cpu

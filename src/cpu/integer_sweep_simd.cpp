@@ -1,0 +1,248 @@
+// The search with the integer filter: groups of blocks go through it in memory order; blocks that it cannot settle wait in queues until
+// there are enough for a group of their own. Every block ends with the code of the definition (docs/numerics.md, "integer filter").
+#define NVFP4CAL_INTEGER_TARGETS
+#include "cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/integer_sweep_simd.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "cpu/integer_filter-inl.h"
+#include "cpu/simd_kernels.h"
+#include "cpu/sweep_group-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_INTEGER_SIMD
+
+// Blocks between two looks at the queues, and in one run: a waiting block's number has sixteen bits.
+constexpr int64_t kBlocksPerTile = 256;
+constexpr int64_t kBlocksPerRun = 32768;
+
+// How far ahead of the search rows are asked for.
+constexpr int64_t kPrefetchBytes = 4096;
+
+// Numbers of waiting blocks, in the low 16 bits; with the codes of two contenders above them.
+struct Queue {
+  // A block waits in one queue at a time: those of a tile and less than a group left over in each queue.
+  uint32_t entries[kBlocksPerTile + 6 * kLanes];
+  int64_t size = 0;
+
+  // Compressed in a register and stored whole: compressing into memory is microcode on Zen 4.
+  HWY_INLINE void push(MF lanes, VU values) {
+    hn::StoreU(hn::Compress(values, hn::RebindMask(DU(), lanes)), DU(), entries + size);
+    size += static_cast<int64_t>(hn::CountTrue(DF(), lanes));
+  }
+};
+
+template <class Loader>
+class IntegerSweep {
+  static constexpr int kBlock = 16;
+  static constexpr int64_t kRowBytes = kBlock * Loader::kBytes;
+
+ public:
+  IntegerSweep(const SweepPlan& plan, const char* data, uint8_t* codes)
+      : plan_(plan), ladder_(*plan.integer_ladder), data_(data), codes_(codes) {}
+
+  // False if an element is not finite.
+  bool run(int64_t blocks) {
+    for (int64_t tile = 0; tile < blocks; tile += kBlocksPerTile) {
+      const int64_t end = HWY_MIN(blocks, tile + kBlocksPerTile);
+      for (int64_t b = tile; b < end; b += kLanes) {
+        if (!(end - b < kLanes ? last_group(b, end - b) : whole_group(b))) return false;
+      }
+      settle(/*all=*/false);
+    }
+    settle(/*all=*/true);
+    return true;
+  }
+
+ private:
+  // ---- groups in memory order
+
+  HWY_INLINE bool whole_group(int64_t b) {
+    for (int64_t line = 0; line < kLanes * kRowBytes; line += 64) __builtin_prefetch(data_ + b * kRowBytes + kPrefetchBytes + line);
+    const VI code = search_group(data_ + b * kRowBytes, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))), all_lanes());
+    const hn::Rebind<uint8_t, DI> d8;
+    hn::StoreU(hn::DemoteTo(d8, code), d8, codes_ + b);
+    return finite_;
+  }
+
+  bool last_group(int64_t b, int64_t count) {
+    HWY_ALIGN char rows[kLanes * kRowBytes] = {};
+    memcpy(rows, data_ + b * kRowBytes, static_cast<size_t>(count * kRowBytes));
+    const VU numbers = hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b)));
+    HWY_ALIGN int32_t lane_codes[kLanes];
+    hn::Store(search_group(rows, numbers, first_lanes(count)), DI(), lane_codes);
+    for (int64_t i = 0; i < count; ++i) codes_[b + i] = static_cast<uint8_t>(lane_codes[i]);
+    return finite_;
+  }
+
+  // Codes of a group; lanes that are not settled go into queues (their code is of no use yet).
+  HWY_INLINE VI search_group(const char* rows, VU numbers, MF lanes) {
+    const DF df;
+    const DI di;
+    IntegerGroup g;
+    load(rows, g);
+    finite_ = hn::AllTrue(DU(), hn::Lt(g.max_bits, hn::Set(DU(), num::kInfBits)));
+    const Position at(ladder_, g.m);
+    const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
+    const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
+    const MF odd =
+        hn::Or(hn::RebindMask(df, hn::Lt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits))), hn::Gt(at.t, hn::Set(df, 770.0f)));
+    if (HWY_LIKELY(hn::AllTrue(df, hn::AndNot(hn::Or(odd, saturated), hn::Ge(at.t, hn::Set(df, 0x1p-5f)))))) {
+      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta);
+      enqueue(verdict, lanes, numbers);
+      return verdict.code;
+    }
+    return search_mixed(g, at, {zero, saturated, odd}, lanes, numbers);
+  }
+
+  struct Special {
+    MF zero, saturated, odd;
+  };
+
+  // A group of which not all lanes fit the main ladder.
+  HWY_NOINLINE VI search_mixed(const IntegerGroup& g, const Position& at, const Special& special, MF lanes, VU numbers) {
+    const DF df;
+    const DI di;
+    MF open = hn::AndNot(hn::Or(special.zero, special.saturated), lanes);
+    rest_.push(hn::And(open, special.odd), numbers);
+    open = hn::AndNot(special.odd, open);
+    const MF low = hn::And(open, hn::Lt(at.t, hn::Set(df, 0x1p-5f)));
+    const MF main = hn::AndNot(low, open);
+    VI code = hn::Set(di, 1);
+    if (hn::CountTrue(df, low) > hn::CountTrue(df, main)) {
+      code = wide_codes<IntegerLadder::kWideRungs>(g, hn::Lt(at.t, at.t), low, numbers);
+      main_.push(main, numbers);
+    } else if (!hn::AllFalse(df, main)) {
+      wide_.push(low, numbers);
+      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta);
+      enqueue(verdict, main, numbers);
+      code = verdict.code;
+    }
+    code = hn::IfThenElse(hn::RebindMask(di, special.saturated), hn::Set(di, num::kE4m3Count), code);
+    return hn::IfThenElse(hn::RebindMask(di, special.zero), hn::Set(di, 1), code);
+  }
+
+  HWY_INLINE void enqueue(const Verdict& verdict, MF lanes, VU numbers) {
+    const MF open = hn::AndNot(verdict.deeper, hn::And(lanes, verdict.open));
+    const VU codes = hn::Or(hn::ShiftLeft<16>(hn::BitCast(DU(), verdict.code)), hn::ShiftLeft<24>(hn::BitCast(DU(), verdict.rival)));
+    // every third group has such a lane: a branch would cost more
+    pairs_.push(hn::AndNot(verdict.crowded, open), hn::Or(numbers, codes));
+    const MF deeper = hn::And(lanes, verdict.deeper), crowded = hn::And(verdict.crowded, open);
+    if (HWY_UNLIKELY(!hn::AllFalse(DF(), hn::Or(deeper, crowded)))) {
+      wide_.push(deeper, numbers);
+      rest_.push(crowded, numbers);
+    }
+  }
+
+  template <int rungs>
+  HWY_INLINE VI wide_codes(const IntegerGroup& g, MF at_end, MF lanes, VU numbers) {
+    const Verdict verdict = judge_wide<rungs>(ladder_, g, at_end, IntegerLoad<Loader>::kDelta);
+    enqueue(verdict, lanes, numbers);
+    return verdict.code;
+  }
+
+  // ---- queues
+
+  // Takes groups out of the queues until none is full (all: empty). Blocks move from earlier queues to later ones only.
+  void settle(bool all) {
+    take(main_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
+      IntegerGroup g;
+      load(rows, g);
+      const Verdict verdict = judge_main(ladder_, g, Position(ladder_, g.m), IntegerLoad<Loader>::kDelta);
+      enqueue(verdict, lanes, entries);
+      return verdict.code;
+    });
+    take(wide_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
+      IntegerGroup g;
+      load(rows, g);
+      const MF at_end = Position(ladder_, g.m).at_end();
+      return hn::AllTrue(DF(), at_end) ? wide_codes<IntegerLadder::kWideTopRungs>(g, at_end, lanes, entries)
+                                       : wide_codes<IntegerLadder::kWideRungs>(g, at_end, lanes, entries);
+    });
+    take(pairs_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR { return better_of_two(rows, entries, lanes); });
+    take(rest_, all, [&](const char* rows, VU, MF) HWY_ATTR {
+      Group<kBlock> g;
+      load_group<Loader>(plan_, rows, g);
+      return search<kBlock, false>(plan_, g);
+    });
+  }
+
+  template <class Search>
+  HWY_INLINE void take(Queue& queue, bool all, Search&& search_rows) {
+    if (queue.size < (all ? 1 : kLanes)) return;
+    HWY_ALIGN char rows[kLanes * kRowBytes];
+    HWY_ALIGN int32_t lane_codes[kLanes];
+    int64_t done = 0;
+    while (queue.size - done >= (all ? 1 : kLanes)) {
+      const int64_t count = HWY_MIN(queue.size - done, static_cast<int64_t>(kLanes));
+      for (int64_t i = count; i < kLanes; ++i) queue.entries[done + i] = queue.entries[done];
+      const uint32_t* entries = queue.entries + done;
+      for (int64_t i = 0; i < kLanes; ++i) memcpy(rows + i * kRowBytes, data_ + (entries[i] & 0xFFFF) * kRowBytes, kRowBytes);
+      hn::Store(search_rows(rows, hn::LoadU(DU(), entries), first_lanes(count)), DI(), lane_codes);
+      for (int64_t i = 0; i < count; ++i) codes_[entries[i] & 0xFFFF] = static_cast<uint8_t>(lane_codes[i]);
+      done += count;
+    }
+    queue.size -= done;
+    memmove(queue.entries, queue.entries + done, static_cast<size_t>(queue.size) * sizeof(uint32_t));
+  }
+
+  // Each lane its own two codes, by the float filter; too near for that: the whole search.
+  VI better_of_two(const char* rows, VU entries, MF lanes) {
+    const DF df;
+    const DI di;
+    Group<kBlock> g;
+    load_group<Loader>(plan_, rows, g);
+    const VI first = hn::BitCast(di, hn::And(hn::ShiftRight<16>(entries), hn::Set(DU(), 0xFF)));
+    const VI second = hn::BitCast(di, hn::ShiftRight<24>(entries));
+    LevelFilter level;
+    const VF first_error = filter_error<kBlock, false>(g, level, rung_of(plan_, first));
+    const VF second_error = filter_error<kBlock, false>(g, level, rung_of(plan_, second));
+    const VF best = hn::Min(first_error, second_error);
+    const MF near = hn::Le(hn::Max(first_error, second_error), near_limit(g, best));
+    rest_.push(hn::And(near, lanes), hn::And(entries, hn::Set(DU(), 0xFFFF)));
+    return hn::IfThenElse(hn::RebindMask(di, hn::Lt(second_error, first_error)), second, first);
+  }
+
+  // ---- small parts
+
+  HWY_INLINE void load(const char* rows, IntegerGroup& g) const {
+    IntegerLoad<Loader>::load(rows, g);
+    g.m = hn::Mul(hn::Mul(hn::BitCast(DF(), g.max_bits), hn::Set(DF(), plan_.prescale)), hn::Set(DF(), plan_.prescale2));
+  }
+  static HWY_INLINE MF all_lanes() { return hn::RebindMask(DF(), hn::Eq(hn::Zero(DI()), hn::Zero(DI()))); }
+  static HWY_INLINE MF first_lanes(int64_t count) {
+    return hn::RebindMask(DF(), hn::Lt(hn::Iota(DI(), 0), hn::Set(DI(), static_cast<int32_t>(count))));
+  }
+
+  const SweepPlan& plan_;
+  const IntegerLadder& ladder_;
+  const char* data_;
+  uint8_t* codes_;
+  bool finite_ = true;
+  Queue main_;   // for the main ladder, met among blocks that were not
+  Queue wide_;   // for the wide ladder
+  Queue pairs_;  // two codes are left
+  Queue rest_;   // for the float search
+};
+
+bool integer_sweep(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes) {
+  const char* data = static_cast<const char*>(x.data);
+  return with_loader(x.dtype, [&](auto loader) {
+    using Loader = decltype(loader);
+    for (int64_t b = 0; b < blocks; b += kBlocksPerRun) {
+      IntegerSweep<Loader> run(plan, data + b * 16 * Loader::kBytes, codes + b);
+      if (!run.run(HWY_MIN(kBlocksPerRun, blocks - b))) return false;
+    }
+    return true;
+  });
+}
+
+void fill_integer_sweep_kernels(Kernels& kernels) { kernels.integer_sweep = integer_sweep; }
+
+#endif  // NVFP4CAL_INTEGER_SIMD
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
