@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "api/callbacks.h"
 #include "api/context.h"
 #include "api/state.h"
 
@@ -19,35 +20,8 @@ static_assert(static_cast<int32_t>(calib::IntRange::kUnsigned) == NVFP4CAL_INT_U
 static_assert(static_cast<int32_t>(calib::FloatFormat::kE4m3) == NVFP4CAL_FLOAT_E4M3);
 static_assert(static_cast<int32_t>(calib::FloatFormat::kE5m2) == NVFP4CAL_FLOAT_E5M2);
 static_assert(static_cast<int32_t>(calib::FloatFormat::kE2m1) == NVFP4CAL_FLOAT_E2M1);
-static_assert(static_cast<int32_t>(calib::ErrorValues::kElements) == NVFP4CAL_ERRORS_ELEMENTS);
-static_assert(static_cast<int32_t>(calib::ErrorValues::kScalar) == NVFP4CAL_ERRORS_SCALAR);
 
 namespace {
-
-nvfp4cal_tensor tensor_of(const TensorView& view) {
-  nvfp4cal_tensor tensor{};
-  tensor.struct_size = sizeof tensor;
-  tensor.data = view.data;
-  tensor.dtype = static_cast<int32_t>(view.dtype);
-  tensor.ndim = view.ndim;
-  for (int d = 0; d < view.ndim; ++d) {
-    tensor.shape[d] = view.shape[d];
-    if (!view.contiguous) tensor.strides[d] = view.strides[d];
-  }
-  if (!view.contiguous) tensor.flags = NVFP4CAL_TENSOR_HAS_STRIDES;
-  return tensor;
-}
-
-// Both kinds of callback: a function of two tensors that fills a third.
-template <class Callback>
-auto function_of(Callback callback, void* user, const char* name) {
-  return [=](const TensorView& x, const TensorView& other, const TensorView& out) {
-    const nvfp4cal_tensor x_tensor = tensor_of(x), other_tensor = tensor_of(other);
-    nvfp4cal_tensor out_tensor = tensor_of(out);
-    const int32_t result = callback(user, &x_tensor, &other_tensor, &out_tensor);
-    if (result != 0) fail(Status::kCallback, "the %s callback returned %d", name, result);
-  };
-}
 
 void write_floats(const std::vector<float>& values, const std::vector<int64_t>& shape, nvfp4cal_tensor* out) {
   if (answer_query(out, {Dtype::kF32, shape}, "out")) return;

@@ -139,4 +139,18 @@ bool answer_queries(const std::vector<Output>& outputs) {
 
 TensorView output(const nvfp4cal_tensor* tensor) { return view_of(tensor, "out"); }
 
+nvfp4cal_tensor tensor_of(const TensorView& view) {
+  nvfp4cal_tensor tensor{};
+  tensor.struct_size = sizeof tensor;
+  tensor.data = view.data;
+  tensor.dtype = static_cast<int32_t>(view.dtype);
+  tensor.ndim = view.ndim;
+  for (int d = 0; d < view.ndim; ++d) {
+    tensor.shape[d] = view.shape[d];
+    if (!view.contiguous) tensor.strides[d] = view.strides[d];
+  }
+  if (!view.contiguous) tensor.flags = NVFP4CAL_TENSOR_HAS_STRIDES;
+  return tensor;
+}
+
 }  // namespace nvfp4cal::api

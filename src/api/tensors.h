@@ -39,4 +39,7 @@ inline bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const ch
 // A view of an output that has been checked.
 TensorView output(const nvfp4cal_tensor* tensor);
 
+// The other way: what a callback is given.
+nvfp4cal_tensor tensor_of(const TensorView& view);
+
 }  // namespace nvfp4cal::api

@@ -5,6 +5,7 @@
 
 #include "calib/float_values.h"
 #include "calib/mse_multipliers.h"
+#include "calib/request.h"
 #include "calib/state_bytes.h"
 #include "core/backends.h"
 
@@ -119,10 +120,7 @@ void Mse::set_initial_amax(const TensorView& amax) {
   require_no_data("set_initial_amax");
   std::vector<float> values = float_values(amax, "amax");
   if (values.empty()) fail(Status::kInvalidArgument, "amax of shape %s has no elements", amax.shape_text().c_str());
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) fail(Status::kNotFinite, "amax[%zu] is %g", i, static_cast<double>(values[i]));
-    if (values[i] < 0.0f) fail(Status::kInvalidArgument, "amax[%zu] is %g, expected 0 or more", i, static_cast<double>(values[i]));
-  }
+  check_amaxes(values, "amax");
   amax_shape_.assign(amax.shape, amax.shape + amax.ndim);
   amax_.swap(values);
 }

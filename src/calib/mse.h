@@ -3,21 +3,16 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
+#include "calib/functions.h"
 #include "core/ops.h"
 
 namespace nvfp4cal::calib {
 
-// The caller's functions: they throw to stop. Views lie in host memory; out is contiguous.
-using QuantizeFunction = std::function<void(const TensorView& x, const TensorView& amax, const TensorView& out)>;
-using ErrorFunction = std::function<void(const TensorView& x, const TensorView& quantized, const TensorView& out)>;
-
-// The values are NVFP4CAL_INT_* and NVFP4CAL_FLOAT_*, NVFP4CAL_ERROR_VALUES_*.
+// The values are NVFP4CAL_INT_* and NVFP4CAL_FLOAT_*.
 enum class IntRange : int32_t { kSymmetric = 0, kFull = 1, kUnsigned = 2 };
 enum class FloatFormat : int32_t { kE4m3 = 0, kE5m2 = 1, kE2m1 = 2 };
-enum class ErrorValues : int32_t { kElements = 0, kScalar = 1 };
 
 class Mse {
  public:

@@ -10,14 +10,6 @@ namespace nvfp4cal::calib {
 
 namespace {
 
-void check_block_amax(const std::vector<float>& block_amax) {
-  for (size_t b = 0; b < block_amax.size(); ++b) {
-    const double value = static_cast<double>(block_amax[b]);
-    if (!std::isfinite(value)) fail(Status::kNotFinite, "block_amax[%zu] is %g", b, value);
-    if (value < 0) fail(Status::kInvalidArgument, "block_amax[%zu] is %g, expected 0 or more", b, value);
-  }
-}
-
 // s2 of every slice, 1 where G = 0.
 std::vector<float> global_scales(const SweepRequest& request) {
   std::vector<float> scales;
@@ -39,7 +31,7 @@ std::vector<float> global_scales(const SweepRequest& request) {
 
 void quantize(const Execution& execution, SweepRequest& request, Method method, const std::vector<float>& block_amax, ScaleLayout layout,
               const QuantizeOutputs& outputs) {
-  check_block_amax(block_amax);
+  check_amaxes(block_amax, "block_amax");
   const std::vector<float> scales = global_scales(request);
   const TensorView& x = *request.args.x;
   std::vector<uint8_t> linear(layout == ScaleLayout::kSwizzled ? static_cast<size_t>(request.blocks()) : 0);

@@ -41,6 +41,14 @@ void check_window(int lo, int hi) {
   if (lo < -126 || hi > 126 || lo > hi) fail(Status::kInvalidArgument, "code window [%d, %d], expected -126 <= lo <= hi <= 126", lo, hi);
 }
 
+void check_amaxes(const std::vector<float>& values, const char* name) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double value = static_cast<double>(values[i]);
+    if (!std::isfinite(value)) fail(Status::kNotFinite, "%s[%zu] is %g", name, i, value);
+    if (value < 0) fail(Status::kInvalidArgument, "%s[%zu] is %g, expected 0 or more", name, i, value);
+  }
+}
+
 std::vector<float> read_float32(const TensorView& view, const char* name) {
   if (view.dtype != Dtype::kF32) fail(Status::kUnsupported, "%s is %s, expected float32", name, dtype_name(view.dtype));
   if (view.on_device())
@@ -62,10 +70,7 @@ std::vector<float> read_float32(const TensorView& view, const char* name) {
 std::vector<float> read_global_amax(const TensorView& view) {
   std::vector<float> values = read_float32(view, "global_amax");
   if (values.empty()) fail(Status::kInvalidArgument, "global_amax has no elements");
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) fail(Status::kNotFinite, "global_amax[%zu] is %g", i, static_cast<double>(values[i]));
-    if (values[i] < 0.0f) fail(Status::kInvalidArgument, "global_amax[%zu] is %g, expected 0 or more", i, static_cast<double>(values[i]));
-  }
+  check_amaxes(values, "global_amax");
   return values;
 }
 

@@ -22,6 +22,9 @@ void check_block_size(int block);
 void check_normalization(int normalization);
 void check_window(int lo, int hi);
 
+// Amaxes are finite and >= 0; throws naming the first that is not. `name` is the tensor's in messages.
+void check_amaxes(const std::vector<float>& values, const char* name);
+
 // Elements of a float32 view; `name` is the tensor's in messages.
 std::vector<float> read_float32(const TensorView& view, const char* name);
 
