@@ -377,6 +377,24 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_block_admm(const nvfp4cal_context *context
  * options, checksum; import replaces options and data, on failure the handle is as before); reset (drops data, keeps options); last_error; destroy.
  */
 
+/** What an error callback fills in. */
+#define NVFP4CAL_ERRORS_ELEMENTS 0 /* float32, one error an element, x's shape */
+#define NVFP4CAL_ERRORS_SCALAR 1   /* float64, one value for the whole tensor, added to the loss of every channel; nvfp4cal_mse only */
+
+/**
+ * Quantizes and decodes x [ModelOpt quant_func]. Called by collect, on its thread, once a candidate amax; it must not use the handle.
+ * @param user [in] as given  @param x [in] as collected (its dtype, shape and strides), finite
+ * @param amax [in] float32, the candidate: nvfp4cal_mse: the initial amax times a multiplier, in its shape; nvfp4cal_sweep: one a block, in the result's shape
+ * @param out [out] float32, x's shape, contiguous; the callback writes all of its elements (finite ones)
+ * @return 0, anything else stops the collect with NVFP4CAL_ERROR_CALLBACK, the handle being as before.
+ */
+typedef int32_t (*nvfp4cal_quantize_callback)(void *user, const nvfp4cal_tensor *x, const nvfp4cal_tensor *amax, nvfp4cal_tensor *out);
+/**
+ * Errors between x and what it became [ModelOpt error_func]. Called as a quantize callback is.
+ * @param xq [in] float32, x's shape, contiguous  @param out [out] see NVFP4CAL_ERRORS_*; finite values
+ */
+typedef int32_t (*nvfp4cal_error_callback)(void *user, const nvfp4cal_tensor *x, const nvfp4cal_tensor *xq, nvfp4cal_tensor *out);
+
 /** Largest magnitude per tensor, per axis or per block, over many tensors [ModelOpt MaxCalibrator]. Merging is exact. */
 typedef struct nvfp4cal_max nvfp4cal_max;
 
@@ -422,7 +440,11 @@ NVFP4CAL_API const char *nvfp4cal_max_last_error(const nvfp4cal_max *handle);
 /** @since 0.1 */
 NVFP4CAL_API void nvfp4cal_max_destroy(nvfp4cal_max *handle);
 
-/** The exact scale search as a calibrator [ModelOpt NVFP4MSECalibrator]: one collect between resets, the result is kept. */
+/**
+ * The exact scale search as a calibrator [ModelOpt NVFP4MSECalibrator]: one collect between resets, the result is kept until then.
+ * With a callback it tries each of the 126 scale codes on all of x (docs/sweep.md). Where it differs from ModelOpt: a quantize callback is always called
+ * (there only without a GPU), x is handed over as it is (there as float32 [blocks, block]), errors are float64 sums per block whatever the axis.
+ */
 typedef struct nvfp4cal_sweep nvfp4cal_sweep;
 
 /** @since 0.1 */
@@ -447,21 +469,46 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_hessian(nvfp4cal_sweep *handle, 
 /** Searches only n + lo .. n + hi (see NVFP4CAL_OPTION_CODE_WINDOW); -126, 126 is the full search. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_code_window(nvfp4cal_sweep *handle, int32_t lo, int32_t hi);
 /**
- * Searches x now, as nvfp4cal_scale_sweep does. A second collect before reset is WRONG_STATE; so is one without a global amax.
- * Statuses: as nvfp4cal_scale_sweep. @since 0.1
+ * The shape of the results, and of the amaxes that a quantize callback is given [ModelOpt amax]. The values are kept and can be read; no result depends on
+ * them, there as here.
+ * @param amax [in] float32, bfloat16, float16 or float64, finite and >= 0, one a block of x in any shape (else collect is INVALID_ARGUMENT); copied, part
+ *                  of the state, kept by reset; NULL: none. Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, WRONG_STATE after data. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_initial_amax(nvfp4cal_sweep *handle, const nvfp4cal_tensor *amax);
+/** @param out [out] float32, in its own shape: the initial amax. NO_DATA where none has been set. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_initial_amax(const nvfp4cal_sweep *handle, nvfp4cal_tensor *out);
+/**
+ * Replaces the quantization: collect calls the callback for the codes 1 .. 126 in order, with the block amaxes G * (v / N). What it writes where G is 0 is
+ * not read. Memory: x's size in float32, and 13 bytes a block.
+ * @param callback [in] NULL: the library's own, E2M1 times the scale of the search  @param user [in] passed on. Exported states say that there was a
+ *                 callback, not which: the importing handle's own is used. WRONG_STATE after data. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_quantize_callback(nvfp4cal_sweep *handle, nvfp4cal_quantize_callback callback, void *user);
+/**
+ * Replaces the squared errors: the callback's are added up per block, times the weights if there are any. A Hessian wins: the callback is then not called.
+ * Memory: x's size in float32 twice, and 13 bytes a block.
+ * @param callback [in] NULL: squared errors  @param values [in] NVFP4CAL_ERRORS_ELEMENTS; SCALAR is UNSUPPORTED: it cannot tell blocks apart. Otherwise as
+ *                 nvfp4cal_sweep_set_quantize_callback. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_error_callback(nvfp4cal_sweep *handle, nvfp4cal_error_callback callback, int32_t values,
+                                                               void *user);
+/**
+ * Searches x now, as nvfp4cal_scale_sweep does. A second collect before reset is WRONG_STATE; so is one without a global amax, or without a callback that an
+ * imported state had. Statuses: as nvfp4cal_scale_sweep; CALLBACK; NOT_FINITE also names the code and the flat index of what a callback filled in. On
+ * failure the handle is as before. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_collect(nvfp4cal_sweep *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
-/** @param out [out] float32 block amaxes, shaped as by nvfp4cal_scale_sweep. NO_DATA before collect. @since 0.1 */
+/** @param out [out] float32 block amaxes, shaped as the initial amax if there is one, else as by nvfp4cal_scale_sweep. NO_DATA before collect. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_compute_amax(nvfp4cal_sweep *handle, nvfp4cal_tensor *out);
 /** @param out [out] E4M3 (or u8): the chosen scale codes 1..126 (56, that is 1.0, where G = 0), shaped the same. NO_DATA. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_compute_codes(nvfp4cal_sweep *handle, nvfp4cal_tensor *out);
 /** Always UNSUPPORTED: a one-shot search has nothing to add up. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_merge(nvfp4cal_sweep *handle, const nvfp4cal_sweep *other);
-/** As nvfp4cal_max_export_state; weights are part of the state. @since 0.1 */
+/** As nvfp4cal_max_export_state; weights, Hessian and initial amax are part of the state, callbacks are not. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_export_state(const nvfp4cal_sweep *handle, nvfp4cal_tensor *out);
 /** As nvfp4cal_max_import_state. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_import_state(nvfp4cal_sweep *handle, const nvfp4cal_tensor *state);
-/** Drops the result, keeps the options and the global amax. @since 0.1 */
+/** Drops the result, keeps the options, the global amax and the initial amax. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_reset(nvfp4cal_sweep *handle);
 /** As nvfp4cal_max_last_error. @since 0.1 */
 NVFP4CAL_API const char *nvfp4cal_sweep_last_error(const nvfp4cal_sweep *handle);
@@ -736,23 +783,6 @@ typedef struct nvfp4cal_mse nvfp4cal_mse;
 #define NVFP4CAL_FLOAT_E4M3 0 /* 448 */
 #define NVFP4CAL_FLOAT_E5M2 1 /* 57344 */
 #define NVFP4CAL_FLOAT_E2M1 2 /* 6 */
-
-/** What an error callback fills in. */
-#define NVFP4CAL_ERRORS_ELEMENTS 0 /* float32, one error an element, x's shape */
-#define NVFP4CAL_ERRORS_SCALAR 1   /* float64, one value for the whole tensor, added to the loss of every channel */
-
-/**
- * Quantizes and decodes x. Called on the thread that called collect, once a multiplier.
- * @param user [in] as given  @param x [in] as collected (any strides)  @param amax [in] float32, the initial amax times a multiplier, in its shape
- * @param out [out] float32, x's shape, contiguous; the callback writes all of its elements (finite ones)
- * @return 0, anything else stops the collect with NVFP4CAL_ERROR_CALLBACK, the handle being as before.
- */
-typedef int32_t (*nvfp4cal_quantize_callback)(void *user, const nvfp4cal_tensor *x, const nvfp4cal_tensor *amax, nvfp4cal_tensor *out);
-/**
- * Errors between x and what it became. Called as a quantize callback is.
- * @param xq [in] float32, x's shape, contiguous  @param out [out] see NVFP4CAL_ERRORS_*; finite values
- */
-typedef int32_t (*nvfp4cal_error_callback)(void *user, const nvfp4cal_tensor *x, const nvfp4cal_tensor *xq, nvfp4cal_tensor *out);
 
 /** @param out [out] the new handle: per tensor, multipliers 0.25 to 4 by 0.1, squared error, no quantizer. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_create(nvfp4cal_mse **out);

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "api/callbacks.h"
 #include "api/context.h"
 #include "api/max.h"
 #include "api/state.h"
@@ -57,6 +58,35 @@ nvfp4cal_status nvfp4cal_sweep_set_hessian(nvfp4cal_sweep* handle, const nvfp4ca
     if (!hessian) return handle->calibrator.set_hessian(nullptr);
     const TensorView view = input(hessian, "hessian");
     handle->calibrator.set_hessian(&view);
+  });
+}
+
+nvfp4cal_status nvfp4cal_sweep_set_initial_amax(nvfp4cal_sweep* handle, const nvfp4cal_tensor* amax) {
+  return handle_barrier(handle, [&] {
+    if (!amax) return handle->calibrator.set_initial_amax(nullptr);
+    const TensorView view = input(amax, "amax");
+    handle->calibrator.set_initial_amax(&view);
+  });
+}
+
+nvfp4cal_status nvfp4cal_sweep_initial_amax(const nvfp4cal_sweep* handle, nvfp4cal_tensor* out) {
+  return handle_barrier(handle, [&] {
+    const std::vector<float>& amax = handle->calibrator.initial_amax();
+    if (answer_query(out, {Dtype::kF32, handle->calibrator.initial_amax_shape()}, "out")) return;
+    if (!amax.empty()) std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));
+  });
+}
+
+nvfp4cal_status nvfp4cal_sweep_set_quantize_callback(nvfp4cal_sweep* handle, nvfp4cal_quantize_callback callback, void* user) {
+  return handle_barrier(handle, [&] {
+    handle->calibrator.set_quantize_function(callback ? function_of(callback, user, "quantize") : calib::QuantizeFunction());
+  });
+}
+
+nvfp4cal_status nvfp4cal_sweep_set_error_callback(nvfp4cal_sweep* handle, nvfp4cal_error_callback callback, int32_t values, void* user) {
+  return handle_barrier(handle, [&] {
+    handle->calibrator.set_error_function(callback ? function_of(callback, user, "error") : calib::ErrorFunction(),
+                                          static_cast<calib::ErrorValues>(values));
   });
 }
 

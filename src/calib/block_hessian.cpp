@@ -49,20 +49,26 @@ BlockHessian read_hessian(const TensorView& view) {
   return hessian;
 }
 
-void sweep_hessian(const Execution& execution, const SweepRequest& request, const BlockHessian& hessian, uint8_t* codes) {
-  HessianSweepArgs args{request.args, hessian.values.data(), hessian.count(), false};
-  const TensorView& x = *args.sweep.x;
-  if (args.sweep.weights) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
-  if (hessian.block != args.sweep.block) {
-    fail(Status::kInvalidArgument, "a Hessian of %d x %d for blocks of %d", hessian.block, hessian.block, args.sweep.block);
+void check_hessian(const SweepRequest& request, const BlockHessian& hessian) {
+  const TensorView& x = *request.args.x;
+  const int block = request.args.block;
+  if (request.args.weights) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
+  if (hessian.block != block) {
+    fail(Status::kInvalidArgument, "a Hessian of %d x %d for blocks of %d", hessian.block, hessian.block, block);
   }
   // [blocks, block] and a flat tensor say nothing of columns; a matrix does.
-  const bool matrix = x.ndim >= 2 && x.last() != args.sweep.block;
-  if (matrix ? x.last() != args.count * args.sweep.block : request.blocks_per_slice() % args.count != 0) {
-    fail(Status::kInvalidArgument, "%lld Hessians of %d columns for x of shape %s", ll(args.count), hessian.block, x.shape_text().c_str());
+  const bool matrix = x.ndim >= 2 && x.last() != block;
+  const int64_t count = hessian.count();
+  if (matrix ? x.last() != count * block : request.blocks_per_slice() % count != 0) {
+    fail(Status::kInvalidArgument, "%lld Hessians of %d columns for x of shape %s", ll(count), hessian.block, x.shape_text().c_str());
   }
+}
+
+void sweep_hessian(const Execution& execution, const SweepRequest& request, const BlockHessian& hessian, uint8_t* codes) {
+  check_hessian(request, hessian);
+  HessianSweepArgs args{request.args, hessian.values.data(), hessian.count(), false};
   args.sweep.codes = codes;
-  call(ops_for(x).hessian_sweep, execution, args);
+  call(ops_for(*args.sweep.x).hessian_sweep, execution, args);
 }
 
 }  // namespace nvfp4cal::calib

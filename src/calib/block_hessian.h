@@ -19,6 +19,9 @@ struct BlockHessian {
 // Checks [count, block, block]: finite and symmetric to 1e-4. The messages name the block.
 BlockHessian read_hessian(const TensorView& view);
 
+// Throws unless the Hessians belong to the request's tensor.
+void check_hessian(const SweepRequest& request, const BlockHessian& hessian);
+
 // Searches the request's blocks, flat block b weighed by Hessian b mod count. Throws unless the Hessians belong to the request's tensor.
 void sweep_hessian(const Execution& execution, const SweepRequest& request, const BlockHessian& hessian, uint8_t* codes);
 

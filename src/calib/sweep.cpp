@@ -1,7 +1,9 @@
 #include "calib/sweep.h"
 
+#include "calib/float_values.h"
 #include "calib/read_floats.h"
 #include "calib/state_bytes.h"
+#include "calib/sweep_reference.h"
 #include "core/backends.h"
 #include "num/bits.h"
 
@@ -10,7 +12,7 @@ namespace nvfp4cal::calib {
 namespace {
 
 constexpr char kType[] = "swep";
-constexpr uint32_t kVersion = 2;  // 1 had no Hessian
+constexpr uint32_t kVersion = 3;  // 1 had no Hessian, 2 no functions and no initial amax
 
 }  // namespace
 
@@ -75,21 +77,79 @@ void Sweep::set_hessian(const TensorView* hessian) {
   hessian_ = hessian ? read_hessian(*hessian) : BlockHessian();
 }
 
-void Sweep::collect(const TensorView& x) {
+void Sweep::set_initial_amax(const TensorView* amax) {
+  require_no_data("set_initial_amax");
+  std::vector<float> values;
+  std::vector<int64_t> shape;
+  if (amax) {
+    values = float_values(*amax, "amax");
+    check_amaxes(values, "amax");
+    shape.assign(amax->shape, amax->shape + amax->ndim);
+  }
+  has_initial_amax_ = amax != nullptr;
+  initial_amax_.swap(values);
+  initial_amax_shape_.swap(shape);
+}
+
+void Sweep::set_quantize_function(QuantizeFunction function) {
+  require_no_data("set_quantize_callback");
+  uses_quantize_ = function != nullptr;
+  quantize_ = std::move(function);
+}
+
+void Sweep::set_error_function(ErrorFunction function, ErrorValues values) {
+  require_no_data("set_error_callback");
+  if (values == ErrorValues::kScalar) fail(Status::kUnsupported, "error values 1, one for all of x, cannot tell blocks apart: expected 0");
+  if (values != ErrorValues::kElements) fail(Status::kInvalidArgument, "error values %d, expected 0", static_cast<int>(values));
+  uses_error_ = function != nullptr;
+  error_ = std::move(function);
+}
+
+void Sweep::require_ready() const {
   if (has_data_) fail(Status::kWrongState, "a second collect: this search takes one tensor between resets");
   if (global_amax_.empty()) fail(Status::kWrongState, "no global amax has been set");
+  if (uses_quantize_ && !quantize_) fail(Status::kWrongState, "the imported state had a quantize callback: none has been set here");
+  if (uses_error_ && !error_) fail(Status::kWrongState, "the imported state had an error callback: none has been set here");
+}
+
+void Sweep::collect(const TensorView& x) {
+  require_ready();
   const TensorView weights = make_view(weights_.data(), Dtype::kF32, static_cast<int>(weights_shape_.size()), weights_shape_.data());
-  SweepRequest request(execution_, x, global_amax_, weights_.empty() ? nullptr : &weights, options_);
-  std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
-  if (hessian_.empty()) {
-    request.args.codes = codes.data();
-    call(ops_for(x).sweep, execution_, request.args);
-  } else {
-    sweep_hessian(execution_, request, hessian_, codes.data());
+  const SweepRequest request(execution_, x, global_amax_, weights_.empty() ? nullptr : &weights, options_);
+  if (has_initial_amax_ && initial_amax_.size() != static_cast<size_t>(request.blocks())) {
+    fail(Status::kInvalidArgument, "the initial amax of shape %s has %zu elements for the %lld blocks of x",
+         shape_text(initial_amax_shape_).c_str(), initial_amax_.size(), static_cast<long long>(request.blocks()));
   }
+  std::vector<int64_t> shape = has_initial_amax_ ? initial_amax_shape_ : block_shape(x, options_.block);
+  std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
+  search(request, shape, codes.data());
   codes_.swap(codes);
-  shape_ = block_shape(x, options_.block);
+  shape_.swap(shape);
   has_data_ = true;
+}
+
+void Sweep::search(const SweepRequest& request, const std::vector<int64_t>& shape, uint8_t* codes) const {
+  const bool has_hessian = !hessian_.empty();
+  const bool weighs_errors = uses_error_ && !has_hessian;  // a Hessian wins over an error function [ModelOpt]
+  if (uses_quantize_ || weighs_errors) {
+    return reference_sweep(
+        execution_, request,
+        {uses_quantize_ ? &quantize_ : nullptr, weighs_errors ? &error_ : nullptr, has_hessian ? &hessian_ : nullptr, shape}, codes);
+  }
+  if (has_hessian) return sweep_hessian(execution_, request, hessian_, codes);
+  SweepArgs args = request.args;
+  args.codes = codes;
+  call(ops_for(*args.x).sweep, execution_, args);
+}
+
+const std::vector<float>& Sweep::initial_amax() const {
+  if (!has_initial_amax_) fail(Status::kNoData, "no initial amax has been set");
+  return initial_amax_;
+}
+
+const std::vector<int64_t>& Sweep::initial_amax_shape() const {
+  initial_amax();
+  return initial_amax_shape_;
 }
 
 const std::vector<int64_t>& Sweep::shape() const {
@@ -118,6 +178,11 @@ std::vector<uint8_t> Sweep::export_state() const {
   writer.put_array(weights_);
   writer.put(static_cast<int32_t>(hessian_.block));
   writer.put_array(hessian_.values);
+  writer.put(static_cast<uint8_t>(uses_quantize_));
+  writer.put(static_cast<uint8_t>(uses_error_));
+  writer.put(static_cast<uint8_t>(has_initial_amax_));
+  writer.put_array(initial_amax_shape_);
+  writer.put_array(initial_amax_);
   writer.put(static_cast<uint8_t>(has_data_));
   writer.put_array(shape_);
   writer.put_array(codes_);
@@ -136,6 +201,46 @@ void Sweep::read_hessian_state(StateReader& reader) {
   set_hessian(&view);
 }
 
+void Sweep::read_weights_state(StateReader& reader) {
+  const std::vector<int64_t> shape = reader.get_array<int64_t>();
+  const std::vector<float> weights = reader.get_array<float>();
+  check_state_shape(shape, weights.size(), !weights.empty());
+  if (weights.empty()) return;
+  const TensorView view = make_view(weights.data(), Dtype::kF32, static_cast<int>(shape.size()), shape.data());
+  set_weights(&view);
+}
+
+void Sweep::read_functions_state(StateReader& reader) {
+  uses_quantize_ = reader.get<uint8_t>() != 0;
+  uses_error_ = reader.get<uint8_t>() != 0;
+  const bool has_amax = reader.get<uint8_t>() != 0;
+  const std::vector<int64_t> shape = reader.get_array<int64_t>();
+  const std::vector<float> amax = reader.get_array<float>();
+  check_state_shape(shape, amax.size(), has_amax);
+  if (!has_amax) return;
+  const TensorView view = make_view(amax.data(), Dtype::kF32, static_cast<int>(shape.size()), shape.data());
+  set_initial_amax(&view);
+}
+
+void Sweep::read_result_state(StateReader& reader) {
+  has_data_ = reader.get<uint8_t>() != 0;
+  shape_ = reader.get_array<int64_t>();
+  codes_ = reader.get_array<uint8_t>();
+  reader.finish();
+  check_state_shape(shape_, codes_.size(), has_data_);
+  for (const uint8_t code : codes_) {
+    if (code < 1 || code > 126) fail(Status::kCorrupt, "the state holds scale code %d", code);
+  }
+  const size_t slices = global_amax_.size();
+  if (has_data_ && (slices == 0 || codes_.size() % slices != 0)) {
+    fail(Status::kCorrupt, "the state has %zu codes for %zu global amaxes", codes_.size(), slices);
+  }
+  if (has_data_ && has_initial_amax_ && shape_ != initial_amax_shape_) {
+    fail(Status::kCorrupt, "the state has a result of shape %s and an initial amax of shape %s", shape_text(shape_).c_str(),
+         shape_text(initial_amax_shape_).c_str());
+  }
+}
+
 void Sweep::import_state(const uint8_t* bytes, size_t n) {
   Sweep fresh;
   reading_state([&] {
@@ -149,28 +254,15 @@ void Sweep::import_state(const uint8_t* bytes, size_t n) {
       const int64_t count = static_cast<int64_t>(global_amax.size());
       fresh.global_amax_ = read_global_amax(make_view(global_amax.data(), Dtype::kF32, 1, &count));
     }
-    const std::vector<int64_t> weights_shape = reader.get_array<int64_t>();
-    const std::vector<float> weights = reader.get_array<float>();
-    check_state_shape(weights_shape, weights.size(), !weights.empty());
-    if (!weights.empty()) {
-      const TensorView view = make_view(weights.data(), Dtype::kF32, static_cast<int>(weights_shape.size()), weights_shape.data());
-      fresh.set_weights(&view);
-    }
+    fresh.read_weights_state(reader);
     if (reader.version() >= 2) fresh.read_hessian_state(reader);
-    fresh.has_data_ = reader.get<uint8_t>() != 0;
-    fresh.shape_ = reader.get_array<int64_t>();
-    fresh.codes_ = reader.get_array<uint8_t>();
-    reader.finish();
-    check_state_shape(fresh.shape_, fresh.codes_.size(), fresh.has_data_);
-    for (const uint8_t code : fresh.codes_) {
-      if (code < 1 || code > 126) fail(Status::kCorrupt, "the state holds scale code %d", code);
-    }
-    const size_t slices = fresh.global_amax_.size();
-    if (fresh.has_data_ && (slices == 0 || fresh.codes_.size() % slices != 0)) {
-      fail(Status::kCorrupt, "the state has %zu codes for %zu global amaxes", fresh.codes_.size(), slices);
-    }
+    if (reader.version() >= 3) fresh.read_functions_state(reader);
+    fresh.read_result_state(reader);
   });
   fresh.execution_ = execution_;
+  // functions are no bytes: the handle keeps its own
+  fresh.quantize_ = quantize_;
+  fresh.error_ = error_;
   *this = std::move(fresh);
 }
 

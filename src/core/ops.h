@@ -11,7 +11,7 @@
 
 namespace nvfp4cal {
 
-inline constexpr int32_t kOpsAbi = 2;
+inline constexpr int32_t kOpsAbi = 3;
 inline constexpr int kMessageSize = 256;
 
 enum class Method : int32_t { kMax = 0, kMse = 1 };
@@ -150,6 +150,26 @@ struct HessianSweepArgs {
   bool exhaustive;  // tries all codes instead of proving most of them out: for tests and measurements, the same result
 };
 
+// ---- the search with functions of the caller's, one scale code after the other; docs/numerics.md 3 ----
+
+// out = what x becomes at one code, float32, x's shape, contiguous. Slices whose global amax is 0 are left alone.
+struct CodeQuantizeArgs {
+  SweepArgs sweep;  // x is finite; weights, window and codes are not read
+  int code;
+  float* out;
+};
+
+// Compares one code with the best ones so far: where its error is below best, best and sweep.codes become its own. Slices whose global amax is 0 are left alone.
+struct CodeErrorsArgs {
+  SweepArgs sweep;  // x is finite; outside of a block's window a code is no candidate
+  int code;
+  const float* quantized;  // x's shape, contiguous: what x became; may be NULL where errors are given
+  const float* errors;     // NULL: the squares of x - quantized, or with a Hessian r' H r; else one an element
+  const float* hessian;    // NULL, or [hessian_count, block, block]; as HessianSweepArgs
+  int64_t hessian_count;
+  double* best;  // [blocks]; of no use, like the codes, if quantized or errors are not finite
+};
+
 // Fake quantizers that an amax alone scales (docs/numerics.md 5).
 enum class AmaxFormat : int32_t { kInt = 1, kE4m3 = 2, kE5m2 = 3, kE2m1 = 4, kNvfp4 = 5 };
 
@@ -209,6 +229,8 @@ struct Ops {
   Status (*hessian_sweep)(const Execution&, const HessianSweepArgs&, char* message);
   Status (*multiplier_losses)(const Execution&, const MultiplierLossesArgs&, char* message);
   Status (*amax_quantize)(const Execution&, const AmaxQuantizeArgs&, char* message);
+  Status (*code_quantize)(const Execution&, const CodeQuantizeArgs&, char* message);
+  Status (*code_errors)(const Execution&, const CodeErrorsArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

@@ -46,7 +46,9 @@ const Ops& cpu_ops() {
                           guarded<cpu::group_error, GroupErrorArgs>,
                           guarded<cpu::hessian_sweep, HessianSweepArgs>,
                           guarded<cpu::multiplier_losses, MultiplierLossesArgs>,
-                          guarded<cpu::amax_quantize, AmaxQuantizeArgs>};
+                          guarded<cpu::amax_quantize, AmaxQuantizeArgs>,
+                          guarded<cpu::code_quantize, CodeQuantizeArgs>,
+                          guarded<cpu::code_errors, CodeErrorsArgs>};
   return ops;
 }
 

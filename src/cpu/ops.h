@@ -19,5 +19,7 @@ void group_error(const Execution& execution, const GroupErrorArgs& args);
 void hessian_sweep(const Execution& execution, const HessianSweepArgs& args);
 void multiplier_losses(const Execution& execution, const MultiplierLossesArgs& args);
 void amax_quantize(const Execution& execution, const AmaxQuantizeArgs& args);
+void code_quantize(const Execution& execution, const CodeQuantizeArgs& args);
+void code_errors(const Execution& execution, const CodeErrorsArgs& args);
 
 }  // namespace nvfp4cal::cpu

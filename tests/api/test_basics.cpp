@@ -178,6 +178,11 @@ TEST_CASE("NULL handles of calibrators are refused by name", "[api][basics]") {
   CHECK_NULL_HANDLE(nvfp4cal_sweep_set_global_amax_from(nullptr, max.get()));
   CHECK_NULL_HANDLE(nvfp4cal_sweep_set_weights(nullptr, &x));
   CHECK_NULL_HANDLE(nvfp4cal_sweep_set_code_window(nullptr, 0, 0));
+  CHECK_NULL_HANDLE(nvfp4cal_sweep_set_hessian(nullptr, nullptr));
+  CHECK_NULL_HANDLE(nvfp4cal_sweep_set_initial_amax(nullptr, &x));
+  CHECK_NULL_HANDLE(nvfp4cal_sweep_initial_amax(nullptr, &x));
+  CHECK_NULL_HANDLE(nvfp4cal_sweep_set_quantize_callback(nullptr, nullptr, nullptr));
+  CHECK_NULL_HANDLE(nvfp4cal_sweep_set_error_callback(nullptr, nullptr, 0, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_sweep_collect(nullptr, &x, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_sweep_compute_amax(nullptr, &x));
   CHECK_NULL_HANDLE(nvfp4cal_sweep_compute_codes(nullptr, &x));

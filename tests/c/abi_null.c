@@ -107,6 +107,10 @@ static void null_in_sweep(void) {
   REFUSED(nvfp4cal_sweep_set_global_amax_from(NULL, NULL));
   REFUSED(nvfp4cal_sweep_set_weights(NULL, NULL));
   REFUSED(nvfp4cal_sweep_set_code_window(NULL, -1, 1));
+  REFUSED(nvfp4cal_sweep_set_initial_amax(NULL, &view));
+  REFUSED(nvfp4cal_sweep_initial_amax(NULL, &view));
+  REFUSED(nvfp4cal_sweep_set_quantize_callback(NULL, NULL, NULL));
+  REFUSED(nvfp4cal_sweep_set_error_callback(NULL, NULL, 0, NULL));
   REFUSED(nvfp4cal_sweep_collect(NULL, &view, NULL));
   REFUSED(nvfp4cal_sweep_compute_amax(NULL, &view));
   REFUSED(nvfp4cal_sweep_compute_codes(NULL, &view));
@@ -120,6 +124,12 @@ static void null_in_sweep(void) {
   REFUSED(nvfp4cal_sweep_set_global_amax_from(handle, NULL));
   REFUSED(nvfp4cal_sweep_collect(handle, NULL, NULL));
   REFUSED(nvfp4cal_sweep_import_state(handle, NULL));
+  CHECK(nvfp4cal_sweep_set_quantize_callback(handle, NULL, NULL) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_sweep_set_error_callback(handle, NULL, NVFP4CAL_ERRORS_ELEMENTS, NULL) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_sweep_set_initial_amax(handle, NULL) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_sweep_initial_amax(handle, &view) == NVFP4CAL_ERROR_NO_DATA);
+  CHECK(nvfp4cal_sweep_set_initial_amax(handle, &view) == NVFP4CAL_OK);
+  REFUSED(nvfp4cal_sweep_initial_amax(handle, NULL));
   CHECK(nvfp4cal_sweep_compute_amax(handle, &view) == NVFP4CAL_ERROR_NO_DATA);
   CHECK(nvfp4cal_sweep_merge(handle, handle) == NVFP4CAL_ERROR_UNSUPPORTED);
   CHECK(nvfp4cal_sweep_merge(NULL, NULL) != NVFP4CAL_OK);

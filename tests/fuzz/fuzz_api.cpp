@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "random_tensors.h"
@@ -203,6 +204,17 @@ void max_functions(uint64_t seed, Random& random) {
   nvfp4cal_max_destroy(other);
 }
 
+// Fills all of out, or some of it, with numbers that are mostly finite; sometimes fails.
+int32_t random_callback(void* user, const nvfp4cal_tensor*, const nvfp4cal_tensor* other, nvfp4cal_tensor* out) {
+  Random& random = *static_cast<Random*>(user);
+  int64_t n = 1;
+  for (int d = 0; d < out->ndim; ++d) n *= out->shape[d];
+  const float value = random.one_in(500) ? std::numeric_limits<float>::infinity()
+                                         : static_cast<float>(random.between(-9, 9)) * static_cast<const float*>(other->data)[0];
+  std::fill_n(static_cast<float*>(out->data), n, value);
+  return random.one_in(1000) ? 1 : 0;
+}
+
 void sweep_functions(uint64_t seed, Random& random) {
   std::vector<uint8_t> memory = random_memory(random);
   nvfp4cal_sweep* sweep = nullptr;
@@ -211,7 +223,7 @@ void sweep_functions(uint64_t seed, Random& random) {
   for (int64_t i = random.between(1, 12); i > 0; --i) {
     const nvfp4cal_tensor x = random_tensor(memory, random);
     const nvfp4cal_tensor global = random.one_in(3) ? x : contiguous(ones, NVFP4CAL_DTYPE_F32, {random.between(0, 4)});
-    switch (random.between(0, 9)) {
+    switch (random.between(0, 12)) {
       case 0: nvfp4cal_sweep_set_block_size(sweep, static_cast<int32_t>(random.between(0, 3) * 16)); break;
       case 1: nvfp4cal_sweep_set_normalization(sweep, random.one_in(2) ? 448 : 256); break;
       case 2: nvfp4cal_sweep_set_weights(sweep, random.one_in(3) ? nullptr : &x); break;
@@ -222,11 +234,15 @@ void sweep_functions(uint64_t seed, Random& random) {
       case 4:
       case 5: nvfp4cal_sweep_set_global_amax(sweep, &global); break;
       case 6: nvfp4cal_sweep_reset(sweep); break;
+      case 8: nvfp4cal_sweep_set_initial_amax(sweep, random.one_in(3) ? nullptr : random.one_in(2) ? &x : &global); break;
+      case 9: nvfp4cal_sweep_set_quantize_callback(sweep, random.one_in(3) ? nullptr : random_callback, &random); break;
+      case 10: nvfp4cal_sweep_set_error_callback(sweep, random.one_in(3) ? nullptr : random_callback, 0, &random); break;
       case 7: import_damaged("sweep_import", seed, random, sweep, nvfp4cal_sweep_export_state, nvfp4cal_sweep_import_state); break;
       default: call("sweep_collect", seed, random, 0, [&](auto) { return nvfp4cal_sweep_collect(sweep, &x, nullptr); });
     }
     call("sweep_amax", seed, random, 1, [&](auto out) { return nvfp4cal_sweep_compute_amax(sweep, out[0]); });
     call("sweep_codes", seed, random, 1, [&](auto out) { return nvfp4cal_sweep_compute_codes(sweep, out[0]); });
+    call("sweep_initial", seed, random, 1, [&](auto out) { return nvfp4cal_sweep_initial_amax(sweep, out[0]); });
   }
   nvfp4cal_sweep_destroy(sweep);
 }

@@ -91,20 +91,33 @@ Status import_max(const Bytes& bytes) {
 }
 
 struct SweepState {
+  uint32_t version = 3;
   int32_t block = 16, normalization = 448, lo = -126, hi = 126;
   std::vector<float> global_amax = {1.0f};
   std::vector<int64_t> weights_shape = {};
   std::vector<float> weights = {};
+  int32_t hessian_block = 0;
+  std::vector<float> hessian = {};
+  uint8_t uses_quantize = 0, uses_error = 0, has_initial_amax = 1;
+  std::vector<int64_t> initial_shape = {2};
+  std::vector<float> initial_amax = {0.5f, 0.0f};
   uint8_t has_data = 1;
   std::vector<int64_t> shape = {2};
   std::vector<uint8_t> codes = {1, 126};
 
   Status import() const {
-    Bytes bytes = header("swep", 1);
+    Bytes bytes = header("swep", version);
     for (const int32_t value : {block, normalization, lo, hi}) append(bytes, value);
     append_array(bytes, global_amax);
     append_array(bytes, weights_shape);
     append_array(bytes, weights);
+    if (version >= 2) append(bytes, hessian_block);
+    if (version >= 2) append_array(bytes, hessian);
+    if (version >= 3) {
+      for (const uint8_t flag : {uses_quantize, uses_error, has_initial_amax}) append(bytes, flag);
+      append_array(bytes, initial_shape);
+      append_array(bytes, initial_amax);
+    }
     append(bytes, has_data);
     append_array(bytes, shape);
     append_array(bytes, codes);
@@ -208,6 +221,15 @@ TEST_CASE("sweep states that no calibrator wrote are corrupt", "[state]") {
     change(state);
     return state.import();
   };
+  for (const uint32_t version : {1u, 2u}) CHECK(with([&](State& s) { s.version = version; }) == Status::kOk);
+  CHECK(with([](State& s) { s.version = 4; }) == Status::kCorrupt);
+  CHECK(with([](State& s) { s.uses_quantize = s.uses_error = 1; }) == Status::kOk);
+  CHECK(with([](State& s) { s.has_initial_amax = 0; }) == Status::kCorrupt);
+  CHECK(with([](State& s) { s.initial_amax = {0.5f}; }) == Status::kCorrupt);
+  CHECK(with([](State& s) { s.initial_amax[1] = -1.0f; }) == Status::kCorrupt);
+  CHECK(with([](State& s) { s.initial_amax[1] = std::numeric_limits<float>::infinity(); }) == Status::kCorrupt);
+  CHECK(with([](State& s) { s.initial_shape = {2, 1}; }) == Status::kCorrupt);  // not that of the result
+  CHECK(with([](State& s) { s.hessian = {1.0f}; }) == Status::kCorrupt);
   CHECK(with([](State& s) { s.codes[0] = 0; }) == Status::kCorrupt);
   CHECK(with([](State& s) { s.codes[1] = 127; }) == Status::kCorrupt);
   CHECK(with([](State& s) { s.shape = {3}; }) == Status::kCorrupt);
