@@ -1,7 +1,7 @@
-// Every function that takes tensors, with valid arguments in memory of its own: tests spoil one argument at a time.
+// Functions that take tensors, with valid arguments in memory of its own: tests spoil one argument at a time. Here: one call, max and sweep; all of
+// them are in call_table.h.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,6 +19,7 @@ struct Argument {
   Bytes memory;         // 0xA5 in outputs
   bool given = true;    // false: NULL is passed
   bool answers = true;  // outputs: data NULL is a question
+  std::string null_text = name + " is NULL";
 
   bool is_output() const { return kind == kOutput || kind == kOptionalOutput; }
   nvfp4cal_tensor* pointer() { return given ? &tensor : nullptr; }
@@ -55,7 +56,16 @@ struct Call {
 
 namespace calls {
 
+using Maker = Call (*)();
+
 inline Floats x() { return random_values(4 * 32, 1); }
+
+// [2, 16, 16], a multiple of the identity each.
+inline Floats hessians() {
+  Floats values(512);
+  for (size_t i = 0; i < 16; ++i) values[i * 17] = values[256 + i * 17] = 2.0f;
+  return values;
+}
 
 inline Call scale_candidates() {
   Call call{"scale_candidates", {}, [](Call& c) { return nvfp4cal_scale_candidates(nullptr, 0, c[0]); }, {}, {}};
@@ -75,6 +85,19 @@ inline Call scale_sweep() {
   call.input("x", x(), {4, 32});
   call.input("global_amax", Floats{1.0f}, {}, Argument::kOptionalInput);
   call.input("weights", Floats(32, 2.0f), {32}, Argument::kOptionalInput);
+  call.output("out", NVFP4CAL_DTYPE_F32, {4, 2});
+  return call;
+}
+
+inline Call scale_sweep_hessian() {
+  Call call{"scale_sweep_hessian",
+            {},
+            [](Call& c) { return nvfp4cal_scale_sweep_hessian(nullptr, c[0], c[1], c[2], nullptr, c[3], nullptr); },
+            {},
+            {}};
+  call.input("x", x(), {4, 32});
+  call.input("global_amax", Floats{1.0f}, {}, Argument::kOptionalInput);
+  call.input("hessian", hessians(), {2, 16, 16});
   call.output("out", NVFP4CAL_DTYPE_F32, {4, 2});
   return call;
 }
@@ -209,6 +232,27 @@ inline Call sweep_set_weights() {
   return call;
 }
 
+inline Call sweep_set_hessian() {
+  Call call{"sweep_set_hessian", {}, [](Call& c) { return nvfp4cal_sweep_set_hessian(c.sweep.get(), c[0]); }, {}, make_sweep()};
+  call.input("hessian", hessians(), {2, 16, 16}, Argument::kOptionalInput);
+  return call;
+}
+
+inline Call sweep_set_initial_amax() {
+  Call call{"sweep_set_initial_amax", {}, [](Call& c) { return nvfp4cal_sweep_set_initial_amax(c.sweep.get(), c[0]); }, {}, make_sweep()};
+  call.input("amax", Floats(8, 1.0f), {4, 2}, Argument::kOptionalInput);
+  return call;
+}
+
+inline Call sweep_initial_amax() {
+  Call call{"sweep_initial_amax", {}, [](Call& c) { return nvfp4cal_sweep_initial_amax(c.sweep.get(), c[0]); }, {}, make_sweep()};
+  Floats values = {1.0f, 2.0f, 3.0f};
+  const nvfp4cal_tensor amax = view(values, {3, 1});
+  nvfp4cal_sweep_set_initial_amax(call.sweep.get(), &amax);
+  call.output("out", NVFP4CAL_DTYPE_F32, {3, 1});
+  return call;
+}
+
 inline Call sweep_collect() {
   Call call{"sweep_collect", {}, [](Call& c) { return nvfp4cal_sweep_collect(c.sweep.get(), c[0], nullptr); }, {}, filled_sweep()};
   nvfp4cal_sweep_reset(call.sweep.get());
@@ -241,13 +285,13 @@ inline Call sweep_import_state() {
   return call;
 }
 
-using Maker = Call (*)();
+inline constexpr Maker kOneCall[] = {scale_candidates, scale_sweep,   scale_sweep_hessian, quantize,
+                                     dequantize,       fake_quantize, swizzle_scales,      unswizzle_scales};
 
-inline constexpr std::array<Maker, 18> kAll = {
-    scale_candidates,  scale_sweep,   quantize,           dequantize,          fake_quantize,      swizzle_scales,
-    unswizzle_scales,  max_collect,   max_compute_amax,   max_export_state,    max_import_state,   sweep_set_global_amax,
-    sweep_set_weights, sweep_collect, sweep_compute_amax, sweep_compute_codes, sweep_export_state, sweep_import_state,
-};
+inline constexpr Maker kMaxAndSweep[] = {max_collect,           max_compute_amax,  max_export_state,   max_import_state,
+                                         sweep_set_global_amax, sweep_set_weights, sweep_set_hessian,  sweep_set_initial_amax,
+                                         sweep_initial_amax,    sweep_collect,     sweep_compute_amax, sweep_compute_codes,
+                                         sweep_export_state,    sweep_import_state};
 
 }  // namespace calls
 }  // namespace api_test
