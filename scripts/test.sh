@@ -88,7 +88,7 @@ fi
 
 if $full; then
   # The address sanitizer's allocator may be locked in a child that forked while other threads computed: not a test of ours there.
-  if build asan-ubsan "${options[@]}"; then run_ctest asan-ubsan --label-regex "unit|api|fuzz|^c$" --exclude-regex "api/test_fork"; fi
+  if build asan-ubsan "${options[@]}"; then run_ctest asan-ubsan --label-regex "unit|api|golden|fuzz|^c$" --exclude-regex "api/test_fork"; fi
   # What shares memory between threads: the pool, the callers' runners, the chunked operations, the job.
   if build tsan; then run_ctest tsan --tests-regex "^(api/test_(threads|runner|max|sweep|quantize|environment)|unit/test_(parallel|ops|checkpoint)|c/abi)"; fi
 fi
