@@ -187,8 +187,10 @@ void Hessian::import_state(const uint8_t* bytes, size_t n) {
     if (!blocks_fit || !counts_fit || size_of(fresh.layout_, cols, fresh.block_) != fresh.sums_.size()) {
       fail(Status::kCorrupt, "the state has %zu sums for %lld columns and %lld rows", fresh.sums_.size(), ll(cols), ll(rows));
     }
+    // Products of float32 values are below 2^256: with this, sums of states stay finite.
     for (const double sum : fresh.sums_) {
-      if (!std::isfinite(sum)) fail(Status::kCorrupt, "the state holds a sum of %g", sum);
+      if (!(std::fabs(sum) <= 0x1p256 * static_cast<double>(rows)))
+        fail(Status::kCorrupt, "the state holds a sum of %g over %lld rows", sum, ll(rows));
     }
     fresh.cols_ = cols;
     fresh.rows_[0] = static_cast<double>(rows);

@@ -122,6 +122,23 @@ std::vector<uint8_t> Max::export_state() const {
   return writer.finish();
 }
 
+// Throws kCorrupt unless maxima of this shape can be those of a tensor with these options.
+void Max::check_shape() const {
+  const int ndim = static_cast<int>(shape_.size());
+  bool fits = block_ == 0 || ndim > 0;
+  if (block_ == 0) {
+    std::vector<bool> kept(shape_.size());
+    for (const int32_t axis : axes_) {
+      const int d = axis < 0 ? axis + ndim : axis;
+      fits = fits && d >= 0 && d < ndim;
+      if (fits) kept[static_cast<size_t>(d)] = true;
+    }
+    for (size_t d = 0; d < shape_.size(); ++d) fits = fits && (kept[d] || (shape_[d] == 1 && !axes_.empty()));
+  }
+  if (!fits)
+    fail(Status::kCorrupt, "the state holds maxima of shape %s, which its axes or block size do not give", shape_text(shape_).c_str());
+}
+
 void Max::import_state(const uint8_t* bytes, size_t n) {
   Max fresh;
   reading_state([&] {
@@ -129,14 +146,12 @@ void Max::import_state(const uint8_t* bytes, size_t n) {
     const std::vector<int32_t> axes = reader.get_array<int32_t>();
     fresh.set_axes(axes.data(), static_cast<int>(axes.size()));
     fresh.set_block_size(reader.get<int32_t>());
-    fresh.has_data_ = reader.get<uint8_t>() != 0;
+    fresh.has_data_ = reader.get_flag();
     fresh.shape_ = reader.get_array<int64_t>();
     fresh.amax_ = reader.get_array<float>();
     reader.finish();
     check_state_shape(fresh.shape_, fresh.amax_.size(), fresh.has_data_);
-    if (axes.empty() && fresh.block_ == 0 && fresh.amax_.size() > 1) {
-      fail(Status::kCorrupt, "the state holds %zu maxima of whole tensors", fresh.amax_.size());
-    }
+    if (fresh.has_data_) fresh.check_shape();
     for (const float value : fresh.amax_) {
       if (!(value >= 0.0f) || value - value != 0.0f) fail(Status::kCorrupt, "the state holds an amax of %g", static_cast<double>(value));
     }

@@ -35,6 +35,7 @@ class Max {
     int64_t count = 1;
   };
   Groups groups_of(const TensorView& x) const;
+  void check_shape() const;
   void require_no_data(const char* option) const;
 
   Execution execution_ = Execution::process_default();

@@ -52,7 +52,13 @@ StateReader::StateReader(const char* type, uint32_t newest_version, const uint8_
   next_ += kTypeSize;
   version_ = get<uint32_t>();
   if (version_ == 0 || version_ > newest_version)
-    fail(Status::kCorrupt, "state version %u is newer than this library's %u", version_, newest_version);
+    fail(Status::kCorrupt, "state version %u, this library reads 1 to %u", version_, newest_version);
+}
+
+bool StateReader::get_flag() {
+  const uint8_t flag = get<uint8_t>();
+  if (flag > 1) fail(Status::kCorrupt, "the state holds a flag of %d", flag);
+  return flag == 1;
 }
 
 void StateReader::get_bytes(void* out, size_t n) {

@@ -49,6 +49,8 @@ class StateReader {
     get_bytes(&value, sizeof value);
     return value;
   }
+  // A byte that is 0 or 1.
+  bool get_flag();
   template <class T>
   std::vector<T> get_array() {
     const uint64_t n = get<uint64_t>();

@@ -56,5 +56,7 @@ TEST_CASE("Hessian states that no calibrator wrote are corrupt", "[state][hessia
   CHECK(with([](State& s) { s.rows = int64_t{1} << 60; }) == Status::kCorrupt);
   CHECK(with([](State& s) { s.layout = 0; }) == Status::kCorrupt);  // blocks of 16 in 2 columns
   CHECK(with([](State& s) { s.sums[1] = std::numeric_limits<double>::infinity(); }) == Status::kCorrupt);
+  CHECK(with([](State& s) { s.sums[0] = -1e300; }) == Status::kCorrupt);  // not of 3 rows: merged, such sums become infinite
+  CHECK(with([](State& s) { s.sums[1] = 3 * 0x1p256; }) == Status::kOk);
   CHECK(with([](State& s) { s.cols = int64_t{1} << 40; }) == Status::kCorrupt);
 }

@@ -152,6 +152,18 @@ TEST_CASE("older versions are read, newer ones and zero refused", "[state]") {
   CHECK(read_as_test(small_state("tesu", 2)) == Status::kCorrupt);
 }
 
+TEST_CASE("a flag is a byte of 0 or 1", "[state]") {
+  for (int value = 0; value < 256; ++value) {
+    StateWriter writer("test", 1);
+    writer.put(static_cast<uint8_t>(value));
+    const Bytes bytes = writer.finish();
+    StateReader reader("test", 1, bytes.data(), bytes.size());
+    bool flag = false;
+    CHECK(status_of([&] { flag = reader.get_flag(); }) == (value > 1 ? Status::kCorrupt : Status::kOk));
+    CHECK(flag == (value == 1));
+  }
+}
+
 TEST_CASE("every truncation and every changed byte is refused", "[state]") {
   const Bytes good = small_state();
   for (size_t n = 0; n < good.size(); ++n)
@@ -206,6 +218,14 @@ TEST_CASE("max states that no calibrator wrote are corrupt", "[state]") {
   CHECK(import_max(max_state({}, 0, 1, {}, {})) == Status::kCorrupt);
   CHECK(import_max(max_state({}, 0, 0, {}, {1.0f})) == Status::kCorrupt);
   for (const float wrong : {nan, infinity, -1.0f}) CHECK(import_max(max_state({}, 0, 1, {}, {wrong})) == Status::kCorrupt);
+  CHECK(import_max(max_state({}, 0, 2, {}, {1.0f})) == Status::kCorrupt);
+  CHECK(import_max(max_state({}, 0, 1, {1}, {1.0f})) == Status::kCorrupt);
+  CHECK(import_max(max_state({}, 0, 1, {2}, {1.0f, 2.0f})) == Status::kCorrupt);
+  CHECK(import_max(max_state({1}, 0, 1, {2, 1}, {1.0f, 2.0f})) == Status::kCorrupt);
+  CHECK(import_max(max_state({2}, 0, 1, {1, 2}, {1.0f, 2.0f})) == Status::kCorrupt);
+  CHECK(import_max(max_state({-3}, 0, 1, {1, 2}, {1.0f, 2.0f})) == Status::kCorrupt);
+  CHECK(import_max(max_state({1, -1}, 0, 1, {1, 2}, {1.0f, 2.0f})) == Status::kOk);
+  CHECK(import_max(max_state({}, 16, 1, {}, {1.0f})) == Status::kCorrupt);
   CHECK(import_max(max_state({0, 0}, 0, 0, {}, {})) == Status::kCorrupt);
   CHECK(import_max(max_state({8}, 0, 0, {}, {})) == Status::kCorrupt);
   CHECK(import_max(max_state({0}, 16, 0, {}, {})) == Status::kCorrupt);
