@@ -23,6 +23,16 @@ void check_percentile(double p, const char* name) {
   if (!(p >= 0.0 && p <= 100.0)) fail(Status::kInvalidArgument, "%s %g, expected 0 to 100", name, p);
 }
 
+// sums += more; throws, possibly half way, where int64 cannot count them all.
+void add_counts(const std::vector<int64_t>& more, std::vector<int64_t>& sums) {
+  int64_t total = 0;
+  for (size_t b = 0; b < sums.size(); ++b) {
+    const bool fits =
+        !__builtin_add_overflow(sums[b], more[b], &sums[b]) && sums[b] >= 0 && !__builtin_add_overflow(total, sums[b], &total);
+    if (!fits) fail(Status::kInvalidArgument, "the histograms hold more than 2^63 blocks together");
+  }
+}
+
 }  // namespace
 
 void ActMax::require_no_data(const char* option) const {
@@ -80,25 +90,26 @@ void ActMax::set_headroom(bool headroom) {
 void ActMax::collect(const TensorView& x) {
   if (x.elements() == 0) return;
   if (edges_.empty()) edges_ = log2_edges(options_.log2_min, options_.log2_max, options_.bins);
-  std::vector<int64_t> counts = has_data_ ? counts_ : std::vector<int64_t>(static_cast<size_t>(options_.bins));
+  std::vector<int64_t> counts(static_cast<size_t>(options_.bins));
   float literal_max = literal_max_;
   const Log2HistogramArgs args{&x, options_.block, edges_.data(), options_.bins, counts.data(), &literal_max};
   call(ops_for(x).log2_histogram, execution_, args);
+  if (has_data_) add_counts(counts_, counts);
   counts_.swap(counts);
   literal_max_ = literal_max;
   has_data_ = true;
 }
 
-// The centre of the first bin whose cumulative count reaches p percent of the blocks in bins first_bin and above; 0 without any.
+// The centre of the first bin from first_bin on whose cumulative count reaches p percent of the blocks there; 0 without any.
 double ActMax::percentile(double p, size_t first_bin) const {
   double total = 0;
   for (size_t b = first_bin; b < counts_.size(); ++b) total += static_cast<double>(counts_[b]);
   if (total == 0) return 0.0;
   const double wanted = p / 100.0 * total;
   double sum = 0;
-  size_t bin = 0;
+  size_t bin = first_bin;
   for (; bin + 1 < counts_.size(); ++bin) {
-    if (bin >= first_bin) sum += static_cast<double>(counts_[bin]);
+    sum += static_cast<double>(counts_[bin]);
     if (sum >= wanted) break;
   }
   const long double range = static_cast<long double>(options_.log2_max) - options_.log2_min;
@@ -126,7 +137,8 @@ ActMaxStats ActMax::stats() const {
   }
   stats.result = literal_max_;
   if (!(stats.b_max > 0 && stats.b_min > 0)) return stats;
-  const double low = options_.rho * stats.b_min, high = (options_.headroom ? 1.0 : options_.margin) * stats.b_max;
+  const double margin = options_.headroom ? 1.0 : options_.margin;
+  const double low = options_.rho * stats.b_min, high = margin > 0 ? margin * stats.b_max : 0.0;  // bins may lie where 2^x is infinite
   const double largest = static_cast<double>(std::numeric_limits<float>::max());
   const float result = static_cast<float>(std::min(std::max(low, high), largest));
   if (result == 0.0f) return stats;  // bins so low that float32 has no such value: collapsed as well
@@ -149,12 +161,7 @@ void ActMax::merge(const ActMax& other) {
   if (!(options_ == other.options_)) fail(Status::kInvalidArgument, "the calibrators' options differ");
   if (!other.has_data_) return;
   std::vector<int64_t> counts = other.counts_;
-  int64_t total = 0;
-  for (size_t b = 0; b < counts.size(); ++b) {
-    const bool fits = !__builtin_add_overflow(counts[b], has_data_ ? counts_[b] : 0, &counts[b]) && counts[b] >= 0 &&
-                      !__builtin_add_overflow(total, counts[b], &total);
-    if (!fits) fail(Status::kInvalidArgument, "the histograms hold more than 2^63 blocks together");
-  }
+  if (has_data_) add_counts(counts_, counts);
   literal_max_ = std::max(literal_max_, other.literal_max_);
   counts_.swap(counts);
   has_data_ = true;
@@ -186,9 +193,9 @@ void ActMax::import_state(const uint8_t* bytes, size_t n) {
     const double log2_min = reader.get<double>(), log2_max = reader.get<double>();
     fresh.set_bins(reader.get<int32_t>(), log2_min, log2_max);
     fresh.set_block_size(reader.get<int32_t>());
-    fresh.set_headroom(reader.get<uint8_t>() != 0);
+    fresh.set_headroom(reader.get_flag());
   });
-  fresh.has_data_ = reader.get<uint8_t>() != 0;
+  fresh.has_data_ = reader.get_flag();
   fresh.literal_max_ = reader.get<float>();
   fresh.counts_ = reader.get_array<int64_t>();
   reader.finish();

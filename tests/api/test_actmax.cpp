@@ -77,6 +77,26 @@ TEST_CASE("actmax: with headroom B_min ignores blocks far below B_max, and there
   }
 }
 
+TEST_CASE("actmax: with headroom, B_min's percentile 0 is the first bin that is not ignored", "[api][actmax]") {
+  for (const int32_t headroom : {0, 1}) {
+    const ActMax actmax = make_actmax();
+    REQUIRE(nvfp4cal_actmax_set_headroom(actmax.get(), headroom) == NVFP4CAL_OK);
+    REQUIRE(nvfp4cal_actmax_set_percentiles(actmax.get(), 0, 100) == NVFP4CAL_OK);
+    REQUIRE(collect_blocks(actmax, {1e-7f, 50.0f, 100.0f}) == NVFP4CAL_OK);
+    CHECK(near(stats_of(actmax).b_min, headroom ? centre(100 / 1e6) : centre(0x1p-40)));
+  }
+}
+
+TEST_CASE("actmax: a margin of 0 leaves rho * B_min, in bins beyond every number too", "[api][actmax]") {
+  const ActMax actmax = make_actmax();
+  REQUIRE(nvfp4cal_actmax_set_bins(actmax.get(), 1, 0, 16384) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_actmax_set_margin(actmax.get(), 0) == NVFP4CAL_OK);
+  REQUIRE(collect_blocks(actmax, {1.0f, 4.5f}) == NVFP4CAL_OK);
+  CHECK(std::isinf(stats_of(actmax).b_max));
+  CHECK(amax(actmax).values == Floats{std::numeric_limits<float>::max()});
+  CHECK(stats_of(actmax).term == NVFP4CAL_ACTMAX_TERM_B_MIN);
+}
+
 TEST_CASE("actmax: bins below every number fall back to the largest magnitude, bins above it to the largest float", "[api][actmax]") {
   const ActMax low = make_actmax(), high = make_actmax();
   REQUIRE(nvfp4cal_actmax_set_bins(low.get(), 512, -4000, -2000) == NVFP4CAL_OK);

@@ -34,7 +34,7 @@ struct ActMaxState {
 };
 
 template <class Change>
-Status with_actmax(Change&& change) {
+std::vector<uint8_t> actmax_state(Change&& change) {
   ActMaxState s;
   change(s);
   StateWriter writer("actm", 1);
@@ -45,7 +45,12 @@ Status with_actmax(Change&& change) {
   writer.put(s.has_data);
   writer.put(s.literal_max);
   writer.put_array(s.counts);
-  return import <ActMax>(writer.finish());
+  return writer.finish();
+}
+
+template <class Change>
+Status with_actmax(Change&& change) {
+  return import <ActMax>(actmax_state(change));
 }
 
 struct MseState {
@@ -92,11 +97,36 @@ TEST_CASE("actmax states that no calibrator wrote are corrupt", "[state][actmax]
   CHECK(with_actmax([](S& s) { s.bins = 3; }) == Status::kCorrupt);
   CHECK(with_actmax([](S& s) { s.block = 17; }) == Status::kCorrupt);
   CHECK(with_actmax([](S& s) { s.has_data = 0; }) == Status::kCorrupt);
+  CHECK(with_actmax([](S& s) { s.has_data = 2; }) == Status::kCorrupt);
+  CHECK(with_actmax([](S& s) { s.headroom = 255; }) == Status::kCorrupt);
   CHECK(with_actmax([](S& s) { s.literal_max = 0; }) == Status::kCorrupt);
   CHECK(with_actmax([inf](S& s) { s.literal_max = inf; }) == Status::kCorrupt);
   CHECK(with_actmax([](S& s) { s.counts = {0, 0}; }) == Status::kCorrupt);
   CHECK(with_actmax([](S& s) { s.counts = {3, -1}; }) == Status::kCorrupt);
   CHECK(with_actmax([](S& s) { s.counts = {std::numeric_limits<int64_t>::max(), 1}; }) == Status::kCorrupt);
+}
+
+TEST_CASE("actmax: a histogram that int64 cannot count any further refuses more data", "[state][actmax]") {
+  std::vector<float> x(16, 1.5f);
+  const int64_t shape[] = {16};
+  const TensorView one_block = make_view(x.data(), Dtype::kF32, 1, shape);
+  for (const int full : {0, 1}) {  // the bin that the block counts in, and the other
+    const std::vector<uint8_t> state = actmax_state([&](ActMaxState& s) {
+      s.counts = {0, 0};
+      s.counts[static_cast<size_t>(full)] = std::numeric_limits<int64_t>::max();
+    });
+    ActMax actmax;
+    actmax.import_state(state.data(), state.size());
+    Status status = Status::kOk;
+    try {
+      actmax.collect(one_block);
+    } catch (const Error& error) {
+      status = error.status();
+    }
+    CHECK(status == Status::kInvalidArgument);
+    CHECK(actmax.export_state() == state);
+    CHECK(actmax.stats().blocks == std::numeric_limits<int64_t>::max());
+  }
 }
 
 TEST_CASE("mse states that no calibrator wrote are corrupt", "[state][mse]") {
