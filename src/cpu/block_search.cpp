@@ -141,8 +141,7 @@ bool prepare_admm(BlockHessian& hessian, int n, double* normalized, double* inve
 
 float naive_scale(const float* x, int n) { return naive_scale_of(largest(x, n)); }
 
-double block_sse(const float* x, int n, float scale, double limit) {
-  double sum = 0.0;
+double block_sse(const float* x, int n, float scale, double limit, double sum) {
   for (int i = 0; i < n && sum < limit; ++i) {
     const double r = residual(x[i], num::e2m1_level_ties_down(x[i], scale), scale);
     sum += r * r;

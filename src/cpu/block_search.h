@@ -22,8 +22,8 @@ BlockHessian bounded_hessian(const double* h, int n);
 bool prepare_admm(BlockHessian& hessian, int n, double* normalized, double* inverse);
 
 float naive_scale(const float* x, int n);
-// sum (x - q s)^2; may stop as soon as the sum is known to be at least `limit`.
-double block_sse(const float* x, int n, float scale, double limit);
+// sum plus (x - q s)^2 of all elements in order; may stop as soon as that is known to be at least `limit`.
+double block_sse(const float* x, int n, float scale, double limit, double sum = 0.0);
 
 float optimal_scale(const float* x, int n, bool search_noise);
 float hessian_scale(const float* x, int n, const BlockHessian& hessian);

@@ -25,27 +25,25 @@ void for_each_chunk(const Execution& execution, int64_t blocks, int64_t size, Bo
   execution.parallel_for((blocks + size - 1) / size, [&](int64_t c) { body(c * size, std::min(size, blocks - c * size)); });
 }
 
-// One block of x as float32.
-class BlockReader {
+// Elements of x as float32, at most `most` at once.
+class FloatReader {
  public:
-  explicit BlockReader(const TensorView& view) : reader_(view), n_(view.last()), values_(static_cast<size_t>(n_)) {}
-  const float* read(int64_t block) {
-    const Span span = reader_.read(block * n_, n_);
-    for (int64_t i = 0; i < n_; ++i) values_[static_cast<size_t>(i)] = load_element(span, i);
+  FloatReader(const TensorView& view, int64_t most) : reader_(view), values_(static_cast<size_t>(most)) {}
+  const float* read(int64_t begin, int64_t n) {
+    const Span span = reader_.read(begin, n);
+    for (int64_t i = 0; i < n; ++i) values_[static_cast<size_t>(i)] = load_element(span, i);
     return values_.data();
   }
 
  private:
   SpanReader reader_;
-  int64_t n_;
   std::vector<float> values_;
 };
 
-// Elements of one block to a float32 view of any strides.
-void write_block(const TensorView& out, int64_t block, const float* values) {
-  const int64_t n = out.last();
+// Elements [begin, begin + n) of a float32 view of any strides.
+void write_floats(const TensorView& out, int64_t begin, int64_t n, const float* values) {
   char* base = static_cast<char*>(out.data);
-  for_each_run(out, block * n, (block + 1) * n, [&](int64_t offset, int64_t step, int64_t count) {
+  for_each_run(out, begin, begin + n, [&](int64_t offset, int64_t step, int64_t count) {
     for (int64_t i = 0; i < count; ++i) std::memcpy(base + (offset + i * step) * 4, values++, 4);
   });
 }
@@ -100,36 +98,42 @@ void block_search(const Execution& execution, const BlockSearchArgs& args) {
   std::optional<Hessians> hessians;
   if (args.hessians) hessians.emplace(execution, args);
   for_each_chunk(execution, blocks, kSearchBlocks, [&](int64_t first, int64_t count) {
-    BlockReader reader(*args.x);
+    FloatReader reader(*args.x, n);
     std::vector<float> quants(static_cast<size_t>(n)), decoded(static_cast<size_t>(n));
     for (int64_t b = first; b < first + count; ++b) {
-      const float scale = search_block(args, hessians ? &*hessians : nullptr, b, reader.read(b), quants.data());
+      const float scale = search_block(args, hessians ? &*hessians : nullptr, b, reader.read(b * n, n), quants.data());
       args.scales[b] = scale;
-      write_block(*args.quants, b, quants.data());
+      write_floats(*args.quants, b * n, n, quants.data());
       if (!args.dequant) continue;
       decode_block(quants.data(), n, scale, decoded.data());
-      write_block(*args.dequant, b, decoded.data());
+      write_floats(*args.dequant, b * n, n, decoded.data());
     }
   });
 }
 
+// Blocks of any extent, in pieces.
 void block_apply(const Execution& execution, const BlockApplyArgs& args) {
-  const int64_t n = args.x->last(), blocks = n > 0 ? args.x->elements() / n : 0;
+  const int64_t n = args.x->last(), blocks = n > 0 ? args.x->elements() / n : 0, piece = std::min(n, kTileElements);
   for_each_chunk(execution, blocks, std::max<int64_t>(1, kChunkElements / std::max<int64_t>(n, 1)), [&](int64_t first, int64_t count) {
-    BlockReader reader(*args.x);
-    std::vector<float> out(static_cast<size_t>(n));
+    FloatReader reader(*args.x, piece);
+    std::vector<float> out(static_cast<size_t>(piece));
     for (int64_t b = first; b < first + count; ++b) {
-      const float* x = reader.read(b);
-      const float scale = args.scales[b * args.scale_step];
-      if (args.squared_error) {
-        args.squared_error[b] = block_sse(x, static_cast<int>(n), scale, std::numeric_limits<double>::infinity());
-      } else if (args.dequant) {
-        decode_block(x, n, scale, out.data());
-        write_block(*args.dequant, b, out.data());
-      } else {
-        quantize_block(x, static_cast<int>(n), scale, out.data());
-        write_block(*args.quants, b, out.data());
+      const float scale = num::abs_of(args.scales[b * args.scale_step]);  // -0 is 0
+      double error = 0.0;
+      for (int64_t begin = b * n; begin < (b + 1) * n; begin += piece) {
+        const int64_t here = std::min(piece, (b + 1) * n - begin);
+        const float* x = reader.read(begin, here);
+        if (args.squared_error) {
+          error = block_sse(x, static_cast<int>(here), scale, std::numeric_limits<double>::infinity(), error);
+        } else if (args.dequant) {
+          decode_block(x, here, scale, out.data());
+          write_floats(*args.dequant, begin, here, out.data());
+        } else {
+          quantize_block(x, static_cast<int>(here), scale, out.data());
+          write_floats(*args.quants, begin, here, out.data());
+        }
       }
+      if (args.squared_error) args.squared_error[b] = error;
     }
   });
 }

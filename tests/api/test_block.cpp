@@ -226,6 +226,41 @@ TEST_CASE("quantize, dequantize and sse take scales of any value, one or many", 
   CHECK(ask_wide.dtype == NVFP4CAL_DTYPE_F64);
 }
 
+TEST_CASE("a scale of -0 is one of 0", "[api][block]") {
+  Floats x = {1e-30f, -2.0f, 0.0f}, scales = {-0.0f}, out(3), decoded(3), sse(1);
+  const nvfp4cal_tensor x_view = view(x), scale = view(scales);
+  nvfp4cal_tensor out_view = view(out), decoded_view = view(decoded), sse_view = view(sse);
+  REQUIRE(nvfp4cal_block_quantize(nullptr, &x_view, &scale, 0, &out_view, nullptr) == NVFP4CAL_OK);
+  CHECK(same_bits(out, Floats{6.0f, -6.0f, 0.0f}));
+  REQUIRE(nvfp4cal_block_dequantize(nullptr, &out_view, &scale, 0, &decoded_view, nullptr) == NVFP4CAL_OK);
+  CHECK(same_bits(decoded, Floats{0.0f, -0.0f, 0.0f}));
+  REQUIRE(nvfp4cal_block_sse(nullptr, &x_view, &scale, 0, &sse_view, nullptr) == NVFP4CAL_OK);
+  CHECK(sse[0] == 4.0f);
+}
+
+TEST_CASE("quantize, dequantize and sse along a dimension of any extent", "[api][block]") {
+  constexpr int64_t kExtent = 3 * 4096 + 5;
+  Floats x = random_values(kExtent * 2, 12), out(x.size()), decoded(x.size()), scales = {0.25f, 0.0625f};
+  std::vector<double> sse(2), expected(2);
+  const nvfp4cal_tensor x_view = view(x, {kExtent, 2}), scale = view(scales);
+  nvfp4cal_tensor out_view = view(out, {kExtent, 2}), decoded_view = view(decoded), sse_view = view(sse);
+  REQUIRE(nvfp4cal_block_quantize(nullptr, &x_view, &scale, 0, &out_view, nullptr) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_block_dequantize(nullptr, &out_view, &scale, 0, &decoded_view, nullptr) == NVFP4CAL_OK);
+  REQUIRE(nvfp4cal_block_sse(nullptr, &x_view, &scale, 0, &sse_view, nullptr) == NVFP4CAL_OK);
+  constexpr float kLevels[] = {0, .5f, 1, 1.5f, 2, 3, 4, 6};
+  int wrong = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float scaled = std::fabs(x[i]) / scales[i % 2];
+    float nearest = 0.0f;
+    for (const float level : kLevels) nearest = std::fabs(scaled - level) < std::fabs(scaled - nearest) ? level : nearest;
+    wrong += out[i] != std::copysign(nearest, x[i]) || decoded[i] != out[i] * scales[i % 2];
+    const double r = static_cast<double>(x[i]) - static_cast<double>(decoded[i]);
+    expected[i % 2] += r * r;
+  }
+  CHECK(wrong == 0);
+  CHECK(sse == expected);  // in the order of the elements
+}
+
 TEST_CASE("scales that make no sense are refused by name", "[api][block]") {
   Floats x(8, 1.0f), out(8, -7.0f);
   const nvfp4cal_tensor x_view = view(x, {2, 4});
