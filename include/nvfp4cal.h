@@ -426,6 +426,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_max_import_state(nvfp4cal_max *handle, con
 /** How a state array is reduced over processes. */
 #define NVFP4CAL_REDUCE_SUM 0
 #define NVFP4CAL_REDUCE_MAX 1
+#define NVFP4CAL_REDUCE_MIN 2
 /**
  * The arrays that hold the data, to be all-reduced in place (NCCL, gloo, MPI) between collect and compute_amax.
  * @param index [in] 0; INVALID_ARGUMENT past the last array
@@ -750,7 +751,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_compute_global_scale(nvfp4cal_obs
 NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_compute_global_range(nvfp4cal_observer *handle, nvfp4cal_tensor *min, nvfp4cal_tensor *max);
 /**
  * Gives layers that are multiplied as one (query, key and value; gate and up) the global scale of the widest of them, until the next collect, merge or
- * reset. @param handles [in] n of them, all TENSOR_GROUP. INVALID_ARGUMENT, UNSUPPORTED, WRONG_STATE (a given global scale), NO_DATA. @since 0.1
+ * reset (or state_tensor). @param handles [in] n of them, all TENSOR_GROUP. INVALID_ARGUMENT, UNSUPPORTED, WRONG_STATE (a given global scale), NO_DATA. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_fuse(nvfp4cal_observer *const *handles, int32_t n);
 /** STATIC_MINMAX: as if this handle had seen both streams. Others: UNSUPPORTED, an average or the last call has nothing to add up. @since 0.1 */
@@ -759,6 +760,12 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_merge(nvfp4cal_observer *handle, 
 NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_export_state(const nvfp4cal_observer *handle, nvfp4cal_tensor *out);
 /** As nvfp4cal_max_import_state. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_import_state(nvfp4cal_observer *handle, const nvfp4cal_tensor *state);
+/**
+ * As nvfp4cal_max_state_tensor, for STATIC_MINMAX; others: UNSUPPORTED, as for merge. Both arrays have the shape of the ranges. A fused global scale is dropped.
+ * @param index [in] 0: the minima, float32, REDUCE_MIN; 1: the maxima, float32, REDUCE_MAX. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_state_tensor(nvfp4cal_observer *handle, int32_t index, nvfp4cal_tensor *view,
+                                                            int32_t *reduce);
 /** Drops what was collected, keeps the options. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_reset(nvfp4cal_observer *handle);
 /** As nvfp4cal_max_last_error. @since 0.1 */

@@ -178,6 +178,23 @@ nvfp4cal_status nvfp4cal_observer_import_state(nvfp4cal_observer* handle, const 
                         [&] { read_state(state, [&](const uint8_t* bytes, size_t n) { handle->calibrator.import_state(bytes, n); }); });
 }
 
+nvfp4cal_status nvfp4cal_observer_state_tensor(nvfp4cal_observer* handle, int32_t index, nvfp4cal_tensor* view, int32_t* reduce) {
+  return handle_barrier(handle, [&] {
+    require(view, "view");
+    require(reduce, "reduce");
+    if (index < 0 || index > 1) fail(Status::kInvalidArgument, "state tensor %d, this observer has 2", index);
+    calib::Ranges& ranges = handle->calibrator.running_ranges();
+    const std::vector<int64_t>& shape = handle->calibrator.shape();
+    *view = nvfp4cal_tensor{};
+    view->struct_size = sizeof *view;
+    view->data = index == 0 ? ranges.min.data() : ranges.max.data();
+    view->dtype = NVFP4CAL_DTYPE_F32;
+    view->ndim = static_cast<int32_t>(shape.size());
+    for (size_t d = 0; d < shape.size(); ++d) view->shape[d] = shape[d];
+    *reduce = index == 0 ? NVFP4CAL_REDUCE_MIN : NVFP4CAL_REDUCE_MAX;
+  });
+}
+
 nvfp4cal_status nvfp4cal_observer_reset(nvfp4cal_observer* handle) {
   return handle_barrier(handle, [&] { handle->calibrator.reset(); });
 }

@@ -82,8 +82,8 @@ void Observer::collect(const TensorView& x) {
   if (x.elements() == 0) return;
   Ranges ranges = ranges_of(execution_, x, layout), global;
   ScaleRule rule{options_.format, options_.symmetric};
-  if (options_.optimize_global_scale) {
-    global = {{*std::min_element(ranges.min.begin(), ranges.min.end())}, {*std::max_element(ranges.max.begin(), ranges.max.end())}};
+  if (options_.keeps_global_range()) {
+    global = spanning(ranges);
     rule.fp8 = true;
     if (options_.searches()) global = search_ranges(execution_, x, tensor_layout(x), global, options_, rule, true);
     global = folded(global_, global);
@@ -114,8 +114,7 @@ const Ranges& Observer::ranges() const {
 Ranges Observer::global_range() const {
   require_data();
   require_two_level();
-  if (options_.optimize_global_scale) return global_;
-  return {{*std::min_element(ranges_.min.begin(), ranges_.min.end())}, {*std::max_element(ranges_.max.begin(), ranges_.max.end())}};
+  return options_.keeps_global_range() ? global_ : spanning(ranges_);
 }
 
 float Observer::global_scale() const {
@@ -152,13 +151,20 @@ void Observer::merge(const Observer& other) {
     fail(Status::kInvalidArgument, "ranges of shape %s and %s cannot be merged", shape_text(shape_).c_str(),
          shape_text(other.shape_).c_str());
   }
-  Ranges ranges = folded(ranges_, other.ranges_), global = folded(global_, other.global_);
+  Ranges ranges = folded(ranges_, other.ranges_);
   std::vector<int64_t> shape = other.shape_;
   ranges_ = std::move(ranges);
-  global_ = std::move(global);
   shape_ = std::move(shape);
   fused_amax_ = 0.0f;
   has_data_ = true;
+}
+
+// Whoever changes them makes a fused global scale stale.
+Ranges& Observer::running_ranges() {
+  require_running("state_tensor");
+  require_data();
+  fused_amax_ = 0.0f;
+  return ranges_;
 }
 
 std::vector<uint8_t> Observer::export_state() const {
@@ -188,7 +194,7 @@ void Observer::read_data(StateReader& reader) {
   fused_amax_ = reader.get<float>();
   reader.finish();
   check_state_shape(shape_, ranges_.min.size(), has_data_);
-  const size_t wanted = has_data_ && options_.optimize_global_scale ? 1 : 0;
+  const size_t wanted = has_data_ && options_.keeps_global_range() ? 1 : 0;
   if (global_.min.size() != wanted || !is_range(0.0f, fused_amax_))
     fail(Status::kCorrupt, "the state's global range does not fit its options");
 }

@@ -39,8 +39,9 @@ class Observer {
   // Gives all the same global scale, that of the widest range.
   static void fuse(const std::vector<Observer*>& observers);
 
-  // Running minima and maxima: only those have a merge.
+  // Running minima and maxima: only those have a merge, and arrays that other processes may reduce.
   void merge(const Observer& other);
+  Ranges& running_ranges();
 
   std::vector<uint8_t> export_state() const;
   void import_state(const uint8_t* bytes, size_t n);
@@ -59,7 +60,7 @@ class Observer {
   bool has_data_ = false;
   std::vector<int64_t> shape_;
   Ranges ranges_;
-  Ranges global_;            // with optimize_global_scale: one group
+  Ranges global_;            // if the options keep one: of one group
   float fused_amax_ = 0.0f;  // 0: not fused
 };
 

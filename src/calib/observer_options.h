@@ -28,6 +28,8 @@ struct ObserverOptions {
   std::vector<int32_t> g_idx;  // empty: columns in order
 
   bool searches() const { return kind == ObserverKind::kMemorylessMse || kind == ObserverKind::kMse; }
+  // A range of its own that the global scale comes from. Running ranges hold all that theirs would be made of.
+  bool keeps_global_range() const { return optimize_global_scale && kind != ObserverKind::kStaticMinMax; }
   bool two_level() const { return strategy == Strategy::kTensorGroup; }
   bool operator==(const ObserverOptions&) const = default;
 };

@@ -65,6 +65,10 @@ ObserverScales scales_of(const Ranges& ranges, const ScaleRule& rule) {
   return out;
 }
 
+Ranges spanning(const Ranges& ranges) {
+  return {{*std::min_element(ranges.min.begin(), ranges.min.end())}, {*std::max_element(ranges.max.begin(), ranges.max.end())}};
+}
+
 float amax_of(const Ranges& ranges) {
   float amax = 0.0f;
   for (const float value : ranges.min) amax = std::max(amax, -value);

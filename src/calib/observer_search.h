@@ -24,6 +24,9 @@ struct ScaleRule {
 };
 ObserverScales scales_of(const Ranges& ranges, const ScaleRule& rule);
 
+// The one range that holds all.
+Ranges spanning(const Ranges& ranges);
+
 // Largest magnitude of any range, 0 included.
 float amax_of(const Ranges& ranges);
 

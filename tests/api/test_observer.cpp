@@ -1,95 +1,12 @@
-// nvfp4cal_observer: shapes, strategies, options, averages, merging, states and refusals.
+// nvfp4cal_observer: shapes, strategies, options, averages and refusals.
+#include "observer.h"
+
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <sstream>
 
-#include "api_test.h"
-
 using namespace api_test;
-
-namespace {
-
-struct DestroyObserver {
-  void operator()(nvfp4cal_observer* handle) const { nvfp4cal_observer_destroy(handle); }
-};
-using Observer = std::unique_ptr<nvfp4cal_observer, DestroyObserver>;
-
-Observer make_observer(int32_t kind = NVFP4CAL_OBSERVER_MEMORYLESS_MSE, int32_t format = NVFP4CAL_OBSERVER_FORMAT_INT8,
-                       int32_t strategy = NVFP4CAL_OBSERVER_STRATEGY_TENSOR, int32_t observed = NVFP4CAL_OBSERVED_WEIGHT) {
-  nvfp4cal_observer* handle = nullptr;
-  REQUIRE(nvfp4cal_observer_create(&handle) == NVFP4CAL_OK);
-  Observer observer(handle);
-  REQUIRE(nvfp4cal_observer_set_kind(handle, kind) == NVFP4CAL_OK);
-  REQUIRE(nvfp4cal_observer_set_format(handle, format) == NVFP4CAL_OK);
-  REQUIRE(nvfp4cal_observer_set_strategy(handle, strategy) == NVFP4CAL_OK);
-  REQUIRE(nvfp4cal_observer_set_observed(handle, observed) == NVFP4CAL_OK);
-  REQUIRE(nvfp4cal_observer_set_group_size(handle, 16) == NVFP4CAL_OK);
-  REQUIRE(nvfp4cal_observer_set_block_structure(handle, 4, 8) == NVFP4CAL_OK);
-  return observer;
-}
-
-Observer make_nvfp4(int32_t kind = NVFP4CAL_OBSERVER_MEMORYLESS_MSE) {
-  return make_observer(kind, NVFP4CAL_OBSERVER_FORMAT_FP4, NVFP4CAL_OBSERVER_STRATEGY_TENSOR_GROUP);
-}
-
-nvfp4cal_status collect(const Observer& observer, Floats& x, const Shape& shape) {
-  const nvfp4cal_tensor tensor = view(x, shape);
-  return nvfp4cal_observer_collect(observer.get(), &tensor, nullptr);
-}
-
-struct Result {
-  nvfp4cal_status status = 0;
-  Shape shape;
-  Floats min, max, scale;
-  std::vector<int8_t> zero_point;
-};
-
-Result result(const Observer& observer) {
-  Result r;
-  nvfp4cal_tensor min = question(), max = question();
-  r.status = nvfp4cal_observer_compute_range(observer.get(), &min, &max);
-  if (r.status != NVFP4CAL_OK) return r;
-  r.shape = shape_of(min);
-  const size_t n = static_cast<size_t>(count_of(r.shape));
-  r.min.assign(n, -7.0f);
-  r.max = r.scale = r.min;
-  r.zero_point.assign(n, -7);
-  min = view(r.min);
-  max = view(r.max);
-  nvfp4cal_tensor scale = view(r.scale), zero_point = view(r.zero_point.data(), NVFP4CAL_DTYPE_I8, {static_cast<int64_t>(n)});
-  r.status = nvfp4cal_observer_compute_range(observer.get(), &min, &max);
-  if (r.status == NVFP4CAL_OK) r.status = nvfp4cal_observer_compute_scale(observer.get(), &scale, &zero_point);
-  return r;
-}
-
-bool same(const Result& a, const Result& b) {
-  return a.status == b.status && a.shape == b.shape && same_bits(a.min, b.min) && same_bits(a.max, b.max) && same_bits(a.scale, b.scale) &&
-         a.zero_point == b.zero_point;
-}
-
-float global_scale(const Observer& observer) {
-  float value = -1.0f;
-  nvfp4cal_tensor out = scalar(value);
-  CHECK(nvfp4cal_observer_compute_global_scale(observer.get(), &out) == NVFP4CAL_OK);
-  return value;
-}
-
-Bytes exported(const Observer& observer) {
-  nvfp4cal_tensor size = question();
-  REQUIRE(nvfp4cal_observer_export_state(observer.get(), &size) == NVFP4CAL_OK);
-  Bytes bytes(static_cast<size_t>(size.shape[0]));
-  nvfp4cal_tensor out = view(bytes);
-  REQUIRE(nvfp4cal_observer_export_state(observer.get(), &out) == NVFP4CAL_OK);
-  return bytes;
-}
-
-nvfp4cal_status import_bytes(const Observer& observer, Bytes state) {
-  const nvfp4cal_tensor tensor = view(state);
-  return nvfp4cal_observer_import_state(observer.get(), &tensor);
-}
-
-}  // namespace
 
 TEST_CASE("an observer's strategies and the shapes they give", "[api][observer]") {
   struct Case {
@@ -342,71 +259,6 @@ TEST_CASE("state rules: no data, options after data, other shapes, NaN, reset", 
   CHECK(nvfp4cal_observer_set_norm(h, 2.0) == NVFP4CAL_OK);
   REQUIRE(collect(observer, x, {4, 16}) == NVFP4CAL_OK);
   CHECK(same(result(observer), before));
-}
-
-TEST_CASE("static ranges of any split in any order merge to those of one observer; others do not merge", "[api][observer]") {
-  const auto make = [] {
-    return make_observer(NVFP4CAL_OBSERVER_STATIC_MINMAX, NVFP4CAL_OBSERVER_FORMAT_INT8, NVFP4CAL_OBSERVER_STRATEGY_GROUP,
-                         NVFP4CAL_OBSERVED_ACTIVATION);
-  };
-  const Observer whole = make();
-  std::vector<Observer> parts;
-  for (uint32_t i = 0; i < 5; ++i) {
-    Floats x = random_values(3 * 32, 10 + i);
-    parts.push_back(make());
-    REQUIRE(collect(whole, x, {3, 32}) == NVFP4CAL_OK);
-    REQUIRE(collect(parts.back(), x, {3, 32}) == NVFP4CAL_OK);
-  }
-  for (const auto& order : {std::vector<size_t>{0, 1, 2, 3, 4}, {4, 2, 0, 3, 1}}) {
-    const Observer merged = make();
-    for (const size_t i : order) CHECK(nvfp4cal_observer_merge(merged.get(), parts[i].get()) == NVFP4CAL_OK);
-    CHECK(same(result(merged), result(whole)));
-    CHECK(exported(merged) == exported(whole));
-  }
-  const Observer other = make();
-  REQUIRE(nvfp4cal_observer_set_group_size(other.get(), 8) == NVFP4CAL_OK);
-  CHECK(nvfp4cal_observer_merge(other.get(), whole.get()) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  for (const int32_t kind : {0, 1, 2, 3}) {
-    CHECK(nvfp4cal_observer_merge(make_observer(kind).get(), make_observer(kind).get()) == NVFP4CAL_ERROR_UNSUPPORTED);
-  }
-}
-
-TEST_CASE("an observer's state comes back whole; damaged and foreign ones are refused", "[api][observer]") {
-  Floats x = random_values(4 * 32, 20), y = random_values(4 * 32, 21);
-  const std::vector<int32_t> g_idx(32, 1);
-  const Observer from = make_nvfp4(NVFP4CAL_OBSERVER_MSE), to = make_observer();
-  REQUIRE(nvfp4cal_observer_set_optimize_global_scale(from.get(), 1) == NVFP4CAL_OK);
-  REQUIRE(nvfp4cal_observer_set_g_idx(from.get(), g_idx.data(), 32) == NVFP4CAL_OK);
-  const Bytes empty = exported(from);
-  REQUIRE(collect(from, x, {4, 32}) == NVFP4CAL_OK);
-  const Bytes state = exported(from);
-  REQUIRE(import_bytes(to, state) == NVFP4CAL_OK);
-  CHECK(exported(to) == state);
-  CHECK(same(result(to), result(from)));
-  CHECK(global_scale(to) == global_scale(from));
-  REQUIRE(collect(from, y, {4, 32}) == NVFP4CAL_OK);
-  REQUIRE(collect(to, y, {4, 32}) == NVFP4CAL_OK);
-  CHECK(same(result(to), result(from)));
-  const Bytes before = exported(to);
-  for (size_t n = 0; n < state.size(); n += 3) {
-    CHECK(import_bytes(to, Bytes(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(n))) == NVFP4CAL_ERROR_CORRUPT);
-  }
-  for (size_t i = 0; i < state.size(); ++i) {
-    Bytes damaged = state;
-    damaged[i] = static_cast<uint8_t>(damaged[i] ^ 0x41);
-    CHECK(import_bytes(to, damaged) == NVFP4CAL_ERROR_CORRUPT);
-  }
-  const Max max = make_max();
-  nvfp4cal_tensor size = question();
-  REQUIRE(nvfp4cal_max_export_state(max.get(), &size) == NVFP4CAL_OK);
-  Bytes foreign(static_cast<size_t>(size.shape[0]));
-  nvfp4cal_tensor out = view(foreign);
-  REQUIRE(nvfp4cal_max_export_state(max.get(), &out) == NVFP4CAL_OK);
-  CHECK(import_bytes(to, foreign) == NVFP4CAL_ERROR_CORRUPT);
-  CHECK(contains(last_error(), "type"));
-  CHECK(exported(to) == before);
-  REQUIRE(import_bytes(to, empty) == NVFP4CAL_OK);
-  CHECK(result(to).status == NVFP4CAL_ERROR_NO_DATA);
 }
 
 TEST_CASE("a failing runner leaves an observer as it was", "[api][observer]") {

@@ -213,6 +213,7 @@ static void null_in_hessian(void) {
 
 static void null_in_observer(void) {
   nvfp4cal_observer *handle = NULL, *none[1] = {NULL};
+  int32_t reduce;
   nvfp4cal_tensor view = scalar(&global_data), other = scalar(&global_data);
   REFUSED(nvfp4cal_observer_create(NULL));
   REFUSED(nvfp4cal_observer_set_context(NULL, NULL));
@@ -242,6 +243,7 @@ static void null_in_observer(void) {
   REFUSED(nvfp4cal_observer_merge(NULL, NULL));
   REFUSED(nvfp4cal_observer_export_state(NULL, &view));
   REFUSED(nvfp4cal_observer_import_state(NULL, &view));
+  REFUSED(nvfp4cal_observer_state_tensor(NULL, 0, &view, &reduce));
   REFUSED(nvfp4cal_observer_reset(NULL));
   CHECK(nvfp4cal_observer_last_error(NULL) != NULL);
   nvfp4cal_observer_destroy(NULL);
@@ -254,6 +256,8 @@ static void null_in_observer(void) {
   REFUSED(nvfp4cal_observer_compute_range(handle, NULL, &other));
   REFUSED(nvfp4cal_observer_compute_range(handle, &view, NULL));
   REFUSED(nvfp4cal_observer_compute_scale(handle, NULL, NULL));
+  REFUSED(nvfp4cal_observer_state_tensor(handle, 0, NULL, &reduce));
+  REFUSED(nvfp4cal_observer_state_tensor(handle, 0, &view, NULL));
   nvfp4cal_observer_destroy(handle);
 }
 
