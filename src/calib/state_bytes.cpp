@@ -25,6 +25,11 @@ StateWriter::StateWriter(const char* type, uint32_t version) {
   put(version);
 }
 
+void StateWriter::reserve(size_t n) {
+  constexpr size_t kSmallFields = 256;  // behind the array
+  bytes_.reserve(bytes_.size() + n + kSmallFields);
+}
+
 void StateWriter::put_bytes(const void* data, size_t n) {
   if (n == 0) return;
   const size_t size = bytes_.size();

@@ -26,6 +26,7 @@ class StateWriter {
   template <class T>
   void put_array(const std::vector<T>& values) {
     put(static_cast<uint64_t>(values.size()));
+    reserve(values.size() * sizeof(T));
     put_bytes(values.data(), values.size() * sizeof(T));
   }
 
@@ -33,6 +34,8 @@ class StateWriter {
   std::vector<uint8_t> finish();
 
  private:
+  // Makes room for n bytes more and the checksum, so that a large array is not followed by a copy of all bytes twice as large.
+  void reserve(size_t n);
   void put_bytes(const void* data, size_t n);
   std::vector<uint8_t> bytes_;
 };

@@ -135,6 +135,15 @@ TEST_CASE("a writer's bytes are magic, type, version, payload and checksum", "[s
   CHECK(writer.finish() == small_state());
 }
 
+TEST_CASE("a writer's memory is that of the state", "[state]") {
+  StateWriter writer("test", 1);
+  writer.put_array(std::vector<double>(100000));
+  writer.put_array(std::vector<uint8_t>(5));
+  const Bytes bytes = writer.finish();
+  CHECK(bytes.size() > 800000);
+  CHECK(bytes.capacity() < bytes.size() + 1000);
+}
+
 TEST_CASE("a reader gives back what was written", "[state]") {
   const Bytes bytes = small_state();
   StateReader reader("test", 2, bytes.data(), bytes.size());
