@@ -25,7 +25,7 @@
  * Rules that hold for every function (not repeated below)
  *   Status   0 is success; see nvfp4cal_status. On failure nvfp4cal_last_error() holds one line with the value that was wrong,
  *            no output has been written and every handle stays usable. Nothing throws, aborts, prints or exits. (One exception:
- *            after ERROR_CALLBACK by a runner and ERROR_OUT_OF_MEMORY, quantize and decode may have written part of their outputs.)
+ *            after ERROR_CALLBACK by a runner and ERROR_OUT_OF_MEMORY, quantize, decode and section 2b may have written part of their outputs.)
  *   Handles  made by <type>_create, freed by <type>_destroy (NULL is fine). Distinct handles are independent; one handle is used by
  *            one thread at a time. All functions may be called from any thread, and after fork() in the child.
  *   Tensors  are views: the library reads inputs, writes outputs that you own, and keeps neither after the call returns.
@@ -307,7 +307,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_block_quantize(const nvfp4cal_context *con
                                                      nvfp4cal_stream stream);
 
 /**
- * quants * scale in float32 [qwantize fp4_dequantize, nvfp4_dequantize].
+ * quants * scale in float32, which may overflow to infinity [qwantize fp4_dequantize, nvfp4_dequantize].
  * @param quants [in] any shape of one dimension or more  @param scales, dim [in] as for nvfp4cal_block_quantize
  * @param out    [out] float32, the shape of quants
  * Statuses: as nvfp4cal_block_quantize. @since 0.1
@@ -352,7 +352,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_block_optimal(const nvfp4cal_context *cont
  * optimum of some blocks; this is never worse]. Block number i uses matrix i mod columns.
  * @param hessians    [in] [columns, block, block], finite, symmetric to 1e-4 of the matrix's largest element; NULL: made from activations
  * @param activations [in] [rows, columns * block], rows > 0: H_j = X_j^T X_j, added in float64. Not read where hessians is given. One of the two is needed.
- * @param options     [in] NULL = defaults; nothing of it is read
+ * @param options     [in] NULL = defaults; checked, but of no effect
  * The number of blocks is a multiple of columns. Other parameters and statuses: as nvfp4cal_block_naive. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_block_optimal_hessian(const nvfp4cal_context *context, const nvfp4cal_tensor *w, int32_t dim,
@@ -521,7 +521,7 @@ NVFP4CAL_API void nvfp4cal_sweep_destroy(nvfp4cal_sweep *handle);
  *     result = max(rho * B_min, margin * B_max)
  * with B_min and B_max low and high percentiles of the amaxes of all blocks that are not zero, read from a histogram over log2 (docs/actmax.md).
  * Where it differs from ModelOpt: counts are int64 (there float32, inexact above 2^24), bins are exact to the last float32 number, NaN and infinity are
- * refused. Merging is exact in any order.
+ * refused, B_min ignores blocks below B_max / 1e6 only with set_headroom. Merging is exact in any order.
  */
 typedef struct nvfp4cal_actmax nvfp4cal_actmax;
 
@@ -549,7 +549,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_create(nvfp4cal_actmax **out);
 NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_context(nvfp4cal_actmax *handle, const nvfp4cal_context *context);
 /** @param rho [in] 0 < rho < 28672; default 16384. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_rho(nvfp4cal_actmax *handle, double rho);
-/** @param b_min_percentile, b_max_percentile [in] percent, 0 to 100; default 1 and 99.99; b_max_percentile 100: the largest magnitude itself. @since 0.1 */
+/** @param b_min_percentile, b_max_percentile [in] percent, 0 to 100; default 1 and 99.99; 0: the first bin; b_max 100: the largest magnitude. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_percentiles(nvfp4cal_actmax *handle, double b_min_percentile, double b_max_percentile);
 /** @param margin [in] finite, >= 0; default 1. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_actmax_set_margin(nvfp4cal_actmax *handle, double margin);
@@ -592,9 +592,9 @@ NVFP4CAL_API const char *nvfp4cal_actmax_last_error(const nvfp4cal_actmax *handl
 NVFP4CAL_API void nvfp4cal_actmax_destroy(nvfp4cal_actmax *handle);
 
 /**
- * X^T X of activations over many tensors: what weighs the errors of a layer's weights [ModelOpt's local Hessian, qwantize
- * accumulate_hessian]. Products are exact, sums are float64 in fixed chunks of 128 rows, so nothing depends on the number of threads; merging adds.
- * Unlike those tools nothing is rounded to float32 before the result is read. Memory: the sums twice (a call that fails leaves the first copy
+ * X^T X of activations over many tensors: what weighs the errors of a layer's weights [ModelOpt's local Hessian; qwantize
+ * nvfp4_optimal_hessian from X]. Products are exact, sums are float64 in fixed chunks of 128 rows, so nothing depends on the number of threads; merging
+ * adds. Unlike those tools nothing is rounded to float32 before the result is read. Memory: the sums twice (a call that fails leaves the first copy
  * alone) and some chunks of columns. docs/hessian.md.
  */
 typedef struct nvfp4cal_hessian nvfp4cal_hessian;
