@@ -206,36 +206,48 @@ TEST_CASE("sweep: callbacks get x as it is: dtype, shape and strides", "[api][sw
 TEST_CASE("sweep: a stack of experts: candidates of each global amax; a zero one is not looked at", "[api][sweep_callback]") {
   Floats x = random_values(4 * 8 * 32, 138), global = {1.0f, 0.25f, 0.0f, 3.0f};
   for (size_t i = 0; i < x.size(); ++i) x[i] *= global[i / 256];
-  Script script;
-  script.quantize = truncated_value;
-  script.zero_is_nan = true;
-  const Sweep sweep = with_global(global);
-  REQUIRE(use_quantize(sweep, script) == NVFP4CAL_OK);
-  REQUIRE(collect(sweep, x, {4, 8, 32}) == NVFP4CAL_OK);
-  const Bytes found = codes(sweep);
-  const Result amaxes = amax(sweep);
-  REQUIRE(found.size() == 64);
-  REQUIRE(script.amaxes.size() == 126);
-  for (size_t s = 0; s < 4; ++s) {
-    const Bytes here(found.begin() + static_cast<std::ptrdiff_t>(s * 16), found.begin() + static_cast<std::ptrdiff_t>(s * 16 + 16));
-    CHECK(here == (s == 2 ? Bytes(16, 56) : NaiveSweep{truncated_value, nullptr, {}, {}, 16, 448}.codes(part(x, s * 256, 256), global[s])));
-    for (size_t b = s * 16; b < s * 16 + 16; ++b) {
-      CHECK(amaxes.values[b] == (s == 2 ? 0.0f : global[s] * (reference::e4m3_value(found[b]) / 448.0f)));
-      for (int code = 1; code <= 126; ++code)
-        CHECK(script.amaxes[static_cast<size_t>(code - 1)][b] == global[s] * (reference::e4m3_value(code) / 448.0f));
+  for (const bool zero_is_nan : {false, true}) {
+    CAPTURE(zero_is_nan);
+    Script script;
+    script.quantize = truncated_value;
+    script.zero_is_nan = zero_is_nan;
+    const Sweep sweep = with_global(global);
+    REQUIRE(use_quantize(sweep, script) == NVFP4CAL_OK);
+    REQUIRE(collect(sweep, x, {4, 8, 32}) == NVFP4CAL_OK);
+    const Bytes found = codes(sweep);
+    const Result amaxes = amax(sweep);
+    REQUIRE(found.size() == 64);
+    REQUIRE(script.amaxes.size() == 126);
+    for (size_t s = 0; s < 4; ++s) {
+      const Bytes here(found.begin() + static_cast<std::ptrdiff_t>(s * 16), found.begin() + static_cast<std::ptrdiff_t>(s * 16 + 16));
+      const NaiveSweep naive{truncated_value, nullptr, {}, {}, 16, 448};
+      CHECK(here == (s == 2 ? Bytes(16, 56) : naive.codes(part(x, s * 256, 256), global[s])));
+      for (size_t b = s * 16; b < s * 16 + 16; ++b) {
+        CHECK(amaxes.values[b] == (s == 2 ? 0.0f : global[s] * (reference::e4m3_value(found[b]) / 448.0f)));
+        for (int code = 1; code <= 126; ++code)
+          CHECK(script.amaxes[static_cast<size_t>(code - 1)][b] == global[s] * (reference::e4m3_value(code) / 448.0f));
+      }
     }
+    // the first value that counts is named
+    script.spoil_at = 126 + 3;
+    script.spoil_index = 800;
+    REQUIRE(nvfp4cal_sweep_reset(sweep.get()) == NVFP4CAL_OK);
+    CHECK(collect(sweep, x, {4, 8, 32}) == NVFP4CAL_ERROR_NOT_FINITE);
+    CHECK(last_error() == "scale code 4: quantized x[800] is NaN");
   }
-  // nothing to search: no call
+}
+
+TEST_CASE("sweep: without blocks to search callbacks are not called", "[api][sweep_callback]") {
+  Script script;
   Floats zeros(32);
-  const Sweep none = with_global({0.0f});
+  const Sweep none = with_global({0.0f}), empty = with_global();
   REQUIRE(use_quantize(none, script) == NVFP4CAL_OK);
   REQUIRE(collect(none, zeros, {2, 16}) == NVFP4CAL_OK);
   CHECK(codes(none) == Bytes(2, 56));
-  const Sweep empty = with_global();
   REQUIRE(use_quantize(empty, script) == NVFP4CAL_OK);
   const nvfp4cal_tensor nothing = view(nullptr, NVFP4CAL_DTYPE_F32, {0, 32});
   CHECK(nvfp4cal_sweep_collect(empty.get(), &nothing, nullptr) == NVFP4CAL_OK);
-  CHECK(script.quantize_calls == 126);
+  CHECK(script.quantize_calls == 0);
 }
 
 TEST_CASE("sweep: a callback that fails stops the collect, whichever the code; the handle is as before", "[api][sweep_callback]") {
