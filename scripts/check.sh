@@ -6,7 +6,7 @@ cd "$root"
 failed=0
 if command -v clang-format >/dev/null; then
   say "format"
-  mapfile -t sources < <(find include src kernels tools bench tests examples \
+  mapfile -t sources < <(find include src kernels tools bench tests examples bindings \
     \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null)
   clang-format --dry-run --Werror "${sources[@]}" || failed=1
 else

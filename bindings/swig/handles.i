@@ -8,6 +8,7 @@
 
 %define NVFP4CAL_HANDLE(type)
 struct type {};
+%noexception type::~type;
 %extend type {
   type(nvfp4cal_status *status) {
     type *handle = NULL;

@@ -6,7 +6,8 @@
  *
  * What is common is here: the names (names.i) and the methods of the handles (handles.i). How values cross the border is a language's own:
  * bindings/swig/<language>/ has one file a concern, each with the typemaps listed below and the C code they need. A type pattern without a
- * typemap would show as a class SWIGTYPE_p_...: a test finds those.
+ * typemap would show as a class SWIGTYPE_p_...: a test finds those. A typemap of T * is also used for const T * where that has none of the same
+ * method: one of a single kind of pointer needs an empty counterpart.
  *
  *   status.i     nvfp4cal_status                                       result: nothing, or an exception with status and nvfp4cal_last_error(),
  *                                                                      read in the same native call, before anything else runs on the thread
