@@ -1,0 +1,194 @@
+"""Arrays of any library as inputs, and outputs of the same kind.
+
+The native module reads what has the buffer protocol (numpy) or ``__dlpack__`` (torch and others) without a copy. What neither can say is
+said here: dtypes of ml_dtypes, torch tensors that record gradients, float8, Python numbers.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable, Tuple
+
+import numpy as np
+
+Array = Any
+"""numpy array, torch tensor, or anything else with ``__dlpack__`` or the buffer protocol."""
+
+# DLPack's code | bits << 8 | lanes << 16, as in nvfp4cal.h.
+I8, U8, F16, F32, F64, BF16, E4M3, I64 = 0x10800, 0x10801, 0x11002, 0x12002, 0x14002, 0x11004, 0x1080A, 0x14000
+
+_NUMPY = {
+    I8: np.dtype(np.int8),
+    U8: np.dtype(np.uint8),
+    F16: np.dtype(np.float16),
+    F32: np.dtype(np.float32),
+    F64: np.dtype(np.float64),
+    BF16: np.dtype(np.uint16),
+    E4M3: np.dtype(np.uint8),  # the codes
+    I64: np.dtype(np.int64),
+}
+
+# Names of dtypes that the buffer protocol cannot say: bytes to read instead, and what they are.
+_BY_NAME = {"bfloat16": (np.uint16, BF16), "float8_e4m3fn": (np.uint8, E4M3)}
+
+
+class Kind:
+    """numpy: the kind of everything that no other kind knows. E4M3 scales are uint8 codes; bfloat16 needs ml_dtypes."""
+
+    name = "numpy"
+
+    def empty(self, shape: Tuple[int, ...], dtype: int) -> Any:
+        if dtype == BF16:
+            memory = np.empty(shape, np.uint16)
+            return memory, memory.view(_bfloat16())
+        return np.empty(shape, _NUMPY[dtype])
+
+    def from_numpy(self, array: np.ndarray) -> Any:
+        return array
+
+    def finish(self, result: Any) -> Any:
+        """What the caller gets for what empty() made, once it is filled."""
+        return result
+
+    def dtype(self, dtype: Any) -> int:
+        """The ABI's number of a dtype of this kind."""
+        if dtype is None:
+            return F32
+        name = np.dtype(dtype).name
+        code = {"float32": F32, "float64": F64, "float16": F16, "bfloat16": BF16}.get(name)
+        if code is None:
+            raise TypeError(f"dtype {name} is not one of float32, float64, float16, bfloat16")
+        return code
+
+
+def _bfloat16() -> Any:
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise TypeError("bfloat16 output as a numpy array needs the package ml_dtypes") from error
+    return ml_dtypes.bfloat16
+
+
+class Torch(Kind):
+    """Tensors of torch on one device. Memory of CPU outputs is numpy's, which torch shares."""
+
+    name = "torch"
+
+    def __init__(self, torch: Any, device: Any):
+        self._torch = torch
+        self.device = device
+        self._dtypes = {
+            I8: torch.int8, U8: torch.uint8, F16: torch.float16, F32: torch.float32, F64: torch.float64,
+            BF16: torch.bfloat16, E4M3: torch.float8_e4m3fn, I64: torch.int64,
+        }  # fmt: skip
+        self._codes = {value: key for key, value in self._dtypes.items()}
+
+    def empty(self, shape: Tuple[int, ...], dtype: int) -> Any:
+        if self.device.type == "cpu":
+            memory = np.empty(shape, np.int16 if dtype == BF16 else _NUMPY[dtype])
+            tensor = self._torch.from_numpy(memory)
+        else:
+            memory = tensor = self._torch.empty(shape, dtype=self._torch.uint8 if dtype == E4M3 else self._dtypes[dtype], device=self.device)
+        if dtype == BF16 or dtype == E4M3:
+            tensor = tensor.view(self._dtypes[dtype])
+        return memory, tensor
+
+    def from_numpy(self, array: np.ndarray) -> Any:
+        tensor = self._torch.from_numpy(array)
+        return tensor if self.device.type == "cpu" else tensor.to(self.device)
+
+    def dtype(self, dtype: Any) -> int:
+        code = F32 if dtype is None else self._codes.get(dtype)
+        if code not in (F32, F64, F16, BF16):
+            raise TypeError(f"dtype {dtype} is not one of torch.float32, torch.float64, torch.float16, torch.bfloat16")
+        return code
+
+
+class ArrayApi(Kind):
+    """Arrays of another library, through its from_dlpack."""
+
+    def __init__(self, from_dlpack: Callable[[Any], Any]):
+        self._from_dlpack = from_dlpack
+
+    def from_numpy(self, array: np.ndarray) -> Any:
+        return self._from_dlpack(array)
+
+    def finish(self, result: Any) -> Any:
+        if isinstance(result, tuple):
+            return tuple(self._from_dlpack(one) for one in result)
+        return self._from_dlpack(result)
+
+
+NUMPY = Kind()
+_torch_kinds: dict[Any, Torch] = {}
+
+
+def torch_kind(device: Any) -> Torch:
+    kind = _torch_kinds.get(device)
+    if kind is None:
+        import torch  # the caller has it already
+
+        kind = _torch_kinds[device] = Torch(torch, torch.device(device))
+    return kind
+
+
+def kind_of(x: Any) -> Kind:
+    """The kind of an input, which outputs get too. torch is looked for only where it has been imported."""
+    if isinstance(x, np.ndarray):
+        return NUMPY
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return torch_kind(x.device)
+    namespace = getattr(x, "__array_namespace__", None)
+    if namespace is not None and not isinstance(x, np.generic):
+        return ArrayApi(namespace().from_dlpack)
+    return NUMPY
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of a result whose input is not at hand (unpickled objects)."""
+    if name == "torch":
+        import torch
+
+        return torch_kind(torch.device("cpu"))
+    return NUMPY
+
+
+def kind_for_device(device: Any) -> Kind:
+    """numpy for None and "cpu"; torch for a torch.device or the name of another one."""
+    if device is None or device == "cpu":
+        return NUMPY
+    torch = sys.modules.get("torch")
+    if torch is None:
+        raise TypeError(f"device {device!r}: torch has not been imported")
+    return torch_kind(torch.device(device))
+
+
+def unusual(name: str, x: Any, cause: BaseException | None) -> Any:
+    """What the native module reads instead of x: an array, or (array, dtype). Called where it could not read x itself."""
+    if isinstance(x, (np.ndarray, np.generic)) and x.dtype.name in _BY_NAME:
+        carrier, dtype = _BY_NAME[x.dtype.name]
+        return x.view(carrier), dtype
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        x = x.detach().resolve_conj().resolve_neg()
+        if x.dtype == torch.float8_e4m3fn:
+            return x.view(torch.uint8), E4M3
+        if x.layout == torch.strided and x.device.type != "meta":
+            return x
+    if isinstance(x, (int, float)) and not isinstance(x, bool):
+        return np.asarray(x, np.float64)
+    if isinstance(cause, (TypeError, ValueError, BufferError)) and (hasattr(x, "__dlpack__") or isinstance(x, np.ndarray)):
+        raise TypeError(f"{name}: {cause}") from cause
+    raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__) but {type(x).__name__}")
+
+
+def as_numpy(x: Any) -> np.ndarray:
+    """A numpy view or copy of an input, bfloat16 and others as float32. For small arrays."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        x = x.detach().cpu()
+        return x.numpy() if x.dtype in (torch.float32, torch.float64) else x.float().numpy()
+    if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
+        return np.from_dlpack(x)
+    return np.asarray(x)

@@ -1,0 +1,40 @@
+"""nvfp4cal_options as the tuple that the native module reads."""
+
+from __future__ import annotations
+
+from typing import Any, Tuple
+
+from . import _native
+from ._arrays import Array
+
+_METHODS = {"max": _native.METHOD_MAX, "mse": _native.METHOD_MSE}
+ORDERS = {"modelopt": _native.DECODE_MODELOPT, "compressed-tensors": _native.DECODE_COMPRESSED_TENSORS}
+
+
+def choose(name: str, value: Any, choices: dict[str, int]) -> int:
+    """The number of a named choice."""
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, choices))}") from None
+
+
+def options(
+    method: str = "mse",
+    block_size: int = 16,
+    normalization: int = 448,
+    weights: Array | None = None,
+    code_window: Tuple[int, int] | None = None,
+    swizzled: bool = False,
+) -> Any:
+    lo, hi = code_window if code_window is not None else (0, 0)
+    return (
+        _native.OPTION_CODE_WINDOW if code_window is not None else 0,
+        choose("method", method, _METHODS),
+        block_size,
+        normalization,
+        lo,
+        hi,
+        _native.SCALES_SWIZZLED if swizzled else _native.SCALES_LINEAR,
+        weights,
+    )

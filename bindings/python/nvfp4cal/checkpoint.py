@@ -1,0 +1,124 @@
+"""A folder of safetensors in, an NVFP4 folder out."""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from typing import Any, Callable
+
+from . import _native
+from ._errors import InvalidArgumentError
+from ._handle import _Guard
+from ._options import _METHODS, choose
+from .context import Context
+
+__all__ = ["Checkpoint", "quantize_checkpoint"]
+
+_running: "weakref.WeakSet[Checkpoint]" = weakref.WeakSet()
+
+
+class Checkpoint:
+    """A job that turns a model folder into an NVFP4 folder in ModelOpt's format, weights only (W4A16).
+
+    Args:
+        method: "mse" (the best of all 126 codes) or "max".
+        measure_error: measure the squared error of what is written, for the report.
+        progress: ``progress(done, total, name)``, bytes of tensor data and the tensor at hand, on the thread that called run(). An exception
+            stops the run and is raised by run().
+        context: threads and CPU target.
+    C: nvfp4cal_checkpoint.
+    """
+
+    def __init__(
+        self, method: str = "mse", *, measure_error: bool = True, progress: Callable[[int, int, str], Any] | None = None,
+        context: Context | None = None,
+    ):  # fmt: skip
+        self._handle = _native.Checkpoint()
+        self._guard = _Guard()
+        self._context = context
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress is not callable but {type(progress).__name__}")
+        # The native module borrows it.
+        self._progress = progress
+        self._handle.set_method(choose("method", method, _METHODS))
+        self._handle.set_measure_error(1 if measure_error else 0)
+        self._handle.set_progress(progress)
+        if context is not None:
+            self._handle.set_context(context._handle)
+
+    def run(self, input: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, Any]:
+        """Quantizes the linear layers of the model in folder `input` and writes the folder `output` (new or empty), all or nothing.
+
+        Ctrl-C (in the main thread) and cancel() (from any thread) stop it.
+        Returns: the report (docs/checkpoint.md).
+        Raises: InvalidArgumentError, FileError (an OSError), CorruptError, NotFiniteError, CancelledError, KeyboardInterrupt.
+        """
+        with self._guard:
+            _running.add(self)
+            try:
+                self._handle.run(_path(input, "input"), _path(output, "output"))
+            finally:
+                _running.discard(self)
+            return dict(json.loads(self._handle.report()))
+
+    def cancel(self) -> None:
+        """Stops a run from another thread; run() raises CancelledError. Without a run: nothing."""
+        self._handle.cancel()
+
+    def report(self) -> dict[str, Any]:
+        """The report of the last successful run. Raises: NoDataError before one."""
+        with self._guard:
+            return dict(json.loads(self._handle.report()))
+
+    def reset(self) -> None:
+        """Forgets the last run, keeps the options."""
+        with self._guard:
+            self._handle.reset()
+
+
+def _path(path: str | os.PathLike[str], name: str) -> str:
+    text = os.fspath(path)
+    if not isinstance(text, (str, bytes)) or not text:
+        raise InvalidArgumentError(f"{name} is empty", InvalidArgumentError.status)
+    return text if isinstance(text, str) else os.fsdecode(text)
+
+
+def cancel_all() -> None:
+    """At interpreter exit: runs in daemon threads end in order."""
+    for job in list(_running):
+        job._handle.cancel()
+
+
+def quantize_checkpoint(
+    input: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    method: str = "mse",
+    *,
+    progress: Callable[[int, int, str], Any] | bool | None = None,
+    measure_error: bool = True,
+    context: Context | None = None,
+) -> dict[str, Any]:
+    """Turns a model folder with safetensors into an NVFP4 folder in ModelOpt's format; see Checkpoint.
+
+    Args:
+        input: folder with model.safetensors or model.safetensors.index.json.
+        output: folder that does not exist or is empty; its parent exists.
+        method: "mse" or "max".
+        progress: True: a bar of the package tqdm; a function: see Checkpoint; None: none.
+        measure_error, context: as for Checkpoint.
+    Returns: the report, a dict with "totals", "tensors", "warnings", ... (docs/checkpoint.md).
+    Raises: as Checkpoint.run. Ctrl-C stops the run, and no file of it is left.
+    """
+    if progress is not True:
+        return Checkpoint(method, measure_error=measure_error, progress=progress or None, context=context).run(input, output)
+    from tqdm.auto import tqdm
+
+    with tqdm(unit="B", unit_scale=True) as bar:
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.total = total
+            bar.set_postfix_str(name, refresh=False)
+            bar.update(done - bar.n)
+
+        return Checkpoint(method, measure_error=measure_error, progress=show, context=context).run(input, output)

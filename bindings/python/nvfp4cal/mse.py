@@ -1,0 +1,173 @@
+"""Searches for the amax with the least error [ModelOpt torch.quantization.calib.mse]."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from . import _native
+from ._arrays import Array, as_numpy, kind_of
+from ._callbacks import Callbacks, ScalarErrors
+from ._errors import WrongStateError
+from ._handle import Handle
+from .calib import _Calibrator, axes_of
+from .context import Context
+
+__all__ = ["MseCalibrator"]
+
+_FLOATS = {"e4m3": _native.FLOAT_E4M3, "e5m2": _native.FLOAT_E5M2, "e2m1": _native.FLOAT_E2M1}
+_INTEGERS = re.compile(r"(u?)int([2-8])(_full)?")
+
+
+class MseCalibrator(_Calibrator):
+    """Of the candidates amax * m, the one with the least error between x and quantize(x, amax * m), over many arrays.
+
+    Args:
+        amax: initial amax, finite and >= 0: one value or what broadcasts to x; with an axis one value a channel, [C] or [C, 1].
+        axis: the axes that are kept, each position with a result of its own; None: one for all.
+        step_size, start_multiplier, stop_multiplier: ceil((stop - start) / step) + 1 candidates, evenly spaced.
+        quant_func: ``quant_func(x, amax) -> xq``, called once a candidate with x as float32, or a built-in's name: "int8", "int4" (int2 ..
+            int8, symmetric; "int4_full" also has the lowest value), "uint8" (uint2 .. uint8), "e4m3", "e5m2", "e2m1", or "nvfp4".
+        error_func: ``error_func(x, xq) -> errors``, one an element or one for all; None: squared errors; "absolute"; a number p: |x - xq|^p.
+        global_amax: of the quantizer "nvfp4"; None: the largest value of amax.
+        context: threads and CPU target.
+    An exception of a function is raised by collect(), and nothing was collected.
+    Source: ModelOpt ``MseCalibrator``; C: nvfp4cal_mse. Losses are float64 sums (there float32); NaN and infinity are refused.
+    """
+
+    _native_class: Any = _native.Mse
+
+    def __init__(
+        self, amax: Array | float, axis: int | Sequence[int] | None = None, step_size: float = 0.1, start_multiplier: float = 0.25,
+        stop_multiplier: float = 4.0, quant_func: Callable[[Any, Any], Any] | str | None = None,
+        error_func: Callable[[Any, Any], Any] | str | float | None = None, *, global_amax: float | None = None,
+        context: Context | None = None,
+    ):  # fmt: skip
+        super().__init__(None, axis, None, context)
+        self._initial_amax: Any = amax
+        self._quant_func, self._error_func = quant_func, error_func
+        self._scalar_errors = False
+        if axis is not None:
+            self._handle.set_axes(axes_of(axis))
+        self._handle.set_multipliers(start_multiplier, stop_multiplier, step_size)
+        if isinstance(quant_func, str):
+            self._set_quantizer(quant_func, amax, global_amax)
+        if isinstance(error_func, str):
+            self._set_error(error_func)
+        elif isinstance(error_func, (int, float)):
+            self._handle.set_power_error(error_func)
+        self._attach()
+        self._handle.set_initial_amax(amax)
+        self._kind = kind_of(amax)
+
+    def _set_quantizer(self, name: str, amax: Array | float, global_amax: float | None) -> None:
+        integer = _INTEGERS.fullmatch(name)
+        if name in _FLOATS:
+            self._handle.set_float_quantizer(_FLOATS[name])
+        elif name == "nvfp4":
+            self._handle.set_nvfp4_quantizer(float(np.max(as_numpy(amax)) if global_amax is None else global_amax))
+        elif integer and not (integer[1] and integer[3]):
+            ranges = _native.INT_UNSIGNED if integer[1] else _native.INT_FULL if integer[3] else _native.INT_SYMMETRIC
+            self._handle.set_int_quantizer(int(integer[2]), ranges)
+        else:
+            raise ValueError(f"quant_func {name!r} is not one of int2 .. int8, int2_full .. int8_full, uint2 .. uint8, e4m3, e5m2, e2m1, nvfp4")
+
+    def _set_error(self, name: str) -> None:
+        if name == "absolute":
+            self._handle.set_absolute_error()
+        elif name == "squared":
+            self._handle.set_squared_error()
+        else:
+            raise ValueError(f"error_func {name!r} is not one of 'squared', 'absolute'")
+
+    def _attach(self) -> None:
+        quantize = self._quant_func if callable(self._quant_func) else None
+        error = self._error_func if callable(self._error_func) else None
+        self._callbacks: Any = None
+        if quantize is None and error is None:
+            return
+        self._callbacks = Callbacks(quantize, error)
+        # The native module borrows the callables.
+        self._held = (self._callbacks.quantize, self._callbacks.error)
+        if quantize is not None:
+            self._handle.set_quantize_callback(self._held[0])
+        if error is not None:
+            self._set_error_callback(self._scalar_errors)
+
+    def _set_error_callback(self, scalar: bool) -> None:
+        self._scalar_errors = self._callbacks.scalar = scalar
+        self._handle.set_error_callback((self._held[1], _native.ERRORS_SCALAR if scalar else _native.ERRORS_ELEMENTS))
+
+    def _run(self, x: Array, stream: int | None) -> None:
+        """Collects, with the functions if there are any."""
+        if self._callbacks is None:
+            super()._collect(x, stream)
+        else:
+            self._callbacks.run(x, lambda: Handle._collect(self, x, stream))
+
+    def collect(self, x: Array, *, stream: int | None = None) -> None:
+        """Adds the errors of x at every candidate.
+
+        Args:
+            x: float32, bfloat16, float16 or float64, any strides; kept extents stay the same.
+        Raises: WrongStateError (a RuntimeError) without a quant_func or after reset(), InvalidArgumentError, UnsupportedError,
+            NotFiniteError; whatever a function raised.
+        """
+        if self._quant_func is None:
+            raise WrongStateError("Quantization function not set.", WrongStateError.status)
+        try:
+            self._run(x, stream)
+        except ScalarErrors:
+            if self._scalar_errors:
+                raise
+            with self._guard:
+                self._set_error_callback(True)
+            self._run(x, stream)
+
+    def compute_amax(self, verbose: bool = False) -> Any:
+        """The best amax, float32 in the shape of the initial one and of x's kind; None before the first collect.
+
+        Args:
+            verbose: print the ratio of the result to the initial amax.
+        """
+        amax = self._result(self._handle.compute_amax)
+        if verbose and amax is not None:
+            ratio = as_numpy(self.compute_multipliers())
+            if ratio.ndim == 0:
+                print(f"MSE Calibrator: best_amax/initial_amax ratio = {ratio.item():.4f}")
+            else:
+                print(
+                    f"MSE Calibrator: best_amax/initial_amax ratio - mean: {ratio.mean():.4f}, min: {ratio.min():.4f}, max: {ratio.max():.4f}"
+                )
+        return amax
+
+    def compute_multipliers(self) -> Any:
+        """The best multipliers, shaped as the amax; None before the first collect."""
+        return self._result(self._handle.compute_multipliers)
+
+    def candidates(self) -> Any:
+        """The multipliers that are tried, float32 [n]."""
+        return self._result(self._handle.candidates)
+
+    def losses(self) -> Any:
+        """The sums of errors, float64 [n] + kept extents; None before the first collect."""
+        return self._result(self._handle.losses)
+
+    def reset(self) -> None:
+        """Drops the losses and the initial amax, which set_initial_amax() gives anew; keeps the options."""
+        super().reset()
+        self._initial_amax = None
+
+    def set_initial_amax(self, amax: Array | float) -> None:
+        """The amax that the candidates multiply, after reset(). Raises: WrongStateError after data, InvalidArgumentError, NotFiniteError."""
+        with self._guard:
+            self._handle.set_initial_amax(amax)
+        self._initial_amax = amax
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_callbacks", None)
+        state.pop("_held", None)
+        return state
