@@ -44,6 +44,10 @@ NVFP4CAL_HANDLE(nvfp4cal_sweep)
   nvfp4cal_status set_weights(const nvfp4cal_tensor *weights);
   nvfp4cal_status set_hessian(const nvfp4cal_tensor *hessian);
   nvfp4cal_status set_code_window(int32_t lo, int32_t hi);
+  nvfp4cal_status set_initial_amax(const nvfp4cal_tensor *amax);
+  nvfp4cal_status initial_amax(nvfp4cal_tensor *out);
+  nvfp4cal_status set_quantize_callback(nvfp4cal_quantize_callback callback, void *user);
+  nvfp4cal_status set_error_callback(nvfp4cal_error_callback callback, int32_t values, void *user);
   nvfp4cal_status collect(const nvfp4cal_tensor *x, nvfp4cal_stream stream);
   nvfp4cal_status compute_amax(nvfp4cal_tensor *out);
   nvfp4cal_status compute_codes(nvfp4cal_tensor *out);

@@ -177,7 +177,7 @@ def unusual(name: str, x: Any, cause: BaseException | None) -> Any:
         if x.layout == torch.strided and x.device.type != "meta":
             return x
     if isinstance(x, (int, float)) and not isinstance(x, bool):
-        return np.asarray(x, np.float64)
+        return np.asarray(x, np.float32)
     if isinstance(cause, (TypeError, ValueError, BufferError)) and (hasattr(x, "__dlpack__") or isinstance(x, np.ndarray)):
         raise TypeError(f"{name}: {cause}") from cause
     raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__) but {type(x).__name__}")

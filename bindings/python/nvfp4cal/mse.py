@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Sequence, Tuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ._handle import Handle
 from .calib import _Calibrator, axes_of
 from .context import Context
 
-__all__ = ["MseCalibrator"]
+__all__ = ["MseCalibrator", "NVFP4MSECalibrator"]
 
 _FLOATS = {"e4m3": _native.FLOAT_E4M3, "e5m2": _native.FLOAT_E5M2, "e2m1": _native.FLOAT_E2M1}
 _INTEGERS = re.compile(r"(u?)int([2-8])(_full)?")
@@ -171,3 +171,81 @@ class MseCalibrator(_Calibrator):
         state.pop("_callbacks", None)
         state.pop("_held", None)
         return state
+
+
+class NVFP4MSECalibrator(MseCalibrator):
+    """The exact search for block scales as a calibrator: one collect() between resets, the result is kept.
+
+    Args:
+        amax: per-block amaxes, whose shape the result gets; the values decide nothing. None: the result's shape follows from x.
+        global_amax: one value, or one per slice of x's first dimension.
+        axis: kept for the signature; errors are summed per block.
+        quant_func: ``quant_func(x, amax) -> xq``, called for each of the 126 candidates with x as float32, but only beside error_func: it is
+            meant to be NVFP4 quantization, which the search knows itself.
+        error_func: ``error_func(x, xq) -> errors``, one an element; None: squared errors. Not called where there is a hessian.
+        hessian: float32 [cols / block, block, block]: the least r^T H r decides.
+        normalization, weights, code_window: as for nvfp4_fp8_scale_sweep.
+        block_size: 16 or 32; None: elements of x divided by those of amax.
+        context: threads and CPU target.
+    Source: ModelOpt ``NVFP4MSECalibrator``; C: nvfp4cal_sweep.
+    """
+
+    _native_class = _native.Sweep
+    _state_arrays = 0
+
+    def __init__(
+        self, amax: Array | None, global_amax: Array | float, axis: int | Sequence[int] | None = None,
+        quant_func: Callable[[Any, Any], Any] | None = None, error_func: Callable[[Any, Any], Any] | None = None,
+        hessian: Array | None = None, *, normalization: int = 448, weights: Array | None = None, code_window: Tuple[int, int] | None = None,
+        block_size: int | None = None, context: Context | None = None,
+    ):  # fmt: skip
+        _Calibrator.__init__(self, None, axis, None, context)
+        self._initial_amax, self._global_amax, self._hessian = amax, global_amax, hessian
+        self._quant_func, self._error_func = quant_func, error_func
+        self._scalar_errors = False
+        self._block_size = block_size
+        self._handle.set_normalization(normalization)
+        self._handle.set_global_amax(global_amax)
+        if block_size is not None:
+            self._handle.set_block_size(block_size)
+        if code_window is not None:
+            self._handle.set_code_window(*code_window)
+        if weights is not None:
+            self._handle.set_weights(weights)
+        if hessian is not None:
+            self._handle.set_hessian(hessian)
+        if amax is not None:
+            self._handle.set_initial_amax(amax)
+        self._attach()
+
+    def _attach(self) -> None:
+        self._callbacks = None
+        if self._error_func is None or self._hessian is not None:
+            return
+        super()._attach()
+
+    def collect(self, x: Array, *, stream: int | None = None) -> None:
+        """Searches x now.
+
+        Args:
+            x: any shape; blocks are consecutive in row-major order. With a hessian [..., cols], or [blocks, block] over (rows, cols / block).
+        Raises: WrongStateError (a RuntimeError) for a second collect before reset(), InvalidArgumentError, UnsupportedError, NotFiniteError;
+            whatever a function raised.
+        """
+        if self._block_size is None and self._initial_amax is not None:
+            blocks = int(np.prod(np.shape(self._initial_amax)))
+            with self._guard:
+                self._handle.set_block_size(32 if int(np.prod(tuple(x.shape))) == 32 * blocks else 16)
+        self._run(x, stream)
+
+    def compute_amax(self, verbose: bool = False) -> Any:
+        """The block amaxes, float32 in the shape of the initial ones and of x's kind; None before collect()."""
+        return self._result(self._handle.compute_amax)
+
+    def compute_codes(self) -> Any:
+        """The chosen E4M3 scale codes 1 .. 126, shaped the same; None before collect()."""
+        return self._result(self._handle.compute_codes)
+
+    def reset(self) -> None:
+        """Drops the result, keeps options, global amax and initial amax."""
+        Handle.reset(self)

@@ -1,7 +1,7 @@
-/* A callable each. It is not kept: the object that owns the handle holds it. None takes progress and runner off. */
+/* A callable each. It is not kept: the object that owns the handle holds it. None takes it off. */
 
 %typemap(in, noblock=1) (nvfp4cal_quantize_callback callback, void *user) {
-  $1 = nvfp4py_quantize;
+  $1 = $input == Py_None ? NULL : nvfp4py_quantize;
   $2 = $input;
 }
 
@@ -9,7 +9,7 @@
 %typemap(in, noblock=1) (nvfp4cal_error_callback callback, int32_t values, void *user) {
   PyObject *callable;
   if (!PyArg_ParseTuple($input, "Oi", &callable, &$2)) SWIG_fail;
-  $1 = nvfp4py_error;
+  $1 = callable == Py_None ? NULL : nvfp4py_error;
   $3 = callable;
 }
 
