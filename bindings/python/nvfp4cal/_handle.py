@@ -10,12 +10,10 @@ import numpy as np
 
 from . import _native
 from ._arrays import Array, Kind, NUMPY, kind_named, kind_of
-from ._errors import NoDataError, WrongStateError
+from ._errors import NoDataError, UnsupportedError, WrongStateError
 from .context import Context
 
-_REDUCTIONS = {_native.REDUCE_SUM: "sum", _native.REDUCE_MAX: "max"}
-if hasattr(_native, "REDUCE_MIN"):
-    _REDUCTIONS[_native.REDUCE_MIN] = "min"
+_REDUCTIONS = {_native.REDUCE_SUM: "sum", _native.REDUCE_MAX: "max", _native.REDUCE_MIN: "min"}
 
 
 class _Guard:
@@ -49,6 +47,7 @@ class Handle:
     """
 
     _native_class: Any = None
+    _state_arrays = 1
 
     def __init__(self, context: Context | None = None):
         self._handle = self._native_class()
@@ -115,7 +114,7 @@ class Handle:
     def state_arrays(self) -> List[Tuple[np.ndarray, str]]:
         """Copies of the arrays that hold the data, each with its reduction over processes: "sum", "max" or "min".
 
-        Raises: NoDataError before the first collect; AttributeError for objects whose data does not reduce.
+        Raises: NoDataError before the first collect; UnsupportedError where the data does not reduce.
         """
         found: List[Tuple[np.ndarray, str]] = []
         self.reduce_state(lambda array, reduction: found.append((np.array(array), reduction)))
@@ -126,9 +125,11 @@ class Handle:
 
         For torch.distributed: ``lambda a, op: dist.all_reduce(torch.from_numpy(a), OPS[op])``. The array is a copy, written back afterwards.
         """
+        if self._state_arrays == 0:
+            raise UnsupportedError(f"{type(self).__name__} has no state that processes could reduce", UnsupportedError.status)
         changed = []
         with self._guard:
-            for index in range(self._state_count()):
+            for index in range(self._state_arrays):
                 memory, reduction = self._handle.state_tensor(index)
                 array = np.array(memory)
                 del memory
@@ -138,11 +139,6 @@ class Handle:
             for index, array in enumerate(changed):
                 memory, _ = self._handle.state_tensor(index)
                 np.asarray(memory)[...] = array
-
-    _state_arrays = 1
-
-    def _state_count(self) -> int:
-        return self._state_arrays
 
     def reset(self) -> None:
         """Drops what was collected and keeps the options."""

@@ -63,7 +63,7 @@ def _text(value: Any) -> Any:
 class _Observer(Handle):
     _native_class = _native.Observer
     _observer_kind = 0
-    _state_arrays = 0
+    _state_arrays = 2
 
     def __init__(self, base_name: str, args: Any = None, module: Any = None, *, context: Context | None = None, **options: Any):
         super().__init__(context)
