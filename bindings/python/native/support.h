@@ -68,6 +68,8 @@ PyObject *nvfp4py_append(PyObject *result, PyObject *value);
 // A memoryview of the tensor's host memory. It owns nothing.
 PyObject *nvfp4py_memory(const nvfp4cal_tensor *tensor, int readonly);
 
+// Any object with __index__. False with an exception.
+int nvfp4py_int32(PyObject *object, const char *name, int32_t *out);
 // The elements of a fast sequence. *out is freed by PyMem_Free, also after a failure.
 int nvfp4py_integers(PyObject *items, int32_t **out, int64_t *count);
 

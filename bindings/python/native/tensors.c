@@ -316,7 +316,19 @@ PyObject *nvfp4py_memory(const nvfp4cal_tensor *tensor, int readonly) {
   return PyMemoryView_FromBuffer(&buffer);
 }
 
-// ---- lists ----
+// ---- integers ----
+
+int nvfp4py_int32(PyObject *object, const char *name, int32_t *out) {
+  PyObject *number = PyNumber_Index(object);
+  int overflow;
+  long long value;
+  if (!number) return 0;
+  value = PyLong_AsLongLongAndOverflow(number, &overflow);
+  if (overflow || value < INT32_MIN || value > INT32_MAX) PyErr_Format(PyExc_OverflowError, "%s %S is beyond 32 bits", name, number);
+  Py_DECREF(number);
+  *out = (int32_t)value;
+  return !PyErr_Occurred();
+}
 
 int nvfp4py_integers(PyObject *items, int32_t **out, int64_t *count) {
   const Py_ssize_t n = PySequence_Fast_GET_SIZE(items);
@@ -328,13 +340,7 @@ int nvfp4py_integers(PyObject *items, int32_t **out, int64_t *count) {
     return 0;
   }
   for (i = 0; i < n; ++i) {
-    const long number = PyLong_AsLong(PySequence_Fast_GET_ITEM(items, i));
-    if (number == -1 && PyErr_Occurred()) return 0;
-    if (number < INT32_MIN || number > INT32_MAX) {
-      PyErr_Format(PyExc_OverflowError, "%ld is beyond 32 bits", number);
-      return 0;
-    }
-    (*out)[i] = (int32_t)number;
+    if (!nvfp4py_int32(PySequence_Fast_GET_ITEM(items, i), "item", *out + i)) return 0;
   }
   return 1;
 }

@@ -23,7 +23,7 @@ class Callbacks:
 
     def __init__(self, quant_func: Callable[..., Any] | None, error_func: Callable[..., Any] | None):
         self.quant_func, self.error_func = quant_func, error_func
-        self.scalar = False
+        self.scalar = self.needs_elements = False
         self._x: Any = None
         self._xq: Any = None
         self._kind: Kind = NUMPY
@@ -54,7 +54,7 @@ class Callbacks:
         assert self.error_func is not None
         xq = self._kind.from_numpy(np.array(xq_memory)) if self._xq is None else self._xq
         errors = self.error_func(self._x, xq)
-        if not self.scalar and np.prod(np.shape(errors)) == 1 and np.prod(np.shape(self._x)) != 1:
+        if not (self.scalar or self.needs_elements) and np.prod(np.shape(errors)) == 1 and np.prod(np.shape(self._x)) != 1:
             raise ScalarErrors
         _fill(out_memory, errors, "error_func")
 

@@ -223,6 +223,8 @@ class NVFP4MSECalibrator(MseCalibrator):
         if self._error_func is None or self._hessian is not None:
             return
         super()._attach()
+        # One value for all could not tell blocks apart.
+        self._callbacks.needs_elements = True
 
     def collect(self, x: Array, *, stream: int | None = None) -> None:
         """Searches x now.

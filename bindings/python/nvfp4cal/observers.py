@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any, Iterable, Sequence, Tuple
 
 from . import _native
@@ -259,4 +260,8 @@ def fuse_observers(observers: Iterable[_Observer]) -> None:
         observers: all "tensor_group" and with an observed array.
     Raises: InvalidArgumentError, UnsupportedError, WrongStateError (a given global scale), NoDataError.
     """
-    _native.Observer.fuse([one._handle for one in observers])
+    group = list(observers)
+    with ExitStack() as held:
+        for one in sorted(set(group), key=id):
+            held.enter_context(one._guard)
+        _native.Observer.fuse([one._handle for one in group])

@@ -1,5 +1,14 @@
 /* Numbers, texts and lists. */
 
+/* Whatever has __index__ or __float__: numpy's numbers too. */
+%typemap(in, noblock=1) int32_t {
+  if (!nvfp4py_int32($input, "$1_name", &$1)) SWIG_fail;
+}
+%typemap(in, noblock=1) double, float {
+  $1 = ($1_ltype)PyFloat_AsDouble($input);
+  if (PyErr_Occurred()) SWIG_fail;
+}
+
 %typemap(in, numinputs=0, noblock=1) int32_t *out (int32_t number = 0) "$1 = &number;"
 %typemap(argout, noblock=1) int32_t *out "$result = nvfp4py_append($result, PyLong_FromLong(*$1));"
 %typemap(in, numinputs=0, noblock=1) int64_t *out (int64_t number = 0) "$1 = &number;"
