@@ -61,6 +61,8 @@ static void free_work(PyObject *capsule) {
 static PyObject *run_task(PyObject *self, PyObject *number) {
   work *w = (work *)PyCapsule_GetPointer(self, "nvfp4cal.task");
   const long long i = PyLong_AsLongLong(number);
+  nvfp4cal_task task;
+  void *job;
   if (!w || (i == -1 && PyErr_Occurred())) return NULL;
   if (!w->task) {
     PyErr_SetString(PyExc_RuntimeError, "the work is over: the runner returned before it called this task");
@@ -72,8 +74,11 @@ static PyObject *run_task(PyObject *self, PyObject *number) {
   }
   w->seen[i] = 1;
   ++w->begun;
+  // Without the lock another thread may end the work's life for tasks to come.
+  task = w->task;
+  job = w->job;
   Py_BEGIN_ALLOW_THREADS;
-  w->task(w->job, i);
+  task(job, i);
   Py_END_ALLOW_THREADS;
   ++w->done;
   Py_RETURN_NONE;

@@ -9,6 +9,7 @@ static PyObject *error_hook = NULL;
 // a callback reads `closing` without it.
 static int running = 0;
 static volatile int closing = 0;
+static unsigned long closer = 0;
 
 // Of the innermost call of this thread that has released the lock; the depth of such calls.
 static __thread PyThreadState *released = NULL;
@@ -24,11 +25,19 @@ PyObject *nvfp4py_set_hooks(PyObject *error, PyObject *array) {
   Py_RETURN_NONE;
 }
 
+// True with SystemExit for threads that are to end now.
+static int ends_with_interpreter(void) {
+  if (!closing || PyThread_get_thread_ident() == closer) return 0;
+  PyErr_SetNone(PyExc_SystemExit);
+  return 1;
+}
+
 void nvfp4py_raise(nvfp4cal_status status) {
   // Valid until this thread's next call into the library: copied before any Python code runs.
   const char *text = nvfp4cal_last_error();
   PyObject *message, *exception;
-  if (PyErr_Occurred()) return;
+  // Refused callbacks and cancelled runs end a thread at interpreter exit.
+  if (PyErr_Occurred() || ends_with_interpreter()) return;
   message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
   if (!message) return;
   if (!error_hook) {
@@ -42,11 +51,13 @@ void nvfp4py_raise(nvfp4cal_status status) {
   Py_DECREF(exception);
 }
 
-void nvfp4py_unlock(nvfp4py_unlocked *call) {
+int nvfp4py_unlock(nvfp4py_unlocked *call) {
+  if (ends_with_interpreter()) return 0;
   ++running;
   ++depth;
   call->outer = released;
   call->state = released = PyEval_SaveThread();
+  return 1;
 }
 
 void nvfp4py_lock(nvfp4py_unlocked *call) {
@@ -67,6 +78,7 @@ void nvfp4py_leave_callback(void) { PyEval_SaveThread(); }
 PyObject *nvfp4py_close(double seconds) {
   const struct timespec pause = {0, 1000000};
   struct timespec begin, now;
+  closer = PyThread_get_thread_ident();
   closing = 1;
   clock_gettime(CLOCK_MONOTONIC, &begin);
   while (running > depth) {

@@ -18,11 +18,12 @@ extern PyObject *nvfp4py_array_hook;
 // Raises what belongs to the status. An exception that a callback left stays.
 void nvfp4py_raise(nvfp4cal_status status);
 
-// Releases the interpreter's lock for a call into the library; callbacks take it again on the same thread.
+// Releases the interpreter's lock for a call into the library; callbacks take it again on the same thread. Returns 0, with SystemExit, on
+// other threads than the one that ended the interpreter: such a thread ends, too, and is not in the library when its memory goes.
 typedef struct {
   PyThreadState *state, *outer;
 } nvfp4py_unlocked;
-void nvfp4py_unlock(nvfp4py_unlocked *call);
+int nvfp4py_unlock(nvfp4py_unlocked *call);
 void nvfp4py_lock(nvfp4py_unlocked *call);
 // Without the lock. Returns 0 where Python code cannot run any more; otherwise leave() is due.
 int nvfp4py_enter_callback(void);

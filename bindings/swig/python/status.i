@@ -27,7 +27,7 @@ PyObject *nvfp4py_after_fork(void);
     if (!computed && !nvfp4py_allocate(outputs)) SWIG_fail;
   }
   if (!computed) {
-    nvfp4py_unlock(&call);
+    if (!nvfp4py_unlock(&call)) SWIG_fail;
     $action
     nvfp4py_lock(&call);
   }
