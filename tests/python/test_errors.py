@@ -48,7 +48,7 @@ def test_statuses_are_those_of_the_library():
     header = (ROOT / "include" / "nvfp4cal.h").read_text()
     for name, number in re.findall(r"#define NVFP4CAL_(ERROR_\w+) \((-\d+)\)", header):
         assert int(number) in CLASSES and getattr(_native, name) == int(number)
-    assert _native.status_string(-2) == "invalid argument" and _native.status_string(-99) == "unknown status"
+    assert n.status_string(-2) == "invalid argument" and n.status_string(-99) == "unknown status"
 
 
 def test_message_of_the_call():

@@ -201,7 +201,11 @@ def test_sweep_calibrator(weights):
     shaped = n.NVFP4MSECalibrator(amax.reshape(8, 4, 1), largest)
     shaped.collect(weights)
     assert np.array_equal(shaped.compute_amax(), expected.reshape(8, 4, 1))
-    free = n.NVFP4MSECalibrator(None, largest)
+    assert np.array_equal(shaped.initial_amax(), amax.reshape(8, 4, 1))
+    seen = n.MaxCalibrator()
+    seen.collect(weights)
+    free = n.NVFP4MSECalibrator(None, seen)
+    assert free.initial_amax() is None
     free.collect(weights)
     assert np.array_equal(free.compute_amax(), expected.reshape(8, 4))
 

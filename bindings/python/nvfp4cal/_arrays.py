@@ -14,10 +14,12 @@ import numpy as np
 Array = Any
 """numpy array, torch tensor, or anything else with ``__dlpack__`` or the buffer protocol."""
 
+NumpyArray = np.ndarray[Any, Any]
+
 # DLPack's code | bits << 8 | lanes << 16, as in nvfp4cal.h.
 I8, U8, F16, F32, F64, BF16, E4M3, I64 = 0x10800, 0x10801, 0x11002, 0x12002, 0x14002, 0x11004, 0x1080A, 0x14000
 
-_NUMPY = {
+_NUMPY: dict[int, np.dtype[Any]] = {
     I8: np.dtype(np.int8),
     U8: np.dtype(np.uint8),
     F16: np.dtype(np.float16),
@@ -43,7 +45,7 @@ class Kind:
             return memory, memory.view(_bfloat16())
         return np.empty(shape, _NUMPY[dtype])
 
-    def from_numpy(self, array: np.ndarray) -> Any:
+    def from_numpy(self, array: NumpyArray) -> Any:
         return array
 
     def finish(self, result: Any) -> Any:
@@ -85,7 +87,8 @@ class Torch(Kind):
 
     def empty(self, shape: Tuple[int, ...], dtype: int) -> Any:
         if self.device.type == "cpu":
-            memory = np.empty(shape, np.int16 if dtype == BF16 else _NUMPY[dtype])
+            carrier: np.dtype[Any] = np.dtype(np.int16) if dtype == BF16 else _NUMPY[dtype]
+            memory = np.empty(shape, carrier)
             tensor = self._torch.from_numpy(memory)
         else:
             memory = tensor = self._torch.empty(shape, dtype=self._torch.uint8 if dtype == E4M3 else self._dtypes[dtype], device=self.device)
@@ -93,7 +96,7 @@ class Torch(Kind):
             tensor = tensor.view(self._dtypes[dtype])
         return memory, tensor
 
-    def from_numpy(self, array: np.ndarray) -> Any:
+    def from_numpy(self, array: NumpyArray) -> Any:
         tensor = self._torch.from_numpy(array)
         return tensor if self.device.type == "cpu" else tensor.to(self.device)
 
@@ -110,7 +113,7 @@ class ArrayApi(Kind):
     def __init__(self, from_dlpack: Callable[[Any], Any]):
         self._from_dlpack = from_dlpack
 
-    def from_numpy(self, array: np.ndarray) -> Any:
+    def from_numpy(self, array: NumpyArray) -> Any:
         return self._from_dlpack(array)
 
     def finish(self, result: Any) -> Any:
@@ -174,7 +177,7 @@ def unusual(name: str, x: Any, cause: BaseException | None) -> Any:
         x = x.detach().resolve_conj().resolve_neg()
         if x.dtype == torch.float8_e4m3fn:
             return x.view(torch.uint8), E4M3
-        if x.layout == torch.strided and x.device.type != "meta":
+        if x.layout == torch.strided and x.device.type != "meta" and not x.is_quantized:
             return x
     if isinstance(x, (int, float)) and not isinstance(x, bool):
         return np.asarray(x, np.float32)
@@ -183,12 +186,12 @@ def unusual(name: str, x: Any, cause: BaseException | None) -> Any:
     raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__) but {type(x).__name__}")
 
 
-def as_numpy(x: Any) -> np.ndarray:
+def as_numpy(x: Any) -> NumpyArray:
     """A numpy view or copy of an input, bfloat16 and others as float32. For small arrays."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         x = x.detach().cpu()
-        return x.numpy() if x.dtype in (torch.float32, torch.float64) else x.float().numpy()
+        return np.asarray(x.numpy() if x.dtype in (torch.float32, torch.float64) else x.float().numpy())
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
-        return np.from_dlpack(x)
+        return np.asarray(np.from_dlpack(x))
     return np.asarray(x)

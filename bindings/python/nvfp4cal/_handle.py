@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Tuple
 import numpy as np
 
 from . import _native
-from ._arrays import Array, Kind, NUMPY, kind_named, kind_of
+from ._arrays import NUMPY, Array, Kind, NumpyArray, kind_named, kind_of
 from ._errors import NoDataError, UnsupportedError, WrongStateError
 from .context import Context
 
@@ -101,7 +101,7 @@ class Handle:
     def export_state(self) -> bytes:
         """Options and data as bytes with a version and a checksum, for import_state of this or a later release."""
         with self._guard:
-            return self._handle.export_state(NUMPY.empty).tobytes()
+            return bytes(self._handle.export_state(NUMPY.empty))
 
     def import_state(self, state: bytes) -> None:
         """Replaces options and data by those of export_state().
@@ -111,16 +111,16 @@ class Handle:
         with self._guard:
             self._handle.import_state(np.frombuffer(state, np.uint8))
 
-    def state_arrays(self) -> List[Tuple[np.ndarray, str]]:
+    def state_arrays(self) -> List[Tuple[NumpyArray, str]]:
         """Copies of the arrays that hold the data, each with its reduction over processes: "sum", "max" or "min".
 
         Raises: NoDataError before the first collect; UnsupportedError where the data does not reduce.
         """
-        found: List[Tuple[np.ndarray, str]] = []
+        found: List[Tuple[NumpyArray, str]] = []
         self.reduce_state(lambda array, reduction: found.append((np.array(array), reduction)))
         return found
 
-    def reduce_state(self, reduce: Callable[[np.ndarray, str], None]) -> None:
+    def reduce_state(self, reduce: Callable[[NumpyArray, str], None]) -> None:
         """All-reduces the data between processes: ``reduce(array, "sum" | "max" | "min")`` changes each array in place.
 
         For torch.distributed: ``lambda a, op: dist.all_reduce(torch.from_numpy(a), OPS[op])``. The array is a copy, written back afterwards.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any, List, Sequence
 
-import numpy as np
-
 from . import _native
-from ._arrays import BF16, F16, Array, as_numpy, kind_of
+from ._arrays import BF16, F16, Array, NumpyArray, as_numpy, kind_of
 from ._errors import InvalidArgumentError, NotFiniteError
 from ._handle import Handle
 from ._options import choose
@@ -73,14 +71,14 @@ class MaxCalibrator(_Calibrator):
         self._block_size = block_size
         self._dtype: Any = None
         if track_amax:
-            self._amaxs: List[np.ndarray] = []
+            self._amaxs: List[NumpyArray] = []
         if axis is not None:
             self._handle.set_axes(axes_of(axis))
         if block_size:
             self._handle.set_block_size(block_size)
 
     @property
-    def amaxs(self) -> List[np.ndarray]:
+    def amaxs(self) -> List[NumpyArray]:
         """The amax of each collected array, with track_amax."""
         return self._amaxs
 
@@ -112,6 +110,10 @@ class MaxCalibrator(_Calibrator):
         """
         amax = self._result(self._handle.compute_amax)
         return amax if amax is None or not self._dtype else amax.to(self._dtype)
+
+    def merge(self, other: Any) -> None:
+        super().merge(other)
+        self._dtype = other._dtype if self._dtype in (None, other._dtype) else False
 
     def reset(self) -> None:
         super().reset()

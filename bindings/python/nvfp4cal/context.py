@@ -6,7 +6,7 @@ from typing import Any, Callable, List
 
 from . import _native
 
-__all__ = ["Context", "cpu_target", "cpu_targets", "library_version", "version_number", "abi_version", "build_info"]
+__all__ = ["Context", "cpu_target", "cpu_targets", "library_version", "version_number", "abi_version", "build_info", "status_string"]
 
 
 class Context:
@@ -88,3 +88,8 @@ def abi_version() -> int:
 def build_info() -> str:
     """One line for bug reports: version, compiler, build type, CPU targets."""
     return str(_native.build_info())
+
+
+def status_string(status: int) -> str:
+    """Short name of a status of the C ABI (``Error.status``), "invalid argument"; "unknown status" for others."""
+    return str(_native.status_string(status))

@@ -12,7 +12,7 @@ from ._arrays import Array, as_numpy, kind_of
 from ._callbacks import Callbacks, ScalarErrors
 from ._errors import WrongStateError
 from ._handle import Handle
-from .calib import _Calibrator, axes_of
+from .calib import MaxCalibrator, _Calibrator, axes_of
 from .context import Context
 
 __all__ = ["MseCalibrator", "NVFP4MSECalibrator"]
@@ -178,7 +178,7 @@ class NVFP4MSECalibrator(MseCalibrator):
 
     Args:
         amax: per-block amaxes, whose shape the result gets; the values decide nothing. None: the result's shape follows from x.
-        global_amax: one value, or one per slice of x's first dimension.
+        global_amax: one value, or one per slice of x's first dimension; or a MaxCalibrator that holds it (read now, not kept).
         axis: kept for the signature; errors are summed per block.
         quant_func: ``quant_func(x, amax) -> xq``, called for each of the 126 candidates with x as float32, but only beside error_func: it is
             meant to be NVFP4 quantization, which the search knows itself.
@@ -194,18 +194,23 @@ class NVFP4MSECalibrator(MseCalibrator):
     _state_arrays = 0
 
     def __init__(
-        self, amax: Array | None, global_amax: Array | float, axis: int | Sequence[int] | None = None,
+        self, amax: Array | None, global_amax: Array | float | MaxCalibrator, axis: int | Sequence[int] | None = None,
         quant_func: Callable[[Any, Any], Any] | None = None, error_func: Callable[[Any, Any], Any] | None = None,
         hessian: Array | None = None, *, normalization: int = 448, weights: Array | None = None, code_window: Tuple[int, int] | None = None,
         block_size: int | None = None, context: Context | None = None,
     ):  # fmt: skip
         _Calibrator.__init__(self, None, axis, None, context)
-        self._initial_amax, self._global_amax, self._hessian = amax, global_amax, hessian
+        self._initial_amax, self._hessian = amax, hessian
+        self._global_amax = None if isinstance(global_amax, MaxCalibrator) else global_amax
         self._quant_func, self._error_func = quant_func, error_func
         self._scalar_errors = False
         self._block_size = block_size
         self._handle.set_normalization(normalization)
-        self._handle.set_global_amax(global_amax)
+        if isinstance(global_amax, MaxCalibrator):
+            with global_amax._guard:
+                self._handle.set_global_amax_from(global_amax._handle)
+        else:
+            self._handle.set_global_amax(global_amax)
         if block_size is not None:
             self._handle.set_block_size(block_size)
         if code_window is not None:
@@ -243,6 +248,10 @@ class NVFP4MSECalibrator(MseCalibrator):
     def compute_amax(self, verbose: bool = False) -> Any:
         """The block amaxes, float32 in the shape of the initial ones and of x's kind; None before collect()."""
         return self._result(self._handle.compute_amax)
+
+    def initial_amax(self) -> Any:
+        """The initial amax as float32, which saved states hold too; None without one."""
+        return self._result(self._handle.initial_amax)
 
     def compute_codes(self) -> Any:
         """The chosen E4M3 scale codes 1 .. 126, shaped the same; None before collect()."""

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any, Iterable, Sequence, Tuple
 
 from . import _native
-from ._arrays import Array
+from ._arrays import Array, as_numpy
 from ._errors import NoDataError
 from ._handle import Handle
 from ._options import choose
@@ -99,7 +99,7 @@ class _Observer(Handle):
         if (g_idx := options.pop("g_idx", None)) is not None:
             handle.set_g_idx(g_idx.tolist() if hasattr(g_idx, "tolist") else list(g_idx))
         if (global_scale := options.pop("global_scale", None)) is not None:
-            handle.set_global_scale(float(global_scale))
+            handle.set_global_scale(as_numpy(global_scale).item())
         if options.pop("optimize_global_scale", False):
             handle.set_optimize_global_scale(1)
         if options:
@@ -129,7 +129,8 @@ class _Observer(Handle):
 
         Raises: NoDataError before the first call with an array.
         """
-        return self._known(lambda empty: self._handle.compute_range(empty, empty))
+        lo, hi = self._known(lambda empty: self._handle.compute_range(empty, empty))
+        return lo, hi
 
     @property
     def min_vals(self) -> Any:
@@ -147,7 +148,8 @@ class _Observer(Handle):
 
     def get_global_min_max(self) -> Tuple[Any, Any]:
         """The range that this array's own global scale comes from, float32 [1] each. Raises: UnsupportedError unless "tensor_group"."""
-        return self._known(lambda empty: self._handle.compute_global_range(empty, empty))
+        lo, hi = self._known(lambda empty: self._handle.compute_global_range(empty, empty))
+        return lo, hi
 
     def get_qparams(self) -> dict[str, Any]:
         """What to quantize with, and forgets what was observed.
