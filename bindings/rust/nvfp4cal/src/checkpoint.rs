@@ -1,0 +1,188 @@
+use std::ffi::{c_char, c_void, CStr, CString};
+use std::path::Path;
+use std::sync::Arc;
+
+use nvfp4cal_sys as sys;
+
+use crate::callback::{self, Slot};
+use crate::context::{Context, Runner};
+use crate::error::{CallbackError, Error, Result, Status};
+use crate::handle::{raw, Handle};
+use crate::options::Method;
+
+raw!(
+    nvfp4cal_checkpoint,
+    nvfp4cal_checkpoint_create,
+    nvfp4cal_checkpoint_set_context,
+    nvfp4cal_checkpoint_last_error,
+    nvfp4cal_checkpoint_destroy
+);
+
+/// A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format, weights only (W4A16).
+/// `'a` is what the progress closure may borrow.
+///
+/// ```no_run
+/// use nvfp4cal::Checkpoint;
+///
+/// let mut job = Checkpoint::new()?;
+/// job.set_progress(|progress| {
+///     eprintln!("{} of {} bytes: {}", progress.done, progress.total, progress.name);
+///     Ok(())
+/// })?;
+/// job.run("models/tiny", "models/tiny-nvfp4")?;
+/// println!("{}", job.report()?);
+/// # Ok::<(), nvfp4cal::Error>(())
+/// ```
+pub struct Checkpoint<'a> {
+    job: Arc<Job>,
+    runner: Option<Runner>,
+    progress: Option<Slot<ProgressFn<'a>>>,
+}
+
+type ProgressFn<'a> = dyn FnMut(Progress<'_>) -> std::result::Result<(), CallbackError> + Send + 'a;
+
+struct Job(Handle<sys::nvfp4cal_checkpoint>);
+
+// SAFETY: shared with a Canceller, whose one call the library allows beside any other.
+unsafe impl Sync for Job {}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress<'p> {
+    /// Bytes of tensor data that are done.
+    pub done: u64,
+    /// Bytes of tensor data of the model.
+    pub total: u64,
+    /// The tensor at hand.
+    pub name: &'p str,
+}
+
+/// Stops a run from another thread. Cheap to clone; outlives its job.
+#[derive(Clone)]
+pub struct Canceller {
+    job: Arc<Job>,
+}
+
+impl Canceller {
+    /// The run under way returns [`Status::Cancelled`]. Without a run: nothing.
+    pub fn cancel(&self) {
+        // SAFETY: the handle lives as long as the Arc. The call fails for NULL alone.
+        unsafe { sys::nvfp4cal_checkpoint_cancel(self.job.0.as_ptr()) };
+    }
+}
+
+impl<'a> Checkpoint<'a> {
+    /// The exact search, the error measured, no progress.
+    pub fn new() -> Result<Self> {
+        // Send and Sync by promise, not by what it is made of
+        #[allow(clippy::arc_with_non_send_sync)]
+        let job = Arc::new(Job(Handle::new()?));
+        Ok(Checkpoint { job, runner: None, progress: None })
+    }
+
+    /// Uses the context's threads from now on. The context may be dropped first.
+    pub fn set_context(&mut self, context: &Context) -> Result<()> {
+        // SAFETY: both live; the runner is kept.
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_context(self.raw(), context.as_ptr()) })?;
+        self.runner = context.runner();
+        Ok(())
+    }
+
+    /// [`Method::Mse`] (default) or [`Method::Max`].
+    pub fn set_method(&mut self, method: Method) -> Result<()> {
+        // SAFETY: ours; so everywhere below.
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_method(self.raw(), method as i32) })
+    }
+
+    /// Measures the squared error of what is written, for the report (default; `false` saves a little time).
+    pub fn set_measure_error(&mut self, enable: bool) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_measure_error(self.raw(), enable.into()) })
+    }
+
+    /// Called on the thread that called run. If it fails, run fails with [`Status::Callback`]; if it panics, the panic goes on from run. No file of the
+    /// run is left then.
+    pub fn set_progress<F>(&mut self, callback: F) -> Result<()>
+    where
+        F: FnMut(Progress<'_>) -> std::result::Result<(), CallbackError> + Send + 'a,
+    {
+        let slot: Slot<ProgressFn<'a>> = Slot::new(Box::new(callback));
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_progress(self.raw(), Some(call_progress), slot.user()) })?;
+        self.progress = Some(slot);
+        Ok(())
+    }
+
+    /// No progress again.
+    pub fn clear_progress(&mut self) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_progress(self.raw(), None, std::ptr::null_mut()) })?;
+        self.progress = None;
+        Ok(())
+    }
+
+    /// Quantizes the linear layers of the model in folder `input` and writes the folder `output`, which does not exist or is empty; its parent
+    /// exists. On failure no file of this run is left under its final name.
+    ///
+    /// # Errors
+    /// [`Status::InvalidArgument`], [`Status::Io`], [`Status::Corrupt`] (names file and cause), [`Status::NotFinite`] (names tensor and index),
+    /// [`Status::Cancelled`], [`Status::Callback`].
+    pub fn run(&mut self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+        let (input, output) = (utf8(input.as_ref())?, utf8(output.as_ref())?);
+        self.check(unsafe { sys::nvfp4cal_checkpoint_run(self.raw(), input.as_ptr(), output.as_ptr()) })
+    }
+
+    /// Stops a run from another thread.
+    pub fn canceller(&self) -> Canceller {
+        Canceller { job: self.job.clone() }
+    }
+
+    /// The last successful run as JSON: totals, and for every tensor what was done and why, its group, amax and squared error.
+    ///
+    /// # Errors
+    /// [`Status::NoData`] before one.
+    pub fn report(&self) -> Result<&str> {
+        let mut json: *const c_char = std::ptr::null();
+        self.check(unsafe { sys::nvfp4cal_checkpoint_report(self.raw(), &mut json) })?;
+        // SAFETY: text of the handle, valid until run or reset, which take &mut self.
+        let json = unsafe { CStr::from_ptr(json) };
+        json.to_str().map_err(|error| Error::new(Status::Internal, format!("the report: {error}")))
+    }
+
+    /// Forgets the last run, keeps the options.
+    pub fn reset(&mut self) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_reset(self.raw()) })
+    }
+
+    fn raw(&self) -> *mut sys::nvfp4cal_checkpoint {
+        self.job.0.as_ptr()
+    }
+
+    fn check(&self, status: i32) -> Result<()> {
+        self.job.0.check(status)
+    }
+}
+
+impl std::fmt::Debug for Checkpoint<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpoint").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Canceller").finish_non_exhaustive()
+    }
+}
+
+fn utf8(path: &Path) -> Result<CString> {
+    let text = path.to_str().ok_or_else(|| Error::invalid(format!("path {} is not UTF-8", path.display())))?;
+    CString::new(text).map_err(|_| Error::invalid(format!("path {text:?} holds a NUL")))
+}
+
+unsafe extern "C" fn call_progress(user: *mut c_void, done: i64, total: i64, name: *const c_char) -> i32 {
+    callback::run(|| {
+        // SAFETY: the user pointer of a Slot<ProgressFn>, which nobody else calls now; the name lives during the call.
+        let (closure, name) = unsafe { (&mut *user.cast::<Box<ProgressFn<'_>>>(), CStr::from_ptr(name)) };
+        let name = name.to_string_lossy();
+        closure(Progress { done: done as u64, total: total as u64, name: &name })
+    })
+}

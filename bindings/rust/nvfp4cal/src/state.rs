@@ -1,0 +1,95 @@
+use nvfp4cal_sys as sys;
+
+use crate::dtype::Dtype;
+use crate::error::{Error, Result, Status};
+use crate::view::shape_of;
+
+/// How a state array is reduced over processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reduce {
+    /// Added.
+    Sum,
+    /// The largest.
+    Max,
+}
+
+/// The elements of a state array.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum StateData<'a> {
+    /// float32.
+    F32(&'a mut [f32]),
+    /// float64.
+    F64(&'a mut [f64]),
+    /// Counts.
+    I64(&'a mut [i64]),
+}
+
+/// An array that holds a calibrator's data, to be all-reduced in place (NCCL, gloo, MPI) between collect and the result.
+#[derive(Debug, PartialEq)]
+pub struct StateTensor<'a> {
+    /// The calibrator's own memory.
+    pub data: StateData<'a>,
+    /// Extents.
+    pub shape: Vec<usize>,
+    /// How processes' arrays become one.
+    pub reduce: Reduce,
+}
+
+impl StateTensor<'_> {
+    /// # Safety
+    /// `view` is what a `_state_tensor` function gave for a handle that is borrowed for the lifetime of the result.
+    pub(crate) unsafe fn new(view: &sys::nvfp4cal_tensor, reduce: i32) -> Result<Self> {
+        let shape = shape_of(view);
+        let (data, n) = (view.data, shape.iter().product());
+        let unknown =
+            |what: &str, code: i32| Error::new(Status::Unsupported, format!("a state tensor of {what} {code}, which is not known"));
+        // SAFETY: the calibrator's arrays of these types, contiguous; an empty one may have no memory.
+        let data = unsafe {
+            match Dtype::from_code(view.dtype) {
+                Some(Dtype::F32) => StateData::F32(slice(data.cast(), n)),
+                Some(Dtype::F64) => StateData::F64(slice(data.cast(), n)),
+                Some(Dtype::I64) => StateData::I64(slice(data.cast(), n)),
+                _ => return Err(unknown("dtype", view.dtype)),
+            }
+        };
+        let reduce = match reduce {
+            sys::NVFP4CAL_REDUCE_SUM => Reduce::Sum,
+            sys::NVFP4CAL_REDUCE_MAX => Reduce::Max,
+            other => return Err(unknown("reduction", other)),
+        };
+        Ok(StateTensor { data, shape, reduce })
+    }
+}
+
+unsafe fn slice<'a, T>(data: *mut T, n: usize) -> &'a mut [T] {
+    if n == 0 {
+        return &mut [];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(data, n) }
+}
+
+/// The method `state_tensor` of a calibrator.
+macro_rules! state_tensor {
+    ($type:ident $(<$life:lifetime>)?, $function:ident, $(#[$doc:meta])*) => {
+        impl $(<$life>)? $type $(<$life>)? {
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`Status::InvalidArgument`](crate::Status::InvalidArgument) past the last array, [`Status::NoData`](crate::Status::NoData) before the
+            /// first collect.
+            pub fn state_tensor(&mut self, index: i32) -> crate::Result<crate::StateTensor<'_>> {
+                let (mut view, mut reduce) = (crate::view::question(0), -1);
+                // SAFETY: out parameters; the result borrows this calibrator.
+                unsafe {
+                    self.handle.check(nvfp4cal_sys::$function(self.handle.as_ptr(), index, &mut view, &mut reduce))?;
+                    crate::StateTensor::new(&view, reduce)
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use state_tensor;
