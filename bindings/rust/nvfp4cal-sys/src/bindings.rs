@@ -40,6 +40,7 @@ pub const NVFP4CAL_BLOCK_SEARCH_NOISE: i32 = 1;
 pub const NVFP4CAL_BLOCK_ADMM_FROM_OPTIMAL: i32 = 2;
 pub const NVFP4CAL_REDUCE_SUM: i32 = 0;
 pub const NVFP4CAL_REDUCE_MAX: i32 = 1;
+pub const NVFP4CAL_REDUCE_MIN: i32 = 2;
 pub const NVFP4CAL_ACTMAX_TERM_B_MIN: i32 = 0;
 pub const NVFP4CAL_ACTMAX_TERM_B_MAX: i32 = 1;
 pub const NVFP4CAL_ACTMAX_TERM_LITERAL_MAX: i32 = 2;
@@ -88,16 +89,36 @@ pub struct nvfp4cal_tensor {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of nvfp4cal_tensor"][::core::mem::size_of::<nvfp4cal_tensor>() - 160usize];
-    ["Alignment of nvfp4cal_tensor"][::core::mem::align_of::<nvfp4cal_tensor>() - 8usize];
-    ["Offset of field: nvfp4cal_tensor::struct_size"][::core::mem::offset_of!(nvfp4cal_tensor, struct_size) - 0usize];
-    ["Offset of field: nvfp4cal_tensor::flags"][::core::mem::offset_of!(nvfp4cal_tensor, flags) - 4usize];
-    ["Offset of field: nvfp4cal_tensor::data"][::core::mem::offset_of!(nvfp4cal_tensor, data) - 8usize];
-    ["Offset of field: nvfp4cal_tensor::dtype"][::core::mem::offset_of!(nvfp4cal_tensor, dtype) - 16usize];
-    ["Offset of field: nvfp4cal_tensor::device_type"][::core::mem::offset_of!(nvfp4cal_tensor, device_type) - 20usize];
-    ["Offset of field: nvfp4cal_tensor::device_id"][::core::mem::offset_of!(nvfp4cal_tensor, device_id) - 24usize];
-    ["Offset of field: nvfp4cal_tensor::ndim"][::core::mem::offset_of!(nvfp4cal_tensor, ndim) - 28usize];
-    ["Offset of field: nvfp4cal_tensor::shape"][::core::mem::offset_of!(nvfp4cal_tensor, shape) - 32usize];
-    ["Offset of field: nvfp4cal_tensor::strides"][::core::mem::offset_of!(nvfp4cal_tensor, strides) - 96usize];
+    [
+        "Alignment of nvfp4cal_tensor",
+    ][::core::mem::align_of::<nvfp4cal_tensor>() - 8usize];
+    [
+        "Offset of field: nvfp4cal_tensor::struct_size",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, struct_size) - 0usize];
+    [
+        "Offset of field: nvfp4cal_tensor::flags",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, flags) - 4usize];
+    [
+        "Offset of field: nvfp4cal_tensor::data",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, data) - 8usize];
+    [
+        "Offset of field: nvfp4cal_tensor::dtype",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, dtype) - 16usize];
+    [
+        "Offset of field: nvfp4cal_tensor::device_type",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, device_type) - 20usize];
+    [
+        "Offset of field: nvfp4cal_tensor::device_id",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, device_id) - 24usize];
+    [
+        "Offset of field: nvfp4cal_tensor::ndim",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, ndim) - 28usize];
+    [
+        "Offset of field: nvfp4cal_tensor::shape",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, shape) - 32usize];
+    [
+        "Offset of field: nvfp4cal_tensor::strides",
+    ][::core::mem::offset_of!(nvfp4cal_tensor, strides) - 96usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -126,16 +147,36 @@ pub struct nvfp4cal_options {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of nvfp4cal_options"][::core::mem::size_of::<nvfp4cal_options>() - 40usize];
-    ["Alignment of nvfp4cal_options"][::core::mem::align_of::<nvfp4cal_options>() - 8usize];
-    ["Offset of field: nvfp4cal_options::struct_size"][::core::mem::offset_of!(nvfp4cal_options, struct_size) - 0usize];
-    ["Offset of field: nvfp4cal_options::flags"][::core::mem::offset_of!(nvfp4cal_options, flags) - 4usize];
-    ["Offset of field: nvfp4cal_options::method"][::core::mem::offset_of!(nvfp4cal_options, method) - 8usize];
-    ["Offset of field: nvfp4cal_options::block_size"][::core::mem::offset_of!(nvfp4cal_options, block_size) - 12usize];
-    ["Offset of field: nvfp4cal_options::normalization"][::core::mem::offset_of!(nvfp4cal_options, normalization) - 16usize];
-    ["Offset of field: nvfp4cal_options::code_lo"][::core::mem::offset_of!(nvfp4cal_options, code_lo) - 20usize];
-    ["Offset of field: nvfp4cal_options::code_hi"][::core::mem::offset_of!(nvfp4cal_options, code_hi) - 24usize];
-    ["Offset of field: nvfp4cal_options::scale_layout"][::core::mem::offset_of!(nvfp4cal_options, scale_layout) - 28usize];
-    ["Offset of field: nvfp4cal_options::weights"][::core::mem::offset_of!(nvfp4cal_options, weights) - 32usize];
+    [
+        "Alignment of nvfp4cal_options",
+    ][::core::mem::align_of::<nvfp4cal_options>() - 8usize];
+    [
+        "Offset of field: nvfp4cal_options::struct_size",
+    ][::core::mem::offset_of!(nvfp4cal_options, struct_size) - 0usize];
+    [
+        "Offset of field: nvfp4cal_options::flags",
+    ][::core::mem::offset_of!(nvfp4cal_options, flags) - 4usize];
+    [
+        "Offset of field: nvfp4cal_options::method",
+    ][::core::mem::offset_of!(nvfp4cal_options, method) - 8usize];
+    [
+        "Offset of field: nvfp4cal_options::block_size",
+    ][::core::mem::offset_of!(nvfp4cal_options, block_size) - 12usize];
+    [
+        "Offset of field: nvfp4cal_options::normalization",
+    ][::core::mem::offset_of!(nvfp4cal_options, normalization) - 16usize];
+    [
+        "Offset of field: nvfp4cal_options::code_lo",
+    ][::core::mem::offset_of!(nvfp4cal_options, code_lo) - 20usize];
+    [
+        "Offset of field: nvfp4cal_options::code_hi",
+    ][::core::mem::offset_of!(nvfp4cal_options, code_hi) - 24usize];
+    [
+        "Offset of field: nvfp4cal_options::scale_layout",
+    ][::core::mem::offset_of!(nvfp4cal_options, scale_layout) - 28usize];
+    [
+        "Offset of field: nvfp4cal_options::weights",
+    ][::core::mem::offset_of!(nvfp4cal_options, weights) - 32usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -147,12 +188,24 @@ pub struct nvfp4cal_block_options {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of nvfp4cal_block_options"][::core::mem::size_of::<nvfp4cal_block_options>() - 16usize];
-    ["Alignment of nvfp4cal_block_options"][::core::mem::align_of::<nvfp4cal_block_options>() - 4usize];
-    ["Offset of field: nvfp4cal_block_options::struct_size"][::core::mem::offset_of!(nvfp4cal_block_options, struct_size) - 0usize];
-    ["Offset of field: nvfp4cal_block_options::flags"][::core::mem::offset_of!(nvfp4cal_block_options, flags) - 4usize];
-    ["Offset of field: nvfp4cal_block_options::n_outer"][::core::mem::offset_of!(nvfp4cal_block_options, n_outer) - 8usize];
-    ["Offset of field: nvfp4cal_block_options::n_inner"][::core::mem::offset_of!(nvfp4cal_block_options, n_inner) - 12usize];
+    [
+        "Size of nvfp4cal_block_options",
+    ][::core::mem::size_of::<nvfp4cal_block_options>() - 16usize];
+    [
+        "Alignment of nvfp4cal_block_options",
+    ][::core::mem::align_of::<nvfp4cal_block_options>() - 4usize];
+    [
+        "Offset of field: nvfp4cal_block_options::struct_size",
+    ][::core::mem::offset_of!(nvfp4cal_block_options, struct_size) - 0usize];
+    [
+        "Offset of field: nvfp4cal_block_options::flags",
+    ][::core::mem::offset_of!(nvfp4cal_block_options, flags) - 4usize];
+    [
+        "Offset of field: nvfp4cal_block_options::n_outer",
+    ][::core::mem::offset_of!(nvfp4cal_block_options, n_outer) - 8usize];
+    [
+        "Offset of field: nvfp4cal_block_options::n_inner",
+    ][::core::mem::offset_of!(nvfp4cal_block_options, n_inner) - 12usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -184,17 +237,39 @@ pub struct nvfp4cal_actmax_stats {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of nvfp4cal_actmax_stats"][::core::mem::size_of::<nvfp4cal_actmax_stats>() - 56usize];
-    ["Alignment of nvfp4cal_actmax_stats"][::core::mem::align_of::<nvfp4cal_actmax_stats>() - 8usize];
-    ["Offset of field: nvfp4cal_actmax_stats::struct_size"][::core::mem::offset_of!(nvfp4cal_actmax_stats, struct_size) - 0usize];
-    ["Offset of field: nvfp4cal_actmax_stats::term"][::core::mem::offset_of!(nvfp4cal_actmax_stats, term) - 4usize];
-    ["Offset of field: nvfp4cal_actmax_stats::blocks"][::core::mem::offset_of!(nvfp4cal_actmax_stats, blocks) - 8usize];
-    ["Offset of field: nvfp4cal_actmax_stats::p1"][::core::mem::offset_of!(nvfp4cal_actmax_stats, p1) - 16usize];
-    ["Offset of field: nvfp4cal_actmax_stats::p99_99"][::core::mem::offset_of!(nvfp4cal_actmax_stats, p99_99) - 24usize];
-    ["Offset of field: nvfp4cal_actmax_stats::b_min"][::core::mem::offset_of!(nvfp4cal_actmax_stats, b_min) - 32usize];
-    ["Offset of field: nvfp4cal_actmax_stats::b_max"][::core::mem::offset_of!(nvfp4cal_actmax_stats, b_max) - 40usize];
-    ["Offset of field: nvfp4cal_actmax_stats::literal_max"][::core::mem::offset_of!(nvfp4cal_actmax_stats, literal_max) - 48usize];
-    ["Offset of field: nvfp4cal_actmax_stats::result"][::core::mem::offset_of!(nvfp4cal_actmax_stats, result) - 52usize];
+    [
+        "Size of nvfp4cal_actmax_stats",
+    ][::core::mem::size_of::<nvfp4cal_actmax_stats>() - 56usize];
+    [
+        "Alignment of nvfp4cal_actmax_stats",
+    ][::core::mem::align_of::<nvfp4cal_actmax_stats>() - 8usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::struct_size",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, struct_size) - 0usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::term",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, term) - 4usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::blocks",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, blocks) - 8usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::p1",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, p1) - 16usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::p99_99",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, p99_99) - 24usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::b_min",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, b_min) - 32usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::b_max",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, b_max) - 40usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::literal_max",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, literal_max) - 48usize];
+    [
+        "Offset of field: nvfp4cal_actmax_stats::result",
+    ][::core::mem::offset_of!(nvfp4cal_actmax_stats, result) - 52usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -233,11 +308,23 @@ pub struct nvfp4cal_checkpoint {
     _unused: [u8; 0],
 }
 pub type nvfp4cal_progress = ::core::option::Option<
-    unsafe extern "C" fn(user: *mut ::core::ffi::c_void, done: i64, total: i64, name: *const ::core::ffi::c_char) -> i32,
+    unsafe extern "C" fn(
+        user: *mut ::core::ffi::c_void,
+        done: i64,
+        total: i64,
+        name: *const ::core::ffi::c_char,
+    ) -> i32,
 >;
-pub type nvfp4cal_task = ::core::option::Option<unsafe extern "C" fn(job: *mut ::core::ffi::c_void, index: i64)>;
+pub type nvfp4cal_task = ::core::option::Option<
+    unsafe extern "C" fn(job: *mut ::core::ffi::c_void, index: i64),
+>;
 pub type nvfp4cal_runner = ::core::option::Option<
-    unsafe extern "C" fn(user: *mut ::core::ffi::c_void, job: *mut ::core::ffi::c_void, task: nvfp4cal_task, n: i64) -> i32,
+    unsafe extern "C" fn(
+        user: *mut ::core::ffi::c_void,
+        job: *mut ::core::ffi::c_void,
+        task: nvfp4cal_task,
+        n: i64,
+    ) -> i32,
 >;
 unsafe extern "C" {
     pub fn nvfp4cal_version() -> *const ::core::ffi::c_char;
@@ -246,7 +333,11 @@ unsafe extern "C" {
     pub fn nvfp4cal_build_info() -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_status_string(status: nvfp4cal_status) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_last_error() -> *const ::core::ffi::c_char;
-    pub fn nvfp4cal_scale_candidates(context: *const nvfp4cal_context, normalization: i32, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_scale_candidates(
+        context: *const nvfp4cal_context,
+        normalization: i32,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_scale_sweep(
         context: *const nvfp4cal_context,
         x: *const nvfp4cal_tensor,
@@ -305,7 +396,10 @@ unsafe extern "C" {
         out: *mut nvfp4cal_tensor,
         stream: nvfp4cal_stream,
     ) -> nvfp4cal_status;
-    pub fn nvfp4cal_block_scale_table(context: *const nvfp4cal_context, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_block_scale_table(
+        context: *const nvfp4cal_context,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_block_codebook(
         context: *const nvfp4cal_context,
         codebook: *mut nvfp4cal_tensor,
@@ -379,14 +473,40 @@ unsafe extern "C" {
         stream: nvfp4cal_stream,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_max_create(out: *mut *mut nvfp4cal_max) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_set_context(handle: *mut nvfp4cal_max, context: *const nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_set_axes(handle: *mut nvfp4cal_max, axes: *const i32, n: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_set_block_size(handle: *mut nvfp4cal_max, block_size: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_collect(handle: *mut nvfp4cal_max, x: *const nvfp4cal_tensor, stream: nvfp4cal_stream) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_compute_amax(handle: *mut nvfp4cal_max, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_merge(handle: *mut nvfp4cal_max, other: *const nvfp4cal_max) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_export_state(handle: *const nvfp4cal_max, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_import_state(handle: *mut nvfp4cal_max, state: *const nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_set_context(
+        handle: *mut nvfp4cal_max,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_set_axes(
+        handle: *mut nvfp4cal_max,
+        axes: *const i32,
+        n: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_set_block_size(
+        handle: *mut nvfp4cal_max,
+        block_size: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_collect(
+        handle: *mut nvfp4cal_max,
+        x: *const nvfp4cal_tensor,
+        stream: nvfp4cal_stream,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_compute_amax(
+        handle: *mut nvfp4cal_max,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_merge(
+        handle: *mut nvfp4cal_max,
+        other: *const nvfp4cal_max,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_export_state(
+        handle: *const nvfp4cal_max,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_max_import_state(
+        handle: *mut nvfp4cal_max,
+        state: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_max_state_tensor(
         handle: *mut nvfp4cal_max,
         index: i32,
@@ -394,40 +514,131 @@ unsafe extern "C" {
         reduce: *mut i32,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_max_reset(handle: *mut nvfp4cal_max) -> nvfp4cal_status;
-    pub fn nvfp4cal_max_last_error(handle: *const nvfp4cal_max) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_max_last_error(
+        handle: *const nvfp4cal_max,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_max_destroy(handle: *mut nvfp4cal_max);
     pub fn nvfp4cal_sweep_create(out: *mut *mut nvfp4cal_sweep) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_context(handle: *mut nvfp4cal_sweep, context: *const nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_block_size(handle: *mut nvfp4cal_sweep, block_size: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_normalization(handle: *mut nvfp4cal_sweep, normalization: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_global_amax(handle: *mut nvfp4cal_sweep, global_amax: *const nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_global_amax_from(handle: *mut nvfp4cal_sweep, max: *const nvfp4cal_max) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_weights(handle: *mut nvfp4cal_sweep, weights: *const nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_hessian(handle: *mut nvfp4cal_sweep, hessian: *const nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_set_code_window(handle: *mut nvfp4cal_sweep, lo: i32, hi: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_collect(handle: *mut nvfp4cal_sweep, x: *const nvfp4cal_tensor, stream: nvfp4cal_stream) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_compute_amax(handle: *mut nvfp4cal_sweep, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_compute_codes(handle: *mut nvfp4cal_sweep, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_merge(handle: *mut nvfp4cal_sweep, other: *const nvfp4cal_sweep) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_export_state(handle: *const nvfp4cal_sweep, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_import_state(handle: *mut nvfp4cal_sweep, state: *const nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_context(
+        handle: *mut nvfp4cal_sweep,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_block_size(
+        handle: *mut nvfp4cal_sweep,
+        block_size: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_normalization(
+        handle: *mut nvfp4cal_sweep,
+        normalization: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_global_amax(
+        handle: *mut nvfp4cal_sweep,
+        global_amax: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_global_amax_from(
+        handle: *mut nvfp4cal_sweep,
+        max: *const nvfp4cal_max,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_weights(
+        handle: *mut nvfp4cal_sweep,
+        weights: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_hessian(
+        handle: *mut nvfp4cal_sweep,
+        hessian: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_code_window(
+        handle: *mut nvfp4cal_sweep,
+        lo: i32,
+        hi: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_collect(
+        handle: *mut nvfp4cal_sweep,
+        x: *const nvfp4cal_tensor,
+        stream: nvfp4cal_stream,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_compute_amax(
+        handle: *mut nvfp4cal_sweep,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_compute_codes(
+        handle: *mut nvfp4cal_sweep,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_merge(
+        handle: *mut nvfp4cal_sweep,
+        other: *const nvfp4cal_sweep,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_export_state(
+        handle: *const nvfp4cal_sweep,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_import_state(
+        handle: *mut nvfp4cal_sweep,
+        state: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_sweep_reset(handle: *mut nvfp4cal_sweep) -> nvfp4cal_status;
-    pub fn nvfp4cal_sweep_last_error(handle: *const nvfp4cal_sweep) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_sweep_last_error(
+        handle: *const nvfp4cal_sweep,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_sweep_destroy(handle: *mut nvfp4cal_sweep);
     pub fn nvfp4cal_actmax_create(out: *mut *mut nvfp4cal_actmax) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_set_context(handle: *mut nvfp4cal_actmax, context: *const nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_set_rho(handle: *mut nvfp4cal_actmax, rho: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_set_percentiles(handle: *mut nvfp4cal_actmax, b_min_percentile: f64, b_max_percentile: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_set_margin(handle: *mut nvfp4cal_actmax, margin: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_set_bins(handle: *mut nvfp4cal_actmax, num_bins: i32, log2_min: f64, log2_max: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_set_block_size(handle: *mut nvfp4cal_actmax, block_size: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_set_headroom(handle: *mut nvfp4cal_actmax, enable: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_collect(handle: *mut nvfp4cal_actmax, x: *const nvfp4cal_tensor, stream: nvfp4cal_stream) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_compute_amax(handle: *mut nvfp4cal_actmax, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_compute_stats(handle: *mut nvfp4cal_actmax, out: *mut nvfp4cal_actmax_stats) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_merge(handle: *mut nvfp4cal_actmax, other: *const nvfp4cal_actmax) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_export_state(handle: *const nvfp4cal_actmax, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_import_state(handle: *mut nvfp4cal_actmax, state: *const nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_set_context(
+        handle: *mut nvfp4cal_actmax,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_set_rho(
+        handle: *mut nvfp4cal_actmax,
+        rho: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_set_percentiles(
+        handle: *mut nvfp4cal_actmax,
+        b_min_percentile: f64,
+        b_max_percentile: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_set_margin(
+        handle: *mut nvfp4cal_actmax,
+        margin: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_set_bins(
+        handle: *mut nvfp4cal_actmax,
+        num_bins: i32,
+        log2_min: f64,
+        log2_max: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_set_block_size(
+        handle: *mut nvfp4cal_actmax,
+        block_size: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_set_headroom(
+        handle: *mut nvfp4cal_actmax,
+        enable: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_collect(
+        handle: *mut nvfp4cal_actmax,
+        x: *const nvfp4cal_tensor,
+        stream: nvfp4cal_stream,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_compute_amax(
+        handle: *mut nvfp4cal_actmax,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_compute_stats(
+        handle: *mut nvfp4cal_actmax,
+        out: *mut nvfp4cal_actmax_stats,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_merge(
+        handle: *mut nvfp4cal_actmax,
+        other: *const nvfp4cal_actmax,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_export_state(
+        handle: *const nvfp4cal_actmax,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_actmax_import_state(
+        handle: *mut nvfp4cal_actmax,
+        state: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_actmax_state_tensor(
         handle: *mut nvfp4cal_actmax,
         index: i32,
@@ -435,20 +646,56 @@ unsafe extern "C" {
         reduce: *mut i32,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_actmax_reset(handle: *mut nvfp4cal_actmax) -> nvfp4cal_status;
-    pub fn nvfp4cal_actmax_last_error(handle: *const nvfp4cal_actmax) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_actmax_last_error(
+        handle: *const nvfp4cal_actmax,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_actmax_destroy(handle: *mut nvfp4cal_actmax);
     pub fn nvfp4cal_hessian_create(out: *mut *mut nvfp4cal_hessian) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_set_context(handle: *mut nvfp4cal_hessian, context: *const nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_set_layout(handle: *mut nvfp4cal_hessian, layout: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_set_block_size(handle: *mut nvfp4cal_hessian, block_size: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_set_normalize(handle: *mut nvfp4cal_hessian, enable: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_set_damping(handle: *mut nvfp4cal_hessian, fraction: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_collect(handle: *mut nvfp4cal_hessian, x: *const nvfp4cal_tensor, stream: nvfp4cal_stream) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_rows(handle: *const nvfp4cal_hessian, out: *mut i64) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_compute_hessian(handle: *mut nvfp4cal_hessian, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_merge(handle: *mut nvfp4cal_hessian, other: *const nvfp4cal_hessian) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_export_state(handle: *const nvfp4cal_hessian, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_import_state(handle: *mut nvfp4cal_hessian, state: *const nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_set_context(
+        handle: *mut nvfp4cal_hessian,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_set_layout(
+        handle: *mut nvfp4cal_hessian,
+        layout: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_set_block_size(
+        handle: *mut nvfp4cal_hessian,
+        block_size: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_set_normalize(
+        handle: *mut nvfp4cal_hessian,
+        enable: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_set_damping(
+        handle: *mut nvfp4cal_hessian,
+        fraction: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_collect(
+        handle: *mut nvfp4cal_hessian,
+        x: *const nvfp4cal_tensor,
+        stream: nvfp4cal_stream,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_rows(
+        handle: *const nvfp4cal_hessian,
+        out: *mut i64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_compute_hessian(
+        handle: *mut nvfp4cal_hessian,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_merge(
+        handle: *mut nvfp4cal_hessian,
+        other: *const nvfp4cal_hessian,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_export_state(
+        handle: *const nvfp4cal_hessian,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_hessian_import_state(
+        handle: *mut nvfp4cal_hessian,
+        state: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_hessian_state_tensor(
         handle: *mut nvfp4cal_hessian,
         index: i32,
@@ -456,28 +703,86 @@ unsafe extern "C" {
         reduce: *mut i32,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_hessian_reset(handle: *mut nvfp4cal_hessian) -> nvfp4cal_status;
-    pub fn nvfp4cal_hessian_last_error(handle: *const nvfp4cal_hessian) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_hessian_last_error(
+        handle: *const nvfp4cal_hessian,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_hessian_destroy(handle: *mut nvfp4cal_hessian);
     pub fn nvfp4cal_observer_create(out: *mut *mut nvfp4cal_observer) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_context(handle: *mut nvfp4cal_observer, context: *const nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_kind(handle: *mut nvfp4cal_observer, kind: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_observed(handle: *mut nvfp4cal_observer, observed: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_format(handle: *mut nvfp4cal_observer, format: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_symmetric(handle: *mut nvfp4cal_observer, enable: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_strategy(handle: *mut nvfp4cal_observer, strategy: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_group_size(handle: *mut nvfp4cal_observer, group_size: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_block_structure(handle: *mut nvfp4cal_observer, height: i32, width: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_g_idx(handle: *mut nvfp4cal_observer, g_idx: *const i32, n: i64) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_maxshrink(handle: *mut nvfp4cal_observer, maxshrink: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_patience(handle: *mut nvfp4cal_observer, patience: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_grid(handle: *mut nvfp4cal_observer, grid: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_norm(handle: *mut nvfp4cal_observer, norm: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_expand(handle: *mut nvfp4cal_observer, expand: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_averaging_constant(handle: *mut nvfp4cal_observer, constant: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_global_scale(handle: *mut nvfp4cal_observer, global_scale: f32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_set_optimize_global_scale(handle: *mut nvfp4cal_observer, enable: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_collect(handle: *mut nvfp4cal_observer, x: *const nvfp4cal_tensor, stream: nvfp4cal_stream)
-        -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_context(
+        handle: *mut nvfp4cal_observer,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_kind(
+        handle: *mut nvfp4cal_observer,
+        kind: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_observed(
+        handle: *mut nvfp4cal_observer,
+        observed: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_format(
+        handle: *mut nvfp4cal_observer,
+        format: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_symmetric(
+        handle: *mut nvfp4cal_observer,
+        enable: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_strategy(
+        handle: *mut nvfp4cal_observer,
+        strategy: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_group_size(
+        handle: *mut nvfp4cal_observer,
+        group_size: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_block_structure(
+        handle: *mut nvfp4cal_observer,
+        height: i32,
+        width: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_g_idx(
+        handle: *mut nvfp4cal_observer,
+        g_idx: *const i32,
+        n: i64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_maxshrink(
+        handle: *mut nvfp4cal_observer,
+        maxshrink: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_patience(
+        handle: *mut nvfp4cal_observer,
+        patience: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_grid(
+        handle: *mut nvfp4cal_observer,
+        grid: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_norm(
+        handle: *mut nvfp4cal_observer,
+        norm: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_expand(
+        handle: *mut nvfp4cal_observer,
+        expand: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_averaging_constant(
+        handle: *mut nvfp4cal_observer,
+        constant: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_global_scale(
+        handle: *mut nvfp4cal_observer,
+        global_scale: f32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_set_optimize_global_scale(
+        handle: *mut nvfp4cal_observer,
+        enable: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_collect(
+        handle: *mut nvfp4cal_observer,
+        x: *const nvfp4cal_tensor,
+        stream: nvfp4cal_stream,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_observer_compute_range(
         handle: *mut nvfp4cal_observer,
         min: *mut nvfp4cal_tensor,
@@ -488,27 +793,75 @@ unsafe extern "C" {
         scale: *mut nvfp4cal_tensor,
         zero_point: *mut nvfp4cal_tensor,
     ) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_compute_global_scale(handle: *mut nvfp4cal_observer, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_compute_global_scale(
+        handle: *mut nvfp4cal_observer,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_observer_compute_global_range(
         handle: *mut nvfp4cal_observer,
         min: *mut nvfp4cal_tensor,
         max: *mut nvfp4cal_tensor,
     ) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_fuse(handles: *const *mut nvfp4cal_observer, n: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_merge(handle: *mut nvfp4cal_observer, other: *const nvfp4cal_observer) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_export_state(handle: *const nvfp4cal_observer, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_import_state(handle: *mut nvfp4cal_observer, state: *const nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_fuse(
+        handles: *const *mut nvfp4cal_observer,
+        n: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_merge(
+        handle: *mut nvfp4cal_observer,
+        other: *const nvfp4cal_observer,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_export_state(
+        handle: *const nvfp4cal_observer,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_import_state(
+        handle: *mut nvfp4cal_observer,
+        state: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_observer_state_tensor(
+        handle: *mut nvfp4cal_observer,
+        index: i32,
+        view: *mut nvfp4cal_tensor,
+        reduce: *mut i32,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_observer_reset(handle: *mut nvfp4cal_observer) -> nvfp4cal_status;
-    pub fn nvfp4cal_observer_last_error(handle: *const nvfp4cal_observer) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_observer_last_error(
+        handle: *const nvfp4cal_observer,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_observer_destroy(handle: *mut nvfp4cal_observer);
     pub fn nvfp4cal_mse_create(out: *mut *mut nvfp4cal_mse) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_context(handle: *mut nvfp4cal_mse, context: *const nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_initial_amax(handle: *mut nvfp4cal_mse, amax: *const nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_axes(handle: *mut nvfp4cal_mse, axes: *const i32, n: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_multipliers(handle: *mut nvfp4cal_mse, start: f64, stop: f64, step: f64) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_int_quantizer(handle: *mut nvfp4cal_mse, bits: i32, range: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_float_quantizer(handle: *mut nvfp4cal_mse, format: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_nvfp4_quantizer(handle: *mut nvfp4cal_mse, global_amax: f32) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_context(
+        handle: *mut nvfp4cal_mse,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_initial_amax(
+        handle: *mut nvfp4cal_mse,
+        amax: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_axes(
+        handle: *mut nvfp4cal_mse,
+        axes: *const i32,
+        n: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_multipliers(
+        handle: *mut nvfp4cal_mse,
+        start: f64,
+        stop: f64,
+        step: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_int_quantizer(
+        handle: *mut nvfp4cal_mse,
+        bits: i32,
+        range: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_float_quantizer(
+        handle: *mut nvfp4cal_mse,
+        format: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_nvfp4_quantizer(
+        handle: *mut nvfp4cal_mse,
+        global_amax: f32,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_mse_set_quantize_callback(
         handle: *mut nvfp4cal_mse,
         callback: nvfp4cal_quantize_callback,
@@ -516,21 +869,49 @@ unsafe extern "C" {
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_mse_set_squared_error(handle: *mut nvfp4cal_mse) -> nvfp4cal_status;
     pub fn nvfp4cal_mse_set_absolute_error(handle: *mut nvfp4cal_mse) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_set_power_error(handle: *mut nvfp4cal_mse, power: f64) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_set_power_error(
+        handle: *mut nvfp4cal_mse,
+        power: f64,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_mse_set_error_callback(
         handle: *mut nvfp4cal_mse,
         callback: nvfp4cal_error_callback,
         values: i32,
         user: *mut ::core::ffi::c_void,
     ) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_candidates(handle: *const nvfp4cal_mse, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_collect(handle: *mut nvfp4cal_mse, x: *const nvfp4cal_tensor, stream: nvfp4cal_stream) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_compute_amax(handle: *mut nvfp4cal_mse, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_compute_multipliers(handle: *mut nvfp4cal_mse, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_losses(handle: *mut nvfp4cal_mse, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_merge(handle: *mut nvfp4cal_mse, other: *const nvfp4cal_mse) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_export_state(handle: *const nvfp4cal_mse, out: *mut nvfp4cal_tensor) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_import_state(handle: *mut nvfp4cal_mse, state: *const nvfp4cal_tensor) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_candidates(
+        handle: *const nvfp4cal_mse,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_collect(
+        handle: *mut nvfp4cal_mse,
+        x: *const nvfp4cal_tensor,
+        stream: nvfp4cal_stream,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_compute_amax(
+        handle: *mut nvfp4cal_mse,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_compute_multipliers(
+        handle: *mut nvfp4cal_mse,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_losses(
+        handle: *mut nvfp4cal_mse,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_merge(
+        handle: *mut nvfp4cal_mse,
+        other: *const nvfp4cal_mse,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_export_state(
+        handle: *const nvfp4cal_mse,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_mse_import_state(
+        handle: *mut nvfp4cal_mse,
+        state: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_mse_state_tensor(
         handle: *mut nvfp4cal_mse,
         index: i32,
@@ -538,12 +919,25 @@ unsafe extern "C" {
         reduce: *mut i32,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_mse_reset(handle: *mut nvfp4cal_mse) -> nvfp4cal_status;
-    pub fn nvfp4cal_mse_last_error(handle: *const nvfp4cal_mse) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_mse_last_error(
+        handle: *const nvfp4cal_mse,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_mse_destroy(handle: *mut nvfp4cal_mse);
-    pub fn nvfp4cal_checkpoint_create(out: *mut *mut nvfp4cal_checkpoint) -> nvfp4cal_status;
-    pub fn nvfp4cal_checkpoint_set_context(handle: *mut nvfp4cal_checkpoint, context: *const nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_checkpoint_set_method(handle: *mut nvfp4cal_checkpoint, method: i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_checkpoint_set_measure_error(handle: *mut nvfp4cal_checkpoint, enable: i32) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_create(
+        out: *mut *mut nvfp4cal_checkpoint,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_context(
+        handle: *mut nvfp4cal_checkpoint,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_method(
+        handle: *mut nvfp4cal_checkpoint,
+        method: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_measure_error(
+        handle: *mut nvfp4cal_checkpoint,
+        enable: i32,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_set_progress(
         handle: *mut nvfp4cal_checkpoint,
         callback: nvfp4cal_progress,
@@ -554,22 +948,42 @@ unsafe extern "C" {
         input: *const ::core::ffi::c_char,
         output: *const ::core::ffi::c_char,
     ) -> nvfp4cal_status;
-    pub fn nvfp4cal_checkpoint_cancel(handle: *mut nvfp4cal_checkpoint) -> nvfp4cal_status;
-    pub fn nvfp4cal_checkpoint_report(handle: *const nvfp4cal_checkpoint, out_json: *mut *const ::core::ffi::c_char) -> nvfp4cal_status;
-    pub fn nvfp4cal_checkpoint_reset(handle: *mut nvfp4cal_checkpoint) -> nvfp4cal_status;
-    pub fn nvfp4cal_checkpoint_last_error(handle: *const nvfp4cal_checkpoint) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_checkpoint_cancel(
+        handle: *mut nvfp4cal_checkpoint,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_report(
+        handle: *const nvfp4cal_checkpoint,
+        out_json: *mut *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_reset(
+        handle: *mut nvfp4cal_checkpoint,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_last_error(
+        handle: *const nvfp4cal_checkpoint,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_checkpoint_destroy(handle: *mut nvfp4cal_checkpoint);
     pub fn nvfp4cal_cpu_target() -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_cpu_targets() -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_context_create(out: *mut *mut nvfp4cal_context) -> nvfp4cal_status;
-    pub fn nvfp4cal_context_set_threads(context: *mut nvfp4cal_context, threads: i32) -> nvfp4cal_status;
+    pub fn nvfp4cal_context_set_threads(
+        context: *mut nvfp4cal_context,
+        threads: i32,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_context_set_runner(
         context: *mut nvfp4cal_context,
         runner: nvfp4cal_runner,
         user: *mut ::core::ffi::c_void,
     ) -> nvfp4cal_status;
-    pub fn nvfp4cal_context_set_cpu_target(context: *mut nvfp4cal_context, name: *const ::core::ffi::c_char) -> nvfp4cal_status;
-    pub fn nvfp4cal_context_threads(context: *const nvfp4cal_context, out: *mut i32) -> nvfp4cal_status;
-    pub fn nvfp4cal_context_last_error(context: *const nvfp4cal_context) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_context_set_cpu_target(
+        context: *mut nvfp4cal_context,
+        name: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_context_threads(
+        context: *const nvfp4cal_context,
+        out: *mut i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_context_last_error(
+        context: *const nvfp4cal_context,
+    ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_context_destroy(context: *mut nvfp4cal_context);
 }

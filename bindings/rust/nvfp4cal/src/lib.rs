@@ -25,6 +25,19 @@
 //! Calibrators are [`Send`] and not [`Sync`]: distinct ones are independent, one of them is used by one thread at a time. [`Context`] is both: many
 //! threads may share one. [`Canceller`] stops a [`Checkpoint`] from another thread. All of it works in a child after `fork()`.
 //!
+//! ```compile_fail,E0277
+//! fn shared<T: Sync>() {}
+//! shared::<nvfp4cal::Max>();
+//! ```
+//! ```compile_fail,E0277
+//! # fn shared<T: Sync>() {}
+//! shared::<nvfp4cal::Mse<'static>>();
+//! ```
+//! ```compile_fail,E0277
+//! # fn shared<T: Sync>() {}
+//! shared::<nvfp4cal::Checkpoint<'static>>();
+//! ```
+//!
 //! # Failures
 //!
 //! A failed call returns an [`Error`] with a [`Status`] and one line that names the value; nothing was written, and the calibrator is as before. A closure

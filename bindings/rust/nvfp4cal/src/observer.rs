@@ -3,6 +3,7 @@ use nvfp4cal_sys as sys;
 use crate::error::{check_thread, Result};
 use crate::handle::{collect, compute, count, raw, setters, verbs, Handle};
 use crate::output::{fill, Output};
+use crate::state::state_tensor;
 use crate::tensor::Tensor;
 use crate::view::TensorView;
 
@@ -159,7 +160,7 @@ impl Observer {
     }
 
     /// Gives layers that are multiplied as one (query, key and value; gate and up) the global scale of the widest of them, until the next collect,
-    /// merge or reset. All are tensor_group.
+    /// merge, reset or state_tensor. All are tensor_group.
     pub fn fuse(observers: &mut [&mut Observer]) -> Result<()> {
         let handles: Vec<*mut sys::nvfp4cal_observer> = observers.iter_mut().map(|observer| observer.handle.as_ptr()).collect();
         // SAFETY: distinct handles, borrowed during the call.
@@ -207,4 +208,6 @@ setters!(Observer {
     /// TensorGroup: first a search over the range of the whole tensor, with the global scale of each candidate; then as with that global scale given.
     set_optimize_global_scale(enable: bool) => nvfp4cal_observer_set_optimize_global_scale;
 });
+state_tensor!(Observer, nvfp4cal_observer_state_tensor, /// Static min-max, others: [`Status::Unsupported`](crate::Status::Unsupported). Array 0: the minima; 1: the maxima. A fused global scale is dropped.
+);
 verbs!(Observer, nvfp4cal_observer_export_state, nvfp4cal_observer_import_state, nvfp4cal_observer_reset);

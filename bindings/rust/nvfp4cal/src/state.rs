@@ -12,6 +12,8 @@ pub enum Reduce {
     Sum,
     /// The largest.
     Max,
+    /// The smallest.
+    Min,
 }
 
 /// The elements of a state array.
@@ -57,6 +59,7 @@ impl StateTensor<'_> {
         let reduce = match reduce {
             sys::NVFP4CAL_REDUCE_SUM => Reduce::Sum,
             sys::NVFP4CAL_REDUCE_MAX => Reduce::Max,
+            sys::NVFP4CAL_REDUCE_MIN => Reduce::Min,
             other => return Err(unknown("reduction", other)),
         };
         Ok(StateTensor { data, shape, reduce })
