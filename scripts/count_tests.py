@@ -11,14 +11,15 @@ import sys
 OWN = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)  # our C programs and scripts
 SELF_TESTS = re.compile(r"^(\d+) self-tests passed$", re.M)
 CATCH_ALL = re.compile(r"^All tests passed \([\d,]+ assertions? in (\d+) test cases?\)", re.M)
+CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed;", re.M)  # one line a test program, one for the documentation
 CATCH_SOME = re.compile(r"^test cases:\s*\d+(.*)$", re.M)
 
 
 def count(output, succeeded):
     passed = failed = 0
-    for match in OWN.finditer(output):
-        passed += int(match.group(1))
-        failed += int(match.group(2))
+    for pattern in (OWN, CARGO):
+        passed += sum(int(match.group(1)) for match in pattern.finditer(output))
+        failed += sum(int(match.group(2)) for match in pattern.finditer(output))
     for pattern in (SELF_TESTS, CATCH_ALL):
         passed += sum(int(match.group(1)) for match in pattern.finditer(output))
     for match in CATCH_SOME.finditer(output):
@@ -54,6 +55,8 @@ def self_test():
         ("5 passed, 0 failed\n", True): (5, 0),
         ("5 passed, 0 failed\n", False): (5, 1),
         ("7 self-tests passed\n", True): (7, 0),
+        ("test result: ok. 4 passed; 0 failed; 0 ignored\n\ntest result: FAILED. 2 passed; 1 failed; 0 ignored\n", False): (6, 1),
+        ("test result: ok. 4 passed; 0 failed; 0 ignored\nerror: could not compile\n", False): (4, 1),
         ("", True): (1, 0),
         ("Segmentation fault\n", False): (0, 1),
     }

@@ -11,6 +11,14 @@ die() {
   exit 1
 }
 
+# The oldest Rust that the crates are compiled with: Debian 12's own (cargo-web, rustc-web).
+rust_version=1.85
+rust_is_new_enough() {
+  local have
+  have=$(cargo --version 2>/dev/null | cut -d ' ' -f 2) && [ -n "$have" ] &&
+    [ "$(printf '%s\n' "$rust_version" "$have" | sort --version-sort | head -n 1)" = "$rust_version" ]
+}
+
 # fetch_wheel <folder> <package==version> <sha256>: downloads a wheel once and unpacks it into the folder.
 fetch_wheel() {
   local folder=$1 package=$2 hash=$3 part

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need from Debian 12 (or Ubuntu of that age); does nothing when all of it is there.
-#   setup.sh [--full]     --full: also the formatter and the linter
+#   setup.sh [--full]     --full: also the formatter, the linter and what bindgen needs
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 packages=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev catch2 libbenchmark-dev
   python3 python3-dev python3-venv python3-pip swig binutils git)
 case "${1:-}" in
   "") ;;
-  --full) packages+=(clang-format clang-tidy) ;;
+  --full) packages+=(clang-format clang-tidy libclang1-14 libclang-common-14-dev) ;;
   *) die "usage: setup.sh [--full]" ;;
 esac
+
+# Debian 12's "cargo" is of 1.63; a newer one by rustup or by hand is fine.
+if ! rust_is_new_enough; then packages+=(cargo-web rustc-web rust-web-clippy); fi
 
 command -v dpkg-query >/dev/null || die "no dpkg here: install what docs/dependencies.md lists and configure with cmake --preset release"
 

@@ -69,7 +69,7 @@ check_checkpoint() {
   return $status
 }
 
-"$root/scripts/setup.sh"
+"$root/scripts/setup.sh" "$@"
 logs=$root/build/test-logs
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -84,11 +84,18 @@ if build release "${options[@]}"; then
   run_ctest release
   tool=$(find "$root/build/release" -type f -name nvfp4cal -perm -u+x | head -n 1)
   for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
+  for task in test lint doc; do step "rust-$task" "$root/scripts/rust.sh" "$task" "$root/build/release/src"; done
+  step rust-examples "$root/tests/consumers/rust.sh" "$root/build/release"
 fi
 
 if $full; then
+  step rust-bindings "$root/scripts/rust_bindings.sh" --check
   # The address sanitizer's allocator may be locked in a child that forked while other threads computed: not a test of ours there.
   if build asan-ubsan "${options[@]}"; then run_ctest asan-ubsan --label-regex "unit|api|golden|fuzz|^c$" --exclude-regex "api/test_fork"; fi
+  if build asan-ubsan "${options[@]}"; then
+    run_ctest asan-ubsan --label-regex "unit|api|fuzz|^c$" --exclude-regex "api/test_fork"
+    step rust-asan "$root/scripts/rust.sh" asan "$root/build/asan-ubsan/src"
+  fi
   # What shares memory between threads: the pool, the callers' runners, the chunked operations, the job.
   if build tsan; then run_ctest tsan --tests-regex "^(api/test_(threads|runner|max|sweep|quantize|environment)|unit/test_(parallel|ops|checkpoint)|c/abi)"; fi
 fi

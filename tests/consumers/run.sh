@@ -3,44 +3,7 @@
 #   run.sh <build dir>
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
-[ $# -eq 1 ] || { echo "usage: $0 <build dir>" >&2; exit 2; }
-build=$(cd "$1" && pwd)
-work=$(mktemp -d "$build/consumers.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-
-# Installed, then moved: nothing in the tree may depend on where it was.
-cmake --install "$build" --prefix "$work/installed" >"$work/install.log" || { cat "$work/install.log"; exit 1; }
-mv "$work/installed" "$work/moved"
-prefix=$work/moved
-
-passed=0
-failed=0
-# expect <name> <expected output> <command...>
-expect() {
-  local name=$1 expected=$2
-  shift 2
-  if "$@" >"$work/$name.out" 2>&1 && diff -u "$expected" "$work/$name.out"; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "FAILED $name"
-    cat "$work/$name.out"
-  fi
-}
-# ok <name> <command...>
-ok() {
-  local name=$1
-  shift
-  if "$@" >"$work/$name.out" 2>&1; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "FAILED $name"
-    cat "$work/$name.out"
-  fi
-}
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 ok configure-cmake-consumer cmake -S "$root/examples/cmake-consumer" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
 ok build-cmake-consumer cmake --build "$work/cmake"
@@ -73,5 +36,4 @@ endif()
 END
 ok version-is-checked cmake -S "$work" -B "$work/newer" -DCMAKE_PREFIX_PATH="$prefix"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

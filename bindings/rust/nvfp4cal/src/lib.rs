@@ -44,6 +44,10 @@
 //! that the library calls (a quantizer, an error, a progress, a thread pool) may fail, then the call fails with [`Status::Callback`] and the closure's error
 //! as the source; if it panics, the panic goes on from the call.
 //!
+//! # Features
+//!
+//! `ndarray`: [`TensorView`] of `ndarray` arrays, results as arrays.
+//!
 //! # Linking
 //!
 //! See `nvfp4cal-sys`: `pkg-config`, or `NVFP4CAL_LIB_DIR`.
@@ -60,6 +64,8 @@ mod handle;
 mod hessian;
 mod max;
 mod mse;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 mod observer;
 mod one_call;
 mod options;
