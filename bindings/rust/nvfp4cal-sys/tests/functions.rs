@@ -76,3 +76,30 @@ fn the_library_is_of_this_release() {
     assert_eq!(version.to_str().unwrap(), env!("CARGO_PKG_VERSION"));
     assert_eq!(unsafe { nvfp4cal_sys::nvfp4cal_version_number() }, nvfp4cal_sys::NVFP4CAL_VERSION_NUMBER);
 }
+
+/// The number behind `label` in the assertions that bindgen makes: `["label"][... - 160usize]`.
+fn asserted(bindings: &str, label: &str) -> usize {
+    let (_, behind) = bindings.split_once(&format!("\"{label}\"")).unwrap_or_else(|| panic!("no assertion {label}"));
+    let (number, _) = behind.split_once("usize];").unwrap();
+    number.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// `struct_size 0 u32, shape 32 i64[8]`: a name and its offset in each part.
+#[test]
+fn the_layouts_in_the_documentation_are_true() {
+    let bindings = read("bindings/rust/nvfp4cal-sys/src/bindings.rs");
+    let page = read("docs/any_language.md");
+    let mut fields = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `nvfp4cal_")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = cells[1].trim_matches('`');
+        assert_eq!(cells[2].parse(), Ok(asserted(&bindings, &format!("Size of {name}"))), "{name}");
+        for field in cells[3].split(", ").filter(|part| !part.starts_with("all ")) {
+            let (field, rest) = field.split_once(' ').unwrap();
+            let offset = rest.split(' ').next().unwrap();
+            assert_eq!(offset.parse(), Ok(asserted(&bindings, &format!("Offset of field: {name}::{field}"))), "{name}::{field}");
+            fields += 1;
+        }
+    }
+    assert_eq!(fields, bindings.matches("\"Offset of field: ").count());
+}

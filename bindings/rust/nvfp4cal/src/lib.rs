@@ -133,3 +133,8 @@ unsafe fn static_text(text: *const std::ffi::c_char) -> &'static str {
     // SAFETY: the caller's promise.
     unsafe { std::ffi::CStr::from_ptr(text) }.to_str().unwrap_or_default()
 }
+
+/// The examples of docs/rust.md, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/rust.md")]
+mod docs {}
