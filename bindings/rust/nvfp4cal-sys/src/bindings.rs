@@ -38,6 +38,8 @@ pub const NVFP4CAL_DECODE_COMPRESSED_TENSORS: i32 = 1;
 pub const NVFP4CAL_OPTION_CODE_WINDOW: i32 = 1;
 pub const NVFP4CAL_BLOCK_SEARCH_NOISE: i32 = 1;
 pub const NVFP4CAL_BLOCK_ADMM_FROM_OPTIMAL: i32 = 2;
+pub const NVFP4CAL_ERRORS_ELEMENTS: i32 = 0;
+pub const NVFP4CAL_ERRORS_SCALAR: i32 = 1;
 pub const NVFP4CAL_REDUCE_SUM: i32 = 0;
 pub const NVFP4CAL_REDUCE_MAX: i32 = 1;
 pub const NVFP4CAL_REDUCE_MIN: i32 = 2;
@@ -70,8 +72,6 @@ pub const NVFP4CAL_INT_UNSIGNED: i32 = 2;
 pub const NVFP4CAL_FLOAT_E4M3: i32 = 0;
 pub const NVFP4CAL_FLOAT_E5M2: i32 = 1;
 pub const NVFP4CAL_FLOAT_E2M1: i32 = 2;
-pub const NVFP4CAL_ERRORS_ELEMENTS: i32 = 0;
-pub const NVFP4CAL_ERRORS_SCALAR: i32 = 1;
 pub type nvfp4cal_status = i32;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -207,6 +207,22 @@ const _: () = {
         "Offset of field: nvfp4cal_block_options::n_inner",
     ][::core::mem::offset_of!(nvfp4cal_block_options, n_inner) - 12usize];
 };
+pub type nvfp4cal_quantize_callback = ::core::option::Option<
+    unsafe extern "C" fn(
+        user: *mut ::core::ffi::c_void,
+        x: *const nvfp4cal_tensor,
+        amax: *const nvfp4cal_tensor,
+        out: *mut nvfp4cal_tensor,
+    ) -> i32,
+>;
+pub type nvfp4cal_error_callback = ::core::option::Option<
+    unsafe extern "C" fn(
+        user: *mut ::core::ffi::c_void,
+        x: *const nvfp4cal_tensor,
+        xq: *const nvfp4cal_tensor,
+        out: *mut nvfp4cal_tensor,
+    ) -> i32,
+>;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct nvfp4cal_max {
@@ -286,22 +302,6 @@ pub struct nvfp4cal_observer {
 pub struct nvfp4cal_mse {
     _unused: [u8; 0],
 }
-pub type nvfp4cal_quantize_callback = ::core::option::Option<
-    unsafe extern "C" fn(
-        user: *mut ::core::ffi::c_void,
-        x: *const nvfp4cal_tensor,
-        amax: *const nvfp4cal_tensor,
-        out: *mut nvfp4cal_tensor,
-    ) -> i32,
->;
-pub type nvfp4cal_error_callback = ::core::option::Option<
-    unsafe extern "C" fn(
-        user: *mut ::core::ffi::c_void,
-        x: *const nvfp4cal_tensor,
-        xq: *const nvfp4cal_tensor,
-        out: *mut nvfp4cal_tensor,
-    ) -> i32,
->;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct nvfp4cal_checkpoint {
@@ -551,6 +551,25 @@ unsafe extern "C" {
         handle: *mut nvfp4cal_sweep,
         lo: i32,
         hi: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_initial_amax(
+        handle: *mut nvfp4cal_sweep,
+        amax: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_initial_amax(
+        handle: *const nvfp4cal_sweep,
+        out: *mut nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_quantize_callback(
+        handle: *mut nvfp4cal_sweep,
+        callback: nvfp4cal_quantize_callback,
+        user: *mut ::core::ffi::c_void,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_sweep_set_error_callback(
+        handle: *mut nvfp4cal_sweep,
+        callback: nvfp4cal_error_callback,
+        values: i32,
+        user: *mut ::core::ffi::c_void,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_sweep_collect(
         handle: *mut nvfp4cal_sweep,

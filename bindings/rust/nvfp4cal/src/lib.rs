@@ -57,6 +57,7 @@ mod actmax;
 mod block;
 mod callback;
 mod checkpoint;
+mod closures;
 mod context;
 mod dtype;
 mod error;

@@ -2,7 +2,8 @@ use std::ffi::c_void;
 
 use nvfp4cal_sys as sys;
 
-use crate::callback::{self, Slot};
+use crate::callback::Slot;
+use crate::closures::{call_elements, call_scalar, ElementsFn, ScalarFn};
 use crate::error::{CallbackError, Result};
 use crate::handle::{collect, compute, count, raw, setters, verbs, Handle};
 use crate::state::state_tensor;
@@ -39,20 +40,9 @@ raw!(nvfp4cal_mse, nvfp4cal_mse_create, nvfp4cal_mse_set_context, nvfp4cal_mse_l
 pub struct Mse<'a> {
     handle: Handle<sys::nvfp4cal_mse>, // first: dropped before the closures
     // Kept until replaced: the library may come back to them after another quantizer or an imported state.
-    quantize: Option<Slot<QuantizeFn<'a>>>,
-    error: Option<ErrorClosure<'a>>,
-}
-
-pub(crate) type QuantizeFn<'a> =
-    dyn FnMut(TensorView<'_>, TensorView<'_>, &mut [f32]) -> std::result::Result<(), CallbackError> + Send + 'a;
-pub(crate) type ErrorFn<'a> = QuantizeFn<'a>;
-pub(crate) type ScalarErrorFn<'a> = dyn FnMut(TensorView<'_>, TensorView<'_>) -> std::result::Result<f64, CallbackError> + Send + 'a;
-
-/// Owned for its memory alone.
-#[allow(dead_code)]
-pub(crate) enum ErrorClosure<'a> {
-    Elements(Slot<ErrorFn<'a>>),
-    Scalar(Slot<ScalarErrorFn<'a>>),
+    quantize: Option<Slot<ElementsFn<'a>>>,
+    elements_error: Option<Slot<ElementsFn<'a>>>,
+    scalar_error: Option<Slot<ScalarFn<'a>>>,
 }
 
 /// Integers of n bits; the scale is largest / amax.
@@ -94,7 +84,7 @@ impl From<FloatFormat> for i32 {
 impl<'a> Mse<'a> {
     /// Per tensor, multipliers 0.25 to 4 by 0.1, squared error, no quantizer.
     pub fn new() -> Result<Self> {
-        Ok(Mse { handle: Handle::new()?, quantize: None, error: None })
+        Ok(Mse { handle: Handle::new()?, quantize: None, elements_error: None, scalar_error: None })
     }
 
     /// float32, bfloat16, float16 or float64, finite and >= 0; copied. Without axes: one value, or a shape that broadcasts to x's. With axes: one value
@@ -120,9 +110,9 @@ impl<'a> Mse<'a> {
     where
         F: FnMut(TensorView<'_>, TensorView<'_>, &mut [f32]) -> std::result::Result<(), CallbackError> + Send + 'a,
     {
-        let slot: Slot<QuantizeFn<'a>> = Slot::new(Box::new(callback));
+        let slot: Slot<ElementsFn<'a>> = Slot::new(Box::new(callback));
         // SAFETY: the slot lives as long as the handle, or until another takes its place.
-        self.handle.check(unsafe { sys::nvfp4cal_mse_set_quantize_callback(self.handle.as_ptr(), Some(call_quantize), slot.user()) })?;
+        self.handle.check(unsafe { sys::nvfp4cal_mse_set_quantize_callback(self.handle.as_ptr(), Some(call_elements), slot.user()) })?;
         self.quantize = Some(slot);
         Ok(())
     }
@@ -133,9 +123,9 @@ impl<'a> Mse<'a> {
     where
         F: FnMut(TensorView<'_>, TensorView<'_>, &mut [f32]) -> std::result::Result<(), CallbackError> + Send + 'a,
     {
-        let slot: Slot<ErrorFn<'a>> = Slot::new(Box::new(callback));
-        self.use_error(Some(call_quantize), sys::NVFP4CAL_ERRORS_ELEMENTS, slot.user())?;
-        self.error = Some(ErrorClosure::Elements(slot));
+        let slot: Slot<ElementsFn<'a>> = Slot::new(Box::new(callback));
+        self.use_error(Some(call_elements), sys::NVFP4CAL_ERRORS_ELEMENTS, slot.user())?;
+        self.elements_error = Some(slot);
         Ok(())
     }
 
@@ -144,9 +134,9 @@ impl<'a> Mse<'a> {
     where
         F: FnMut(TensorView<'_>, TensorView<'_>) -> std::result::Result<f64, CallbackError> + Send + 'a,
     {
-        let slot: Slot<ScalarErrorFn<'a>> = Slot::new(Box::new(callback));
-        self.use_error(Some(call_scalar_error), sys::NVFP4CAL_ERRORS_SCALAR, slot.user())?;
-        self.error = Some(ErrorClosure::Scalar(slot));
+        let slot: Slot<ScalarFn<'a>> = Slot::new(Box::new(callback));
+        self.use_error(Some(call_scalar), sys::NVFP4CAL_ERRORS_SCALAR, slot.user())?;
+        self.scalar_error = Some(slot);
         Ok(())
     }
 
@@ -213,43 +203,3 @@ setters!(Mse<'a> {
 verbs!(Mse<'a>, nvfp4cal_mse_export_state, nvfp4cal_mse_import_state, nvfp4cal_mse_reset);
 state_tensor!(Mse<'a>, nvfp4cal_mse_state_tensor, /// Array 0: the losses, float64.
 );
-
-/// For a closure of two views and an output: quantizers, and errors of elements.
-///
-/// # Safety
-/// `user` is of a `Slot<QuantizeFn>`, the tensors are the library's for the time of the call.
-pub(crate) unsafe extern "C" fn call_quantize(
-    user: *mut c_void,
-    x: *const sys::nvfp4cal_tensor,
-    other: *const sys::nvfp4cal_tensor,
-    out: *mut sys::nvfp4cal_tensor,
-) -> i32 {
-    callback::run(|| {
-        // SAFETY: the slot's closure, which nobody else calls now; views of the library; the output is contiguous float32, filled before.
-        unsafe {
-            let closure = &mut *user.cast::<Box<QuantizeFn<'_>>>();
-            let n = TensorView::from_raw(*out).len();
-            let out: &mut [f32] = if n == 0 { &mut [] } else { std::slice::from_raw_parts_mut((*out).data.cast(), n) };
-            closure(TensorView::from_raw(*x), TensorView::from_raw(*other), out)
-        }
-    })
-}
-
-/// # Safety
-/// As [`call_quantize`], with a `Slot<ScalarErrorFn>` and a float64 output.
-pub(crate) unsafe extern "C" fn call_scalar_error(
-    user: *mut c_void,
-    x: *const sys::nvfp4cal_tensor,
-    xq: *const sys::nvfp4cal_tensor,
-    out: *mut sys::nvfp4cal_tensor,
-) -> i32 {
-    callback::run(|| {
-        // SAFETY: as above.
-        unsafe {
-            let closure = &mut *user.cast::<Box<ScalarErrorFn<'_>>>();
-            let value = closure(TensorView::from_raw(*x), TensorView::from_raw(*xq))?;
-            (*out).data.cast::<f64>().write(value);
-        }
-        Ok(())
-    })
-}

@@ -4,7 +4,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use nvfp4cal::{Context, Error, IntRange, Max, Mse, Options, Status, TensorView};
+use nvfp4cal::{Context, Error, IntRange, Max, Mse, Options, Status, Sweep, TensorView};
 
 const X: [f32; 6] = [0.25, -1.5, 3.0, 0.75, -2.0, 5.5];
 
@@ -205,6 +205,61 @@ fn closures_live_as_long_as_they_may_be_called() {
     assert_eq!(count(), 1);
     drop(own);
     assert_eq!(count(), 0);
+}
+
+#[test]
+fn sweeps_take_quantizers_and_errors() {
+    let data: Vec<f32> = (0..64).map(|i| ((i * 29) % 61) as f32 / 30.0 - 1.0).collect();
+    let x = TensorView::new(&data, &[2, 32]).unwrap();
+    let mut plain = Sweep::new().unwrap();
+    plain.set_global_amax(&1.0f32).unwrap();
+    plain.collect(x).unwrap();
+    // E2M1 of x / (amax / 6), as the library has it
+    let levels = [0.0f32, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    let mut calls = 0;
+    let mut own = Sweep::new().unwrap();
+    assert_eq!(own.initial_amax().unwrap_err().status(), Status::NoData);
+    own.set_global_amax(&1.0f32).unwrap();
+    own.set_initial_amax(Some(TensorView::new(&[1.0f32; 4], &[4, 1]).unwrap())).unwrap();
+    assert_eq!(own.initial_amax().unwrap().shape(), [4, 1]);
+    own.set_quantize_callback(|x, amax, out| {
+        calls += 1;
+        assert_eq!((x.shape(), amax.shape()), (vec![2, 32], vec![4, 1]));
+        let (x, amax) = (x.to_f32_vec()?, amax.to_f32_vec()?);
+        for (i, (to, from)) in out.iter_mut().zip(x).enumerate() {
+            let scale = amax[i / 16] / 6.0;
+            let y = from.abs() / scale;
+            *to = (levels.into_iter().min_by(|a, b| (y - a).abs().total_cmp(&(y - b).abs())).unwrap() * scale).copysign(from);
+        }
+        Ok(())
+    })
+    .unwrap();
+    own.set_error_callback(|x, xq, out| {
+        for (to, (a, b)) in out.iter_mut().zip(x.to_f32_vec()?.into_iter().zip(xq.to_f32_vec()?)) {
+            *to = (a - b).powi(2);
+        }
+        Ok(())
+    })
+    .unwrap();
+    own.collect(x).unwrap();
+    assert_eq!(own.compute_amax().unwrap().shape(), [4, 1]);
+    assert_eq!(own.compute_codes().unwrap().as_slice(), plain.compute_codes().unwrap().as_slice());
+    own.reset().unwrap();
+    own.set_error_callback(|_, _, _| panic!("spilled")).unwrap();
+    assert_eq!(panic_of(|| own.collect(x)), "spilled");
+    own.clear_error_callback().unwrap();
+    own.set_quantize_callback(|_, _, _| Err("dry".into())).unwrap();
+    let error = own.collect(x).unwrap_err();
+    assert_eq!((error.status(), source_of(&error).as_str()), (Status::Callback, "dry"));
+    let state = own.export_state().unwrap();
+    own.clear_quantize_callback().unwrap();
+    own.set_initial_amax(None).unwrap();
+    own.collect(x).unwrap();
+    assert_eq!(own.compute_amax().unwrap(), plain.compute_amax().unwrap());
+    own.import_state(&state).unwrap();
+    assert_eq!(own.collect(x).unwrap_err().status(), Status::WrongState); // of a closure that is not here
+    drop(own);
+    assert_eq!(calls, 126 + 1); // once more before the panic
 }
 
 /// Enough work for several tasks.

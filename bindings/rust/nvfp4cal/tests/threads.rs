@@ -15,7 +15,7 @@ fn what_is_send_and_what_is_sync() {
     fn send<T: Send>() {}
     fn sync<T: Sync>() {}
     send::<Max>();
-    send::<Sweep>();
+    send::<Sweep<'static>>();
     send::<Mse<'static>>();
     send::<Observer>();
     send::<Checkpoint<'static>>();
