@@ -2,6 +2,7 @@
 # A project that takes this one in by add_subdirectory gets the library alone.
 option(NVFP4CAL_BUILD_TOOL "Build the command-line tool" ${PROJECT_IS_TOP_LEVEL})
 option(NVFP4CAL_BUILD_TESTS "Build the tests (needs Catch2)" OFF)
+option(NVFP4CAL_BUILD_JAVA "Build the native part of the Java binding (needs SWIG and a JDK)" OFF)
 option(NVFP4CAL_BUILD_BENCH "Build the benchmark programs" OFF)
 option(NVFP4CAL_BUILD_PYTHON "Build the Python package (needs SWIG and Python's headers)" OFF)
 option(NVFP4CAL_WARNINGS_AS_ERRORS "Stop at compiler warnings" OFF)
