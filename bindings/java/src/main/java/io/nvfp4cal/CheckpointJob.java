@@ -1,0 +1,153 @@
+package io.nvfp4cal;
+
+import java.nio.file.Path;
+
+/**
+ * A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format,
+ * weights only (W4A16). What is quantized, what is copied and which layers share a global scale: docs/checkpoint.md.
+ * [nvfp4cal.h: nvfp4cal_checkpoint]
+ *
+ * @since 0.1
+ */
+public final class CheckpointJob extends Handle {
+  private final NativeCheckpoint handle;
+
+  /** Held while the native object is cancelled or freed. */
+  private final Object cancelLock = new Object();
+
+  private NativeCallback progress;
+
+  /** Method MSE, errors are measured, nobody listens. */
+  public CheckpointJob() {
+    this(new NativeCheckpoint());
+  }
+
+  private CheckpointJob(NativeCheckpoint handle) {
+    super(handle::delete, handle::last_error);
+    this.handle = handle;
+  }
+
+  /**
+   * Uses the context's threads, pool and CPU target from now on. The context may be closed at once.
+   *
+   * @param context null: the process-wide default
+   * @return this
+   */
+  public CheckpointJob setContext(Context context) {
+    useContext(context, handle::set_context);
+    return this;
+  }
+
+  /**
+   * How scales are chosen.
+   *
+   * @param method default {@link Method#MSE}
+   * @return this
+   */
+  public CheckpointJob setMethod(Method method) {
+    run(() -> handle.set_method(method.value));
+    return this;
+  }
+
+  /**
+   * Measures the squared error of what is written, for the report.
+   *
+   * @param enable default true; false saves a little time
+   * @return this
+   */
+  public CheckpointJob setMeasureError(boolean enable) {
+    run(() -> handle.set_measure_error(enable ? 1 : 0));
+    return this;
+  }
+
+  /**
+   * Tells how far a run is.
+   *
+   * @param listener null: nobody
+   * @return this
+   */
+  public CheckpointJob setProgress(ProgressListener listener) {
+    NativeCallback callback = NativeCallback.ofListener(listener);
+    run(
+        () -> {
+          handle.set_progress(NativeCallback.referenceOf(callback));
+          progress = callback;
+        });
+    return this;
+  }
+
+  /**
+   * Quantizes the linear layers of the model in folder {@code input} and writes the folder {@code output}. On failure
+   * no file of this run is left under its final name.
+   *
+   * @param input a folder with model.safetensors or model.safetensors.index.json
+   * @param output a folder that does not exist or is empty; its parent exists
+   * @throws CancelledException after {@link #cancel}
+   * @throws CallbackException if the listener threw
+   * @throws NotFiniteException naming tensor and index
+   * @throws Nvfp4calException INVALID_ARGUMENT, IO, CORRUPT (names file and cause)
+   */
+  public void run(Path input, Path output) {
+    run(input.toString(), output.toString());
+  }
+
+  /**
+   * The same for paths as text, which reach the library as UTF-8 whatever the encoding of this Java machine's file
+   * names is.
+   *
+   * @param input a folder with model.safetensors or model.safetensors.index.json
+   * @param output a folder that does not exist or is empty; its parent exists
+   * @throws Nvfp4calException as for {@link #run(Path, Path)}
+   */
+  public void run(String input, String output) {
+    run(() -> handle.run(input, output));
+  }
+
+  /**
+   * Stops a run from another thread, or from its progress listener; run then throws a {@link CancelledException}.
+   * Without a run nothing happens.
+   *
+   * @throws IllegalStateException after close
+   */
+  public void cancel() {
+    synchronized (cancelLock) {
+      if (isClosed()) {
+        throw new IllegalStateException("CheckpointJob is closed");
+      }
+      handle.cancel();
+    }
+  }
+
+  /**
+   * The last successful run: totals, and for every tensor what was done and why, its group, amax and squared error
+   * (docs/checkpoint.md).
+   *
+   * @return a JSON object
+   * @throws NoDataException before a successful run
+   */
+  public String report() {
+    return call(
+        () -> {
+          byte[][] out = new byte[1][];
+          handle.report(out);
+          return Text.of(out[0]);
+        });
+  }
+
+  /** Forgets the last run, keeps the options. */
+  public void reset() {
+    run(handle::reset);
+  }
+
+  /**
+   * Frees the native object. A second close does nothing.
+   *
+   * @throws IllegalStateException while a run is going on: cancel it first
+   */
+  @Override
+  public void close() {
+    synchronized (cancelLock) {
+      super.close();
+    }
+  }
+}

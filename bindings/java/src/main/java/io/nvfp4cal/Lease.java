@@ -1,0 +1,31 @@
+package io.nvfp4cal;
+
+/**
+ * How long a tensor of memory that the library owns may be used: during a callback, or until the handle's next call. It
+ * holds on to the owner, so that the memory is not freed before.
+ */
+final class Lease {
+  private final Object owner;
+  private final String term;
+  private volatile boolean ended;
+
+  Lease(Object owner, String term) {
+    this.owner = owner;
+    this.term = term;
+  }
+
+  void end() {
+    ended = true;
+  }
+
+  void check() {
+    if (ended) {
+      throw new IllegalStateException("the tensor is over: it was valid " + term);
+    }
+  }
+
+  @Override
+  public String toString() {
+    return owner + " " + term;
+  }
+}

@@ -1,0 +1,88 @@
+package io.nvfp4cal;
+
+import java.lang.reflect.Array;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/**
+ * Where the first element of a tensor lies.
+ *
+ * @param kind of ViewLayout: an address, a direct buffer, or an array of that type
+ * @param storage the buffer or array, null for an address
+ * @param offset the address itself, a byte of the buffer, or an element of the array
+ */
+record Memory(int kind, Object storage, long offset) {
+
+  boolean isArray() {
+    return kind != ViewLayout.ADDRESS && kind != ViewLayout.BUFFER;
+  }
+
+  /** What one element takes of {@code offset}. */
+  private long unit(DType dtype) {
+    return isArray() ? 1 : dtype.byteSize();
+  }
+
+  /**
+   * The memory whose first element lies so many elements behind this one's; the span must lie inside the array or
+   * buffer.
+   */
+  Memory at(long first, DType dtype, Span span) {
+    Memory other = new Memory(kind, storage, Math.addExact(offset, Math.multiplyExact(first, unit(dtype))));
+    other.checkInside(dtype, span);
+    return other;
+  }
+
+  void checkInside(DType dtype, Span span) {
+    if (storage == null || span.count() == 0) {
+      return;
+    }
+    long capacity = kind == ViewLayout.BUFFER ? ((ByteBuffer) storage).capacity() / dtype.byteSize() : Array.getLength(storage);
+    long first = offset / unit(dtype) + span.low();
+    long last = offset / unit(dtype) + span.high();
+    if (first < 0 || last >= capacity) {
+      throw new IllegalArgumentException("the tensor reaches elements " + first + " to " + last + " of memory with " + capacity);
+    }
+  }
+
+  /** The bytes from the lowest to the highest element, in native order. Not for arrays. */
+  ByteBuffer bytes(DType dtype, Span span) {
+    long size = span.length() * dtype.byteSize();
+    if (size > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException("a buffer cannot hold " + size + " bytes: take views of parts");
+    }
+    long begin = offset + span.low() * dtype.byteSize();
+    ByteBuffer bytes;
+    if (kind == ViewLayout.BUFFER) {
+      bytes = ((ByteBuffer) storage).slice(size == 0 ? 0 : (int) begin, (int) size);
+    } else {
+      bytes = size == 0 ? ByteBuffer.allocateDirect(0) : (ByteBuffer) Native.buffer_at(begin, size);
+    }
+    return bytes.order(ByteOrder.nativeOrder());
+  }
+
+  /** Values by number of the element from the lowest one. */
+  Elements.Reader reader(DType dtype, Span span) {
+    return isArray() ? Elements.reader(dtype, storage, (int) (offset + span.low())) : Elements.reader(dtype, bytes(dtype, span));
+  }
+
+  /** A copy of contiguous elements. */
+  Object toArray(DType dtype, Span span) {
+    int length = span.arrayLength();
+    Object array = dtype.newArray(length);
+    if (isArray()) {
+      System.arraycopy(storage, length == 0 ? 0 : (int) offset, array, 0, length);
+    } else {
+      Elements.get(dtype, array, bytes(dtype, span));
+    }
+    return array;
+  }
+
+  /** Writes contiguous elements from an array of their kind and number. */
+  void fromArray(DType dtype, Span span, Object array) {
+    if (isArray()) {
+      System.arraycopy(array, 0, storage, span.count() == 0 ? 0 : (int) offset, span.arrayLength());
+    } else {
+      Elements.put(dtype, array, bytes(dtype, span));
+    }
+  }
+}

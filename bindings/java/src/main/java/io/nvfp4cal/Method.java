@@ -1,0 +1,16 @@
+package io.nvfp4cal;
+
+/** How the scale of a block is chosen. [nvfp4cal.h: NVFP4CAL_METHOD_*] */
+public enum Method {
+  /** From the largest magnitude of the block [ModelOpt's default]. */
+  MAX(NativeConstants.METHOD_MAX),
+  /** The code with the least squared error of all 126, exactly [ModelOpt NVFP4MSECalibrator]. */
+  MSE(NativeConstants.METHOD_MSE);
+
+  /** The number that the C interface uses. */
+  final int value;
+
+  Method(int value) {
+    this.value = value;
+  }
+}
