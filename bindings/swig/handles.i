@@ -125,6 +125,7 @@ NVFP4CAL_HANDLE(nvfp4cal_observer)
   nvfp4cal_status merge(const nvfp4cal_observer *other);
   nvfp4cal_status export_state(nvfp4cal_tensor *out);
   nvfp4cal_status import_state(const nvfp4cal_tensor *state);
+  nvfp4cal_status state_tensor(int32_t index, nvfp4cal_tensor *view, int32_t *reduce);
   nvfp4cal_status reset();
   const char *last_error();
 }

@@ -163,14 +163,16 @@ class TensorArgument {
     return true;
   }
 
-  // Dtype and shape; for a query also the array that takes the elements.
+  // Dtype and shape, as Java sees them from now on; for a query also the array that takes the elements.
   bool tell_shape(JNIEnv* env) {
-    if (asked_) view_[kKind] = array_kind(tensor_.dtype);
     view_[kDtype] = tensor_.dtype;
     view_[kNdim] = tensor_.ndim;
     std::copy_n(tensor_.shape, NVFP4CAL_MAX_NDIM, view_ + kShape);
-    env->SetLongArrayRegion(static_cast<jlongArray>(env->GetObjectField(object_, runtime.tensor_view)), 0, kViewLength, view_);
-    return asked_ ? make_array(env) : !env->ExceptionCheck();
+    const auto view = static_cast<jlongArray>(env->GetObjectField(object_, runtime.tensor_view));
+    env->SetLongArrayRegion(view, kDtype, kViewLength - kDtype, view_ + kDtype);
+    if (env->ExceptionCheck() || !asked_) return !env->ExceptionCheck();
+    view_[kKind] = array_kind(tensor_.dtype);  // here alone: the Java object may ask again
+    return make_array(env);
   }
 
   bool make_array(JNIEnv* env) {

@@ -4,7 +4,8 @@ package io.nvfp4cal;
  * One call: quantize, decode, search, on tensors of the caller's. [nvfp4cal.h, section 2]
  *
  * <p>Each function has a short form, which returns new heap arrays, and a full one, which takes a context, outputs in
- * memory of the caller's and a CUDA stream (a cudaStream_t as a number; 0: the default; host tensors ignore it).
+ * memory of the caller's and a CUDA stream (a cudaStream_t as a number; 0: the default; host tensors ignore it). An
+ * output of the full form may be {@link Tensor#unallocated}.
  *
  * <p>G is the global amax: the largest magnitude of a tensor. N is the normalization, 448 or 256. v is the value of a
  * block's E4M3 code. A block is 16 (or 32) consecutive elements along the last dimension.
@@ -126,11 +127,11 @@ public final class Nvfp4 {
    * @return nibbles, scales and the global scale (1 where G = 0)
    */
   public static QuantizedTensor quantize(Tensor x, Tensor globalAmax, Tensor blockAmax, QuantizeOptions options) {
-    Tensor packed = Tensor.query(DType.U8);
-    Tensor scales = Tensor.query(DType.E4M3);
-    Tensor globalScale = Tensor.query(DType.F32);
+    Tensor packed = Tensor.unallocated(DType.U8);
+    Tensor scales = Tensor.unallocated(DType.E4M3);
+    Tensor globalScale = Tensor.unallocated(DType.F32);
     quantize(null, x, globalAmax, blockAmax, options, packed, scales, globalScale, 0);
-    return new QuantizedTensor(packed.answer(), scales.answer(), globalScale.answer());
+    return new QuantizedTensor(packed.result(), scales.result(), globalScale.result());
   }
 
   /**

@@ -21,11 +21,11 @@ public final class Nvfp4Blocks {
   }
 
   private static QuantizedBlocks resultOf(Search search) {
-    Tensor scales = Tensor.query(DType.F32);
-    Tensor quants = Tensor.query(DType.F32);
-    Tensor dequantized = Tensor.query(DType.F32);
+    Tensor scales = Tensor.unallocated(DType.F32);
+    Tensor quants = Tensor.unallocated(DType.F32);
+    Tensor dequantized = Tensor.unallocated(DType.F32);
     search.into(scales, quants, dequantized);
-    return new QuantizedBlocks(scales.answer(), quants.answer(), dequantized.answer());
+    return new QuantizedBlocks(scales.result(), quants.result(), dequantized.result());
   }
 
   /**

@@ -243,10 +243,10 @@ public final class RangeObserver extends Calibrator<RangeObserver> {
    * @throws NoDataException before the first collect
    */
   public ScaleAndZeroPoint computeScale() {
-    Tensor scale = Tensor.query(DType.F32);
-    Tensor zeroPoint = Tensor.query(DType.I8);
+    Tensor scale = Tensor.unallocated(DType.F32);
+    Tensor zeroPoint = Tensor.unallocated(DType.I8);
     run(() -> handle.compute_scale(scale, zeroPoint));
-    return new ScaleAndZeroPoint(scale.answer(), zeroPoint.answer());
+    return new ScaleAndZeroPoint(scale.result(), zeroPoint.result());
   }
 
   /**
@@ -283,10 +283,10 @@ public final class RangeObserver extends Calibrator<RangeObserver> {
   }
 
   private Range range(BiConsumer<Tensor, Tensor> compute) {
-    Tensor min = Tensor.query(DType.F32);
-    Tensor max = Tensor.query(DType.F32);
+    Tensor min = Tensor.unallocated(DType.F32);
+    Tensor max = Tensor.unallocated(DType.F32);
     run(() -> compute.accept(min, max));
-    return new Range(min.answer(), max.answer());
+    return new Range(min.result(), max.result());
   }
 
   /**
@@ -323,5 +323,18 @@ public final class RangeObserver extends Calibrator<RangeObserver> {
    */
   public RangeObserver merge(RangeObserver other) {
     return mergeFrom(other, () -> handle.merge(other.handle));
+  }
+
+  /**
+   * STATIC_MINMAX: the data, to be reduced over processes in place. A fused global scale is dropped.
+   *
+   * @param index 0: the minima, {@link Reduction#MIN}; 1: the maxima, {@link Reduction#MAX}; float32, shaped as the
+   *     ranges
+   * @return a view that is valid until the next call on this observer
+   * @throws NoDataException before the first collect
+   * @throws Nvfp4calException UNSUPPORTED for other kinds, INVALID_ARGUMENT past the last array
+   */
+  public StateArray stateArray(int index) {
+    return stateArray(index, handle::state_tensor);
   }
 }

@@ -5,7 +5,9 @@ public enum Reduction {
   /** Elements are added. */
   SUM(NativeConstants.REDUCE_SUM),
   /** The largest is taken. */
-  MAX(NativeConstants.REDUCE_MAX);
+  MAX(NativeConstants.REDUCE_MAX),
+  /** The smallest is taken. */
+  MIN(NativeConstants.REDUCE_MIN);
 
   /** The number that the C interface uses. */
   final int value;

@@ -13,6 +13,10 @@ package io.nvfp4cal;
 public final class SweepCalibrator extends Calibrator<SweepCalibrator> {
   private final NativeSweep handle;
 
+  // The native side has weak references.
+  private NativeCallback quantizer;
+  private NativeCallback errors;
+
   /** Blocks of 16, normalization 448, all codes; no global amax yet. */
   public SweepCalibrator() {
     this(new NativeSweep());
@@ -110,9 +114,67 @@ public final class SweepCalibrator extends Calibrator<SweepCalibrator> {
   }
 
   /**
+   * The shape of the results, and of the amaxes that a quantize function is given [ModelOpt amax]. No result depends on
+   * the values.
+   *
+   * @param amax finite and &gt;= 0, one a block of x in any shape (else collect is INVALID_ARGUMENT); copied, part
+   *     of the state, kept by reset; null: none
+   * @return this
+   * @throws Nvfp4calException INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, WRONG_STATE
+   */
+  public SweepCalibrator setInitialAmax(Tensor amax) {
+    return set(() -> handle.set_initial_amax(amax));
+  }
+
+  /**
+   * The initial amax.
+   *
+   * @return float32, in its own shape
+   * @throws NoDataException where none has been set
+   */
+  public Tensor initialAmax() {
+    return result(handle::initial_amax);
+  }
+
+  /**
+   * Quantizes with a function of the caller's, which is called for the codes 1 .. 126 in order with the block amaxes G
+   * * (v / N). It is not part of exported states: the importing calibrator's own is used.
+   *
+   * @param function null: the library's own, E2M1 times the scale of the search
+   * @return this
+   * @throws Nvfp4calException WRONG_STATE
+   */
+  public SweepCalibrator setQuantizeFunction(QuantizeFunction function) {
+    NativeCallback callback = function == null ? null : NativeCallback.ofTensors(function::quantize);
+    return set(
+        () -> {
+          handle.set_quantize_callback(NativeCallback.referenceOf(callback));
+          quantizer = callback;
+        });
+  }
+
+  /**
+   * Errors by a function of the caller's, one an element, added up per block, times the weights if there are any. A
+   * Hessian wins: the function is then not called. Not part of exported states.
+   *
+   * @param function null: squared errors
+   * @return this
+   * @throws Nvfp4calException WRONG_STATE
+   */
+  public SweepCalibrator setErrorFunction(ErrorFunction function) {
+    NativeCallback callback = function == null ? null : NativeCallback.ofTensors(function::errors);
+    return set(
+        () -> {
+          handle.set_error_callback(new long[] {NativeCallback.referenceOf(callback), NativeConstants.ERRORS_ELEMENTS});
+          errors = callback;
+        });
+  }
+
+  /**
    * The block amaxes G * (v / N) of the chosen codes.
    *
-   * @return float32, shaped as by {@link Nvfp4#scaleSweep(Tensor, Tensor, QuantizeOptions)}
+   * @return float32, shaped as the initial amax if there is one, else as by {@link Nvfp4#scaleSweep(Tensor, Tensor,
+   *     QuantizeOptions)}
    * @throws NoDataException before collect
    */
   public Tensor computeAmax() {

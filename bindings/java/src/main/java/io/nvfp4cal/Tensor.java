@@ -31,7 +31,7 @@ public final class Tensor extends TensorElements {
   /** Read by the native layer, as is {@code view}: the array or buffer of {@code memory}. */
   private final Object storage;
 
-  /** Set by the native layer: the array it made for a query. */
+  /** Set by the native layer: the array it made for an unallocated output. */
   private Object answer;
 
   private final long[] view = new long[ViewLayout.LENGTH];
@@ -213,16 +213,35 @@ public final class Tensor extends TensorElements {
     return new Tensor(memory, DType.of(view[ViewLayout.DTYPE]), Span.of(shape, strides), lease, readOnly);
   }
 
-  /** Calls with an output of unknown shape: the native layer asks for it and makes the array within the same call. */
-  static Tensor resultOf(DType dtype, Consumer<Tensor> call) {
-    Tensor query = query(dtype);
-    call.accept(query);
-    return query.answer();
+  /**
+   * An output of a call whose shape the library tells: the call makes a heap array for it, and {@link #result} is the
+   * tensor over that array. What the functions without outputs do.
+   *
+   * @param dtype the wanted one, where the function leaves it to the caller
+   * @return a tensor that can be an output
+   */
+  public static Tensor unallocated(DType dtype) {
+    return new Tensor(new Memory(ViewLayout.QUERY, null, 0), dtype, Span.of(new long[0], null), null, false);
   }
 
-  /** An output of unknown shape. The dtype counts where the library leaves it to the caller. */
-  static Tensor query(DType dtype) {
-    return new Tensor(new Memory(ViewLayout.QUERY, null, 0), dtype, Span.of(new long[0], null), null, false);
+  /**
+   * What a call has made of an {@link #unallocated} output.
+   *
+   * @return the result
+   * @throws IllegalStateException before a call that succeeded, and for other tensors
+   */
+  public Tensor result() {
+    if (answer == null) {
+      throw new IllegalStateException("no call has allocated this tensor");
+    }
+    return ofArray(answer, DType.of(view[ViewLayout.DTYPE]), Span.of(answeredShape(), null));
+  }
+
+  /** Calls with an unallocated output. */
+  static Tensor resultOf(DType dtype, Consumer<Tensor> call) {
+    Tensor out = unallocated(dtype);
+    call.accept(out);
+    return out.result();
   }
 
   /** An output that only asks for its shape. */
@@ -233,11 +252,6 @@ public final class Tensor extends TensorElements {
   /** The shape that the library told. */
   long[] answeredShape() {
     return Arrays.copyOfRange(view, ViewLayout.SHAPE, ViewLayout.SHAPE + (int) view[ViewLayout.NDIM]);
-  }
-
-  /** What a query was answered, in a heap array. */
-  Tensor answer() {
-    return ofArray(answer, DType.of(view[ViewLayout.DTYPE]), Span.of(answeredShape(), null));
   }
 
   /**

@@ -236,6 +236,9 @@ abstract class TensorElements {
 
   private void requireHost() {
     check();
+    if (memory.kind() >= ViewLayout.QUERY) {
+      throw new IllegalStateException("the tensor has no memory of its own");
+    }
     if (deviceType > 1) {
       throw new IllegalStateException("the elements are on a device");
     }
