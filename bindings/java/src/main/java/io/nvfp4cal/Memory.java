@@ -22,25 +22,27 @@ record Memory(int kind, Object storage, long offset) {
     return isArray() ? 1 : dtype.byteSize();
   }
 
-  /**
-   * The memory whose first element lies so many elements behind this one's; the span must lie inside the array or
-   * buffer.
-   */
-  Memory at(long first, DType dtype, Span span) {
-    Memory other = new Memory(kind, storage, Math.addExact(offset, Math.multiplyExact(first, unit(dtype))));
-    other.checkInside(dtype, span);
-    return other;
+  /** The memory whose first element lies so many elements behind this one's. */
+  Memory at(long first, DType dtype) {
+    try {
+      return new Memory(kind, storage, Math.addExact(offset, Math.multiplyExact(first, unit(dtype))));
+    } catch (ArithmeticException e) {
+      throw new IllegalArgumentException("the tensor begins " + first + " elements away", e);
+    }
   }
 
+  /** All elements lie inside the array or buffer. */
   void checkInside(DType dtype, Span span) {
     if (storage == null || span.count() == 0) {
       return;
     }
-    long capacity = kind == ViewLayout.BUFFER ? ((ByteBuffer) storage).capacity() / dtype.byteSize() : Array.getLength(storage);
-    long first = offset / unit(dtype) + span.low();
-    long last = offset / unit(dtype) + span.high();
-    if (first < 0 || last >= capacity) {
-      throw new IllegalArgumentException("the tensor reaches elements " + first + " to " + last + " of memory with " + capacity);
+    long capacity =
+        kind == ViewLayout.BUFFER ? ((ByteBuffer) storage).capacity() / dtype.byteSize() : Array.getLength(storage);
+    long begin = offset / unit(dtype);
+    // Compared without sums that could overflow.
+    if (begin < 0 || span.low() < -begin || begin >= capacity || span.high() >= capacity - begin) {
+      throw new IllegalArgumentException(
+          "the tensor reaches elements " + span.low() + " to " + span.high() + " around number " + begin + " of " + capacity);
     }
   }
 

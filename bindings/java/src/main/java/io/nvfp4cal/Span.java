@@ -28,9 +28,11 @@ record Span(long[] shape, long[] strides, long count, long low, long high, boole
       }
     }
     try {
-      return reach(shape.clone(), strides);
+      Span span = reach(shape.clone(), strides);
+      span.length();  // must be a number, too
+      return span;
     } catch (ArithmeticException e) {
-      throw new IllegalArgumentException("shape " + Arrays.toString(shape) + " has too many elements", e);
+      throw new IllegalArgumentException("shape " + Arrays.toString(shape) + " reaches more elements than memory can have", e);
     }
   }
 

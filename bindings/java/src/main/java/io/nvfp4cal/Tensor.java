@@ -44,7 +44,7 @@ public final class Tensor extends TensorElements {
     view[ViewLayout.SPAN_BEGIN] = span.count() == 0 ? 0 : memory.offset() + span.low();
     view[ViewLayout.SPAN_LENGTH] = span.length();
     view[ViewLayout.DTYPE] = dtype.code();
-    view[ViewLayout.FLAGS] = span.contiguous() ? 0 : 1;
+    view[ViewLayout.FLAGS] = span.contiguous() ? 0 : ViewLayout.STRIDED;
     view[ViewLayout.NDIM] = span.shape().length;
     System.arraycopy(span.shape(), 0, view, ViewLayout.SHAPE, span.shape().length);
     System.arraycopy(span.strides(), 0, view, ViewLayout.STRIDES, span.strides().length);
@@ -207,7 +207,7 @@ public final class Tensor extends TensorElements {
   static Tensor ofView(long[] view, Lease lease, boolean readOnly) {
     int ndim = (int) view[ViewLayout.NDIM];
     long[] shape = Arrays.copyOfRange(view, ViewLayout.SHAPE, ViewLayout.SHAPE + ndim);
-    boolean strided = (view[ViewLayout.FLAGS] & 1) != 0;
+    boolean strided = (view[ViewLayout.FLAGS] & ViewLayout.STRIDED) != 0;
     long[] strides = strided ? Arrays.copyOfRange(view, ViewLayout.STRIDES, ViewLayout.STRIDES + ndim) : null;
     Memory memory = new Memory(ViewLayout.ADDRESS, null, view[ViewLayout.OFFSET]);
     return new Tensor(memory, DType.of(view[ViewLayout.DTYPE]), Span.of(shape, strides), lease, readOnly);
@@ -266,7 +266,7 @@ public final class Tensor extends TensorElements {
   public Tensor view(long first, long[] shape, long[] strides) {
     check();
     Span newSpan = Span.of(shape, strides);
-    Tensor other = new Tensor(memory.at(first, dtype, newSpan), dtype, newSpan, lease, readOnly);
+    Tensor other = new Tensor(memory.at(first, dtype), dtype, newSpan, lease, readOnly);
     System.arraycopy(view, ViewLayout.DEVICE_TYPE, other.view, ViewLayout.DEVICE_TYPE, 2);
     other.deviceType = deviceType;
     return other;

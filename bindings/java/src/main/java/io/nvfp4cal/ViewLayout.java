@@ -17,6 +17,9 @@ final class ViewLayout {
   /** Behind the view of a state array. */
   static final int REDUCE = LENGTH;
 
+  /** The one flag: NVFP4CAL_TENSOR_HAS_STRIDES. */
+  static final int STRIDED = 1;
+
   /** Values of KIND. */
   static final int ADDRESS = 0;
   static final int BUFFER = 1;

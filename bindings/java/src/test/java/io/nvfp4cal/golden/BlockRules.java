@@ -25,10 +25,10 @@ final class BlockRules {
   private static double levelAt(double x, double scale) {
     double y = scale == 0 ? Double.POSITIVE_INFINITY : (float) Math.abs(x) / (float) scale;
     int code = 0;
-    while (code < 7 && y > (Formats.LEVELS[code] + Formats.LEVELS[code + 1]) / 2) {
+    while (code < 7 && y > (SmallFloats.LEVELS[code] + SmallFloats.LEVELS[code + 1]) / 2) {
       code++;
     }
-    return x == 0 ? 0 : Math.copySign(Formats.LEVELS[code], x);
+    return x == 0 ? 0 : Math.copySign(SmallFloats.LEVELS[code], x);
   }
 
   /** The blocks of a case, one after the other, and errors of a block. */

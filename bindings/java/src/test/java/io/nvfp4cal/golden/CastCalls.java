@@ -26,9 +26,9 @@ final class CastCalls {
     float[] tiesDown = answer(DType.F32, out -> Nvfp4Blocks.quantize(context, x, one1, -1, out, 0)).toFloatArray();
     return new Outputs()
         .add("e2m1", nibbles(context, x, n))
-        .add("e2m1_ties_down", codes(tiesDown, 8, code -> Formats.LEVELS[code], 8, n))
-        .add("e4m3", codes(rounded(context, x, FloatFormat.E4M3, 448), 127, Formats::e4m3, 0x80, n))
-        .add("e5m2", codes(rounded(context, x, FloatFormat.E5M2, 57344), 124, Formats::e5m2, 0x80, n));
+        .add("e2m1_ties_down", codes(tiesDown, 8, code -> SmallFloats.LEVELS[code], 8, n))
+        .add("e4m3", codes(rounded(context, x, FloatFormat.E4M3, 448), 127, SmallFloats::e4m3, 0x80, n))
+        .add("e5m2", codes(rounded(context, x, FloatFormat.E5M2, 57344), 124, SmallFloats::e5m2, 0x80, n));
   }
 
   /** NaN (no expectation) becomes 0, infinity the largest finite number; padded with zeros to blocks of 16. */

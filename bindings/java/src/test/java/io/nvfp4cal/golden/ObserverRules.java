@@ -75,7 +75,7 @@ final class ObserverRules {
     }
 
     static float snapped(float y) {
-      return (float) Formats.e4m3(Formats.nearestE4m3(y));
+      return (float) SmallFloats.e4m3(SmallFloats.nearestE4m3(y));
     }
 
     float fake(float x, float scale, float zero) {
@@ -83,7 +83,7 @@ final class ObserverRules {
       float q =
           switch (name) {
             case "fp8" -> Math.copySign(snapped(Math.abs(y)), y);
-            case "fp4" -> Math.copySign((float) Formats.level(Math.abs(y)), y);
+            case "fp4" -> Math.copySign((float) SmallFloats.level(Math.abs(y)), y);
             default -> (float) Math.rint(y);
           };
       return (q - zero) * scale;

@@ -27,11 +27,11 @@ final class PackRules {
         w.length,
         i -> {
           int code = packed[i / 2] >> i % 2 * 4 & 15;
-          float level = (float) (code < 8 ? Formats.LEVELS[code] : -Formats.LEVELS[code - 8]);
-          float v = (float) Formats.e4m3(scales[i / block]);
+          float level = (float) (code < 8 ? SmallFloats.LEVELS[code] : -SmallFloats.LEVELS[code - 8]);
+          float v = (float) SmallFloats.e4m3(scales[i / block]);
           float scale = divide ? v / global : v * global;
           double magnitude = Math.abs((double) w[i]);
-          double least = Math.abs(scale * Formats.level(magnitude / scale) - magnitude);
+          double least = Math.abs(scale * SmallFloats.level(magnitude / scale) - magnitude);
           return Float.floatToRawIntBits(found[i]) == Float.floatToRawIntBits(level * scale)
               && Math.abs((double) found[i] - w[i]) <= least + slack * magnitude;
         });
@@ -44,9 +44,9 @@ final class PackRules {
     check.all(
         wanted.length,
         b -> {
-          int code = Formats.nearestE4m3(found[b]);
+          int code = SmallFloats.nearestE4m3(found[b]);
           check.differing += code == wanted[b] ? 0 : 1;
-          return Formats.e4m3(code) == found[b] && Math.abs(code - wanted[b]) <= allowed;
+          return SmallFloats.e4m3(code) == found[b] && Math.abs(code - wanted[b]) <= allowed;
         });
   }
 }

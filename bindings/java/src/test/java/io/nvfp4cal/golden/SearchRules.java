@@ -52,7 +52,7 @@ final class SearchRules {
     }
 
     private static float candidate(int code) {
-      return (float) Formats.e4m3(code) / 448;
+      return (float) SmallFloats.e4m3(code) / 448;
     }
 
     /** float32 G * (v / 448) */
@@ -73,7 +73,7 @@ final class SearchRules {
       for (int i = 0; i < size; i++) {
         float value = x[b * size + i];
         float magnitude = Math.abs(value);
-        double q = scale > 0 ? Formats.level(magnitude / scale) : 0;
+        double q = scale > 0 ? SmallFloats.level(magnitude / scale) : 0;
         r[i] = Math.copySign(1.0, value) * ((double) magnitude - (double) scale * q);
         error += h == null ? r[i] * r[i] : 0;
       }
@@ -106,7 +106,7 @@ final class SearchRules {
   }
 
   private static boolean isCode(int code) {
-    return code >= 1 && code <= Formats.CODES;
+    return code >= 1 && code <= SmallFloats.CODES;
   }
 
   private static void codeOrError(Check check) {

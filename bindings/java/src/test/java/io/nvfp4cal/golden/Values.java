@@ -83,7 +83,7 @@ record Values(String type, long[] shape, byte[] bytes) {
           case "F64" -> i -> b.getDouble(8 * i);
           case "F32" -> i -> b.getFloat(4 * i);
           case "BF16" -> i -> Float.intBitsToFloat(b.getShort(2 * i) << 16);
-          case "F16" -> i -> Formats.float16(b.getShort(2 * i) & 0xFFFF);
+          case "F16" -> i -> SmallFloats.float16(b.getShort(2 * i) & 0xFFFF);
           case "I64" -> i -> b.getLong(8 * i);
           case "I32" -> i -> b.getInt(4 * i);
           case "I8" -> i -> b.get(i);

@@ -1,11 +1,11 @@
 package io.nvfp4cal.golden;
 
-/** Small floats by their definition, in float64. */
-final class Formats {
-  static final double[] LEVELS = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+/** Small floats by their definition, in float64: what tests compare with. */
+public final class SmallFloats {
+  public static final double[] LEVELS = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
   static final int CODES = 126;
 
-  private Formats() {}
+  private SmallFloats() {}
 
   static double float16(int bits) {
     int magnitude = bits & 0x7FFF;
@@ -17,7 +17,7 @@ final class Formats {
   }
 
   /** Value of an E4M3 code 0 .. 126. */
-  static double e4m3(int code) {
+  public static double e4m3(int code) {
     return minifloat(code, 3, 7);
   }
 
@@ -32,7 +32,7 @@ final class Formats {
   }
 
   /** The nearest E2M1 magnitude, ties to even. */
-  static double level(double magnitude) {
+  public static double level(double magnitude) {
     int best = 0;
     for (int k = 1; k < LEVELS.length; k++) {
       double here = Math.abs(magnitude - LEVELS[k]);
