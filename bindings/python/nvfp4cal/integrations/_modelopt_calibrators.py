@@ -1,0 +1,177 @@
+"""ModelOpt's calibrators with the native library inside. Imported by ``install()`` only: needs modelopt.
+
+Each is a subclass of the class it stands for: signature, attributes, pickling and ``isinstance`` stay, and so does what it answers to NaN. What the
+library does not do (CUDA tensors, error functions of the caller, other block sizes) runs in the parent's code.
+"""
+from __future__ import annotations
+
+import os
+
+import torch
+from modelopt.torch.quantization import model_calib
+from modelopt.torch.quantization.calib import max as max_module
+from modelopt.torch.quantization.calib import mse, nvfp4_act_headroom
+from modelopt.torch.quantization.nn import StaticBlockScaleQuantizer, TensorQuantizer
+from modelopt.torch.quantization.utils.numeric_utils import E4M3_MAX, fp8_max_for_normalization
+
+import nvfp4cal
+
+from ._fake_quant import is_native
+
+# Sums of counts up to here are exact in float32, which ModelOpt's percentiles are computed in.
+_EXACT_IN_FLOAT32 = 2**24
+
+
+class MaxCalibrator(max_module.MaxCalibrator):
+    """ModelOpt's maximum, CPU tensors read in one pass."""
+
+    @torch.no_grad()
+    def collect(self, x: torch.Tensor):
+        """Takes the maximum of what was seen and abs(x). Raises AssertionError for NaN and infinity, RuntimeError where the shape changes."""
+        if not is_native(x):
+            return super().collect(x)
+        finder = nvfp4cal.MaxCalibrator(axis=self._axis)
+        try:
+            finder.collect(x)
+        except nvfp4cal.NotFiniteError:
+            return super().collect(x)
+        # The maximum is one of x's elements: exact in its dtype. What follows is ModelOpt's for a tensor of the size of the result.
+        return super().collect(finder.compute_amax().to(x.dtype))
+
+
+class MseCalibrator(mse.MseCalibrator):
+    """ModelOpt's multiplier search; the losses of built-in formats on the CPU are summed in float64 by the native library."""
+
+    @torch.no_grad()
+    def collect(self, x: torch.Tensor):
+        """Adds the losses of x at every multiplier."""
+        search = self._native_search(x)
+        if search is None:
+            return super().collect(x)
+        try:
+            search.collect(x)
+        except nvfp4cal.NotFiniteError:
+            return super().collect(x)
+        losses = search.losses()
+        if self._candidates is None:
+            self._candidates = self._generate_candidates(x.device)
+            self._losses_sum = [None] * self._num_steps
+        for step, loss in enumerate(losses):
+            self._losses_sum[step] = loss.clone() if self._losses_sum[step] is None else self._losses_sum[step] + loss
+        return None
+
+    def _native_search(self, x: torch.Tensor):
+        """The library's search for one tensor, or None where the quantization or error function is the caller's own."""
+        # A subclass with candidates of its own runs in ModelOpt's loop.
+        own = type(self)._generate_candidates is not mse.MseCalibrator._generate_candidates
+        if own or self._error_func is not None or self._initial_amax is None or not is_native(x):
+            return None
+        format_, global_amax = _built_in_format(_quantizer_of(self._quant_func))
+        if format_ is None:
+            return None
+        return nvfp4cal.MseCalibrator(
+            self._initial_amax.float(),
+            axis=self._axis,
+            step_size=self._step_size,
+            start_multiplier=self._start_multiplier,
+            stop_multiplier=self._stop_multiplier,
+            quant_func=format_,
+            global_amax=global_amax,
+        )
+
+
+class NVFP4MSECalibrator(mse.NVFP4MSECalibrator, MseCalibrator):
+    """ModelOpt's block scale sweep; on the CPU all 126 scales are searched by the native library, by squared error or by a local Hessian.
+
+    As on a GPU, ``quant_func`` is not called and a ``hessian`` wins over an ``error_func``. MODELOPT_NVFP4_TRITON_SWEEP=0 brings back the reference sweep.
+    A weight with NaN or infinity raises nvfp4cal.NotFiniteError.
+    """
+
+    @torch.no_grad()
+    def collect(self, x: torch.Tensor):
+        """Searches x, [n_blocks, block], now."""
+        if self._best_amax is not None or not self._sweeps_natively(x):
+            return super().collect(x)
+        x = x.detach()
+        if self._hessian is None:
+            best = nvfp4cal.nvfp4_fp8_scale_sweep(x, self._global_amax, block_size=x.shape[1])
+        else:
+            best = nvfp4cal.nvfp4_fp8_scale_sweep_hessian(x, self._global_amax, self._hessian, block_size=x.shape[1])
+        self._best_amax = best.reshape(self._initial_amax.shape).to(dtype=torch.float32)
+        return None
+
+    def _sweeps_natively(self, x: torch.Tensor) -> bool:
+        if not is_native(x) or os.environ.get("MODELOPT_NVFP4_TRITON_SWEEP", "1") == "0":
+            return False
+        if self._initial_amax is None or x.ndim != 2 or x.shape[0] != self._initial_amax.numel() or x.shape[1] not in (16, 32):
+            return False
+        quantizer = _quantizer_of(self._quant_func)
+        if quantizer is not None and fp8_max_for_normalization(quantizer) != E4M3_MAX:
+            return False
+        if self._hessian is None:
+            return self._error_func is None
+        return self._hessian.shape[1:] == (x.shape[1], x.shape[1]) and x.shape[0] % self._hessian.shape[0] == 0
+
+
+class NVFP4ActHeadroomCalibrator(nvfp4_act_headroom.NVFP4ActHeadroomCalibrator):
+    """ModelOpt's activation headroom; CPU tensors are counted by the native library, and counts stay exact above 2^24 blocks."""
+
+    @torch.no_grad()
+    def collect(self, x: torch.Tensor) -> None:
+        """Counts the blocks of one activation. Raises AssertionError for NaN and infinity."""
+        if not is_native(x) or self._block_size not in (16, 32):
+            return super().collect(x)
+        counter = nvfp4cal.NVFP4ActMaxCalibrator(
+            block_size=self._block_size, num_bins=self._num_bins, log2_min=self._log2_min, log2_max=self._log2_max
+        )
+        try:
+            counter.collect(x)
+        except nvfp4cal.NotFiniteError:
+            return super().collect(x)
+        (counts, _), (largest, _) = counter.state_arrays()
+        largest = torch.tensor(float(largest), dtype=torch.float32)
+        self._running_max = largest if self._running_max is None else torch.maximum(self._running_max, largest.to(self._running_max.device))
+        if largest > 0:
+            if self._hist is None:
+                self._hist = torch.zeros(self._num_bins, dtype=torch.long, device=x.device)
+            self._hist += torch.as_tensor(counts).to(self._hist.device)
+        return None
+
+    def _percentile(self, percentile: float, floor_value: float | None = None) -> float | None:
+        """The parent's definition with integer counts."""
+        if self._hist is None or int(self._hist.sum()) < _EXACT_IN_FLOAT32:
+            return super()._percentile(percentile, floor_value)
+        counts = self._hist.clone()
+        if floor_value is not None and floor_value > 0:
+            counts[: int(self._bin_index(torch.log2(torch.tensor(floor_value))).item())] = 0
+        total = int(counts.sum())
+        if total == 0:
+            return None
+        reached = torch.cumsum(counts, dim=0).double() >= percentile / 100.0 * total
+        bin_idx = int(reached.nonzero()[0])
+        return float(2.0 ** (self._log2_min + (bin_idx + 0.5) / self._num_bins * (self._log2_max - self._log2_min)))
+
+
+def _quantizer_of(quant_func):
+    """The TensorQuantizer behind the quantization function that model_calib makes, or None."""
+    if getattr(quant_func, "func", None) is not model_calib._mse_quant_func:
+        return None
+    return quant_func.keywords.get("quantizer")
+
+
+def _built_in_format(quantizer):
+    """(quant_func, global_amax) of nvfp4cal.MseCalibrator that computes what this quantizer does, or (None, None)."""
+    if type(quantizer) not in (TensorQuantizer, StaticBlockScaleQuantizer) or not quantizer.fake_quant or quantizer.backend is not None:
+        return None, None
+    changed_inputs = quantizer.pre_quant_scale is not None or quantizer.rotate_is_enabled or quantizer.bias_calibrator is not None
+    if changed_inputs or quantizer.unsigned:
+        return None, None
+    if quantizer.is_nvfp4_static:
+        # Without a global amax of its own (not promoted yet), or for four over six, the quantizer's own function decides.
+        plain = isinstance(quantizer, StaticBlockScaleQuantizer) and not quantizer._lsq and quantizer.global_amax is not None
+        if plain and fp8_max_for_normalization(quantizer) == E4M3_MAX and quantizer.block_sizes.get(-1) in (16, 32):
+            return "nvfp4", quantizer.global_amax
+        return None, None
+    if quantizer.num_bits == (4, 3):
+        return "e4m3", None
+    return None, None
