@@ -17,6 +17,7 @@ from modelopt.torch.quantization.utils.numeric_utils import E4M3_MAX, fp8_max_fo
 import nvfp4cal
 
 from ._fake_quant import is_native
+from ._patches import Patches
 
 # Sums of counts up to here are exact in float32, which ModelOpt's percentiles are computed in.
 _EXACT_IN_FLOAT32 = 2**24
@@ -35,8 +36,19 @@ class MaxCalibrator(max_module.MaxCalibrator):
             finder.collect(x)
         except nvfp4cal.NotFiniteError:
             return super().collect(x)
-        # The maximum is one of x's elements: exact in its dtype. What follows is ModelOpt's for a tensor of the size of the result.
-        return super().collect(finder.compute_amax().to(x.dtype))
+        # One of x's elements: exact in its dtype.
+        local_amax = finder.compute_amax().to(x.dtype)
+        if local_amax.numel() == 1:
+            local_amax = local_amax.reshape(())
+        if self._calib_amax is None:
+            self._calib_amax = local_amax
+        elif self._calib_amax.shape != local_amax.shape:
+            raise RuntimeError("amax shape changed!")
+        else:
+            self._calib_amax = torch.maximum(self._calib_amax, local_amax.to(self._calib_amax.device))
+        if self._track_amax:
+            self._amaxs.append(local_amax.float().numpy())
+        return None
 
 
 class MseCalibrator(mse.MseCalibrator):
@@ -152,6 +164,35 @@ class NVFP4ActHeadroomCalibrator(nvfp4_act_headroom.NVFP4ActHeadroomCalibrator):
         return float(2.0 ** (self._log2_min + (bin_idx + 0.5) / self._num_bins * (self._log2_max - self._log2_min)))
 
 
+class _LocalHessianAccumulator(model_calib._LocalHessianAccumulator):
+    """ModelOpt's X^T X of a layer's inputs; CPU activations are summed in float64 by the native library."""
+
+    _sums: nvfp4cal.HessianAccumulator | None = None
+
+    @torch.no_grad()
+    def accumulate(self, input_tensor: torch.Tensor) -> None:
+        """Adds an activation [..., cin]."""
+        begun_by_parent = self.hessian_per_block is not None and self._sums is None
+        if not self.is_enabled or begun_by_parent or not is_native(input_tensor) or self.block_size not in (16, 32):
+            self._sums = None
+            return super().accumulate(input_tensor)
+        if self._sums is None:
+            self._sums = nvfp4cal.HessianAccumulator(block_size=self.block_size)
+        try:
+            self._sums.collect(input_tensor.detach().reshape(-1, self.cin))
+        except nvfp4cal.NotFiniteError:
+            self._sums = None
+            return super().accumulate(input_tensor)
+        self.hessian_per_block = self._sums.compute_hessian()
+        self.num_samples = self._sums.rows
+        return None
+
+    def normalized_hessian(self) -> torch.Tensor | None:
+        """The parent's; the sums end here."""
+        self._sums = None
+        return super().normalized_hessian()
+
+
 def _quantizer_of(quant_func):
     """The TensorQuantizer behind the quantization function that model_calib makes, or None."""
     if getattr(quant_func, "func", None) is not model_calib._mse_quant_func:
@@ -174,4 +215,12 @@ def _built_in_format(quantizer):
         return None, None
     if quantizer.num_bits == (4, 3):
         return "e4m3", None
+    if isinstance(quantizer.num_bits, int) and 2 <= quantizer.num_bits <= 8:
+        return f"int{quantizer.num_bits}" + ("" if quantizer.narrow_range else "_full"), None
     return None, None
+
+
+def apply(patches: Patches) -> None:
+    """Puts the calibrators in place."""
+    for ours in (MaxCalibrator, MseCalibrator, NVFP4MSECalibrator, NVFP4ActHeadroomCalibrator, _LocalHessianAccumulator):
+        patches.everywhere("modelopt", ours.__bases__[0], ours)

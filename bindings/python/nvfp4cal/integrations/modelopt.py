@@ -37,24 +37,12 @@ def install() -> tuple[str, ...]:
     with lock:
         if not _patches:
             _check_version()
-            from modelopt.torch.quantization.calib import max as max_module
-            from modelopt.torch.quantization.calib import mse, nvfp4_act_headroom
+            from . import _modelopt_calibrators, _modelopt_export, _modelopt_functions
 
-            from . import _modelopt_calibrators as ours
-            from . import _modelopt_export as export
-            from . import _modelopt_functions as functions
-
-            functions.check()
+            _modelopt_functions.check()
             try:
-                functions.apply(_patches)
-                export.apply(_patches)
-                for original in (
-                    max_module.MaxCalibrator,
-                    mse.MseCalibrator,
-                    mse.NVFP4MSECalibrator,
-                    nvfp4_act_headroom.NVFP4ActHeadroomCalibrator,
-                ):
-                    _patches.everywhere("modelopt", original, getattr(ours, original.__name__))
+                for part in (_modelopt_functions, _modelopt_export, _modelopt_calibrators):
+                    part.apply(_patches)
             except BaseException:
                 _patches.undo()
                 raise

@@ -1,0 +1,169 @@
+"""ModelOpt's NVFP4 recipes on a CPU from mtq.quantize to the exported files, on a random Llama and on MiniLM."""
+import copy
+import json
+import math
+
+import modelopt.torch.opt as mto
+import modelopt.torch.quantization as mtq
+import pytest
+import torch
+from modelopt.torch.export import export_hf_checkpoint
+from modelopt.torch.quantization.nn import StaticBlockScaleQuantizer, TensorQuantizer
+from safetensors.torch import load_file
+
+import nvfp4cal
+from nvfp4cal.integrations import _modelopt_calibrators as ours
+
+STATIC = ("NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG", "NVFP4_W4A4_WEIGHT_LOCAL_HESSIAN_CFG", "NVFP4_FOUR_OVER_SIX_CFG")
+RECIPES = ("NVFP4_DEFAULT_CFG", *STATIC)
+
+
+def _quantized(model, config, *inputs, **named):
+    config = copy.deepcopy(getattr(mtq, config) if isinstance(config, str) else config)
+    return mtq.quantize(copy.deepcopy(model), config, lambda m: m(*inputs, **named))
+
+
+def _linears(model):
+    return {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m.weight_quantizer.is_enabled}
+
+
+def _check_exported(folder, layers, normalization):
+    """Reads what was written; returns the decoded weights by layer."""
+    tensors = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "hf_quant_config.json").read_text())
+    assert "NVFP4" in config["quantization"]["quant_algo"]
+    for name, tensor in tensors.items():
+        assert tensor.float().isfinite().all(), name
+        if name.endswith(("weight_scale", "weight_scale_2", "input_scale")):
+            assert (tensor.float() > 0).all(), name
+    assert sum(name.endswith("weight_scale") for name in tensors) == len(layers)
+    assert sum(name.endswith("input_scale") for name in tensors) == len(layers)
+    decoded = {}
+    for layer in layers:
+        stem = f"{layer}."
+        assert tensors[stem + "weight"].dtype == torch.uint8 and tensors[stem + "weight_scale"].dtype == torch.float8_e4m3fn
+        decoded[layer] = nvfp4cal.dequantize(tensors[stem + "weight"], tensors[stem + "weight_scale"], tensors[stem + "weight_scale_2"].reshape(()))
+        if normalization == 256:
+            assert tensors[stem + "weight_scale"].float().max() <= 256 * 1.5
+    return decoded
+
+
+def test_without_install_these_recipes_stop(llama, tokens):
+    with pytest.raises(RuntimeError, match="requires triton"):
+        _quantized(llama, "NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG", tokens)
+    with pytest.raises(AssertionError, match="amax must be a CUDA tensor"):
+        _quantized(llama, "NVFP4_DEFAULT_CFG", tokens)(tokens)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_llama(on_cpu, recipe, llama, tokens, tmp_path):
+    model = _quantized(llama, recipe, tokens)
+    with torch.no_grad():
+        exact, logits = llama(tokens).logits.float(), model(tokens).logits.float()
+    assert logits.isfinite().all() and torch.cosine_similarity(logits.flatten(), exact.flatten(), 0) > 0.95
+    layers = _linears(model)
+    assert len(layers) == 14
+    expected = {}
+    for name, layer in layers.items():
+        quantizer = layer.weight_quantizer
+        if recipe in STATIC:
+            assert isinstance(quantizer, StaticBlockScaleQuantizer) and isinstance(quantizer._calibrator, ours.MseCalibrator)
+            assert quantizer.amax.dtype == torch.float32 and quantizer.amax.isfinite().all() and (quantizer.amax > 0).all()
+        with torch.no_grad():
+            expected[name] = quantizer(layer.weight.float())
+    export_hf_checkpoint(model, export_dir=tmp_path)
+    decoded = _check_exported(tmp_path, layers, 256 if "SIX" in recipe else 448)
+    for name, weight in decoded.items():
+        # What the forward pass multiplied with is what an engine decodes. (Only the export gives dynamic weights of fused layers one global scale.)
+        if recipe in STATIC or name.endswith(("o_proj", "down_proj")):
+            assert torch.equal(weight, expected[name]), name
+
+
+def test_sweep_recipe_gives_the_scales_of_modelopts_own_sweep(on_cpu, llama, tokens, monkeypatch):
+    amaxes = []
+    for triton in ("1", "0"):
+        monkeypatch.setenv("MODELOPT_NVFP4_TRITON_SWEEP", triton)
+        model = _quantized(llama, "NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG", tokens)
+        amaxes.append(torch.cat([layer.weight_quantizer.amax.flatten() for layer in _linears(model).values()]))
+    assert (amaxes[0] == amaxes[1]).float().mean() > 0.999
+
+
+def test_last_dimension_that_needs_padding(on_cpu):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(60, 32, bias=False).to(torch.bfloat16)
+    x = torch.randn(4, 60, dtype=torch.bfloat16)
+    for recipe in RECIPES:
+        model = _quantized(linear, recipe, x)
+        with torch.no_grad():
+            out = model(x)
+        assert out.isfinite().all() and torch.cosine_similarity(out.float().flatten(), linear(x).float().flatten(), 0) > 0.97
+    assert model.weight_quantizer.amax.numel() == 32 * 4
+
+
+@pytest.mark.parametrize("weights", ["max", "mse", "local_hessian"])
+def test_activation_headroom(on_cpu, llama, tokens, tmp_path, weights):
+    config = copy.deepcopy(mtq.NVFP4_DEFAULT_CFG if weights == "max" else mtq.NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG)
+    scales = {"method": weights} if weights == "max" else {"method": weights, "fp8_scale_sweep": True}
+    config["algorithm"] = {"method": "nvfp4_act_headroom", "anchor_percentile": 1, "weight_scale_algorithm": scales}
+    model, plain = _quantized(llama, config, tokens), _quantized(llama, "NVFP4_DEFAULT_CFG", tokens)
+    for name, layer in _linears(model).items():
+        assert layer.input_quantizer.amax > plain.get_submodule(name).input_quantizer.amax
+        assert type(layer.input_quantizer._calibrator) is ours.MaxCalibrator
+    with torch.no_grad():
+        assert model(tokens).logits.isfinite().all()
+    export_hf_checkpoint(model, export_dir=tmp_path)
+    _check_exported(tmp_path, _linears(plain), 448)
+
+
+def test_training_step(on_cpu, llama, tokens):
+    model = _quantized(llama, "NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG", tokens)
+    model.train()
+    model(tokens, labels=tokens).loss.backward()
+    for layer in _linears(model).values():
+        assert layer.weight.grad.isfinite().all() and (layer.weight.grad != 0).any()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_saved_and_restored(on_cpu, recipe, llama, tokens, tmp_path):
+    model = _quantized(llama, recipe, tokens)
+    mto.save(model, tmp_path / "model.pt")
+    restored = mto.restore(copy.deepcopy(llama), tmp_path / "model.pt")
+    with torch.no_grad():
+        assert torch.equal(restored(tokens).logits, model(tokens).logits)
+    copied = copy.deepcopy(model)
+    on_cpu.uninstall()
+    assert all(isinstance(q._calibrator, ours.MseCalibrator) for q in copied.modules() if isinstance(q, StaticBlockScaleQuantizer))
+
+
+def test_calibrators_of_an_int8_recipe(on_cpu):
+    torch.manual_seed(0)
+    linear, x = torch.nn.Linear(64, 32), torch.randn(16, 64)
+    config = copy.deepcopy(mtq.INT8_DEFAULT_CFG)
+    config["algorithm"] = {"method": "mse"}
+    model = _quantized(linear, config, x)
+    on_cpu.uninstall()
+    reference = _quantized(linear, config, x)
+    assert type(model.weight_quantizer._calibrator) is ours.MseCalibrator
+    for found, expected in zip(model.modules(), reference.modules()):
+        if isinstance(found, TensorQuantizer) and expected.amax is not None:
+            assert torch.equal(found.amax, expected.amax)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_minilm(on_cpu, recipe, minilm_folder, tmp_path):
+    from transformers import AutoModel, AutoTokenizer
+
+    model = AutoModel.from_pretrained(minilm_folder).eval()
+    texts = ["A quick brown fox jumps over a lazy dog.", "Block scales are stored in eight bits.", "The harbour was quiet that morning."]
+    inputs = AutoTokenizer.from_pretrained(minilm_folder)(texts, return_tensors="pt", padding=True)
+    quantized = _quantized(model, recipe, **inputs)
+    with torch.no_grad():
+        exact, found = (m(**inputs).last_hidden_state.mean(1) for m in (model, quantized))
+    assert torch.cosine_similarity(exact, found).min() > 0.85
+    layers = _linears(quantized)
+    assert len(layers) == 37
+    weights = {name: layer.weight.detach().clone() for name, layer in layers.items()}
+    export_hf_checkpoint(quantized, export_dir=tmp_path)
+    decoded = _check_exported(tmp_path, layers, 256 if "SIX" in recipe else 448)
+    errors = [math.sqrt(((decoded[n] - w) ** 2).sum() / (w**2).sum()) for n, w in weights.items()]
+    assert max(errors) < 0.2
