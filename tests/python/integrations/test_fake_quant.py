@@ -31,6 +31,17 @@ def test_dynamic_with_any_global_amax(factor):
     assert definitions.same_bits(_fake_quant.fake_quantize_dynamic(x, amax), definitions.dynamic(x, amax))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("magnitude", [3e-3, 1e-3, 1e-4, 1e-5])
+def test_dynamic_of_small_tensors(magnitude, dtype):
+    # Scales around 1e-5, below which the kernel takes 1 and the block becomes zero.
+    x = (_values((128, 64), torch.float32, spread=2.0) * magnitude).to(dtype)
+    amax = x.abs().max()
+    result = _fake_quant.fake_quantize_dynamic(x, amax)
+    assert definitions.same_bits(result, definitions.dynamic(x, amax))
+    assert ((result == 0).view(-1, 16).all(-1) & (x.view(-1, 16).abs().amax(-1) > 0)).any()
+
+
 def test_dynamic_small_and_zero_blocks():
     x = _values((64, 64), torch.float32)
     x[3] = 0.0

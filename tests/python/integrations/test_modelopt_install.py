@@ -12,7 +12,7 @@ from modelopt.torch.quantization.calib import mse
 from modelopt.torch.quantization.qtensor.nvfp4_tensor import NVFP4QTensor
 
 import nvfp4cal.integrations.modelopt as integration
-from nvfp4cal.integrations import _modelopt_calibrators, _patches
+from nvfp4cal.integrations import _modelopt_calibrators, _modelopt_export, _patches
 
 FP4 = (2, 1)
 FP8 = (4, 3)
@@ -203,6 +203,19 @@ def test_packing_gives_the_same_bytes(on_cpu, dtype, block):
         assert found_scales is scales and found_scale_2 is given and found.metadata == expected.metadata
     without = NVFP4QTensor.quantize(weight, block)
     assert torch.equal(without[0]._quantized_data, original(NVFP4QTensor, weight.clone(), block)[0]._quantized_data)
+
+
+def test_packing_uses_the_scales_it_was_given(on_cpu):
+    weight, scales = torch.randn(2, 32), torch.tensor([[0.5, 448.0], [2.0**-9, 1.75]]).to(torch.float8_e4m3fn)
+    packable = [scale for scale in torch.linspace(0.001, 0.002, 500) if _modelopt_export.pack(weight, scales, scale, 16) is not None]
+    assert 100 < len(packable) < 500  # others are no amax / 2688: there ModelOpt's own code packs
+    for scale in (torch.tensor(0.0), torch.tensor(torch.nan), torch.tensor(1e-45)):
+        assert _modelopt_export.pack(weight, scales, scale, 16) is None
+    assert _modelopt_export.pack(weight, scales * 0, packable[0], 16) is None
+    quotients = weight.view(2, 2, 16) / (scales.float() * packable[0]).unsqueeze(-1)
+    codes = (definitions.LEVELS == definitions.e2m1(quotients.abs()).unsqueeze(-1)).int().argmax(-1) + 8 * (quotients < 0)
+    codes = codes.view(2, 32)
+    assert torch.equal(_modelopt_export.pack(weight, scales, packable[0], 16), (codes[:, ::2] + 16 * codes[:, 1::2]).to(torch.uint8))
 
 
 def _original_quantize():

@@ -7,7 +7,7 @@ from modelopt.torch.quantization.utils import core_utils
 
 import nvfp4cal
 
-from ._fake_quant import E2M1_MAX, is_native, native_block_amax
+from ._fake_quant import E2M1_MAX, E4M3_MAX, is_native, native_block_amax
 from ._patches import Patches
 
 
@@ -26,21 +26,11 @@ def _block_amax(original):
     return reduce_block_amax
 
 
-def _global_amax_of(scale_2: torch.Tensor, divisor: float) -> torch.Tensor | None:
-    """A float32 global amax that gives this global scale when divided, if there is one."""
-    guess = scale_2 * divisor
-    for candidate in (guess, torch.nextafter(guess, guess.new_tensor(torch.inf)), torch.nextafter(guess, guess.new_tensor(0.0))):
-        if candidate / divisor == scale_2:
-            return candidate
-    return None
-
-
 def pack(weight: torch.Tensor, scales: torch.Tensor, scale_2: torch.Tensor, block_size: int) -> torch.Tensor | None:
     """Packed E2M1 codes of ``weight / (scales * scale_2)``; None where the library would not use exactly these scales."""
     scale_2 = scale_2.detach().float().reshape(())
-    global_amax = _global_amax_of(scale_2, E2M1_MAX * 448)
-    if global_amax is None or not (scale_2 > 0 and global_amax.isfinite()):
-        return None
+    # Exact for every scale that is a float32 number divided by 2688.
+    global_amax = scale_2 * (E2M1_MAX * E4M3_MAX)
     # RNE(amax / 6 * 448 / (G / 6)) is the code again: the error of these operations is far below half a step between codes.
     block_amax = scales.float() * scale_2 * E2M1_MAX
     try:
