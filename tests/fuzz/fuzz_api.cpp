@@ -169,10 +169,13 @@ std::vector<uint8_t> exported(const Handle* handle, Export export_state) {
   return bytes;
 }
 
-// Imports a damaged state; a refusal changes nothing.
+// Imports the handle's own state, which changes nothing, and a damaged one; a refusal changes nothing.
 template <class Handle, class Export, class Import>
 void import_damaged(const char* name, uint64_t seed, Random& random, Handle* handle, Export export_state, Import import_state) {
-  const std::vector<uint8_t> before = exported(handle, export_state);
+  std::vector<uint8_t> before = exported(handle, export_state);
+  const nvfp4cal_tensor own = contiguous(before.data(), NVFP4CAL_DTYPE_U8, {static_cast<int64_t>(before.size())});
+  if (import_state(handle, &own) != 0) report(name, nvfp4cal_last_error(), seed);
+  if (exported(handle, export_state) != before) report(name, "a handle's own state has changed it", seed);
   std::vector<uint8_t> state = damaged(before, random);
   const nvfp4cal_tensor tensor = contiguous(state.data(), NVFP4CAL_DTYPE_U8, {static_cast<int64_t>(state.size())});
   const nvfp4cal_status status = import_state(handle, &tensor);
@@ -247,6 +250,80 @@ void sweep_functions(uint64_t seed, Random& random) {
   nvfp4cal_sweep_destroy(sweep);
 }
 
+void actmax_functions(uint64_t seed, Random& random) {
+  std::vector<uint8_t> memory = random_memory(random);
+  nvfp4cal_actmax *actmax = nullptr, *other = nullptr;
+  if (nvfp4cal_actmax_create(&actmax) != 0 || nvfp4cal_actmax_create(&other) != 0)
+    return report("actmax_create", nvfp4cal_last_error(), seed);
+  for (int64_t i = random.between(1, 12); i > 0; --i) {
+    const nvfp4cal_tensor x = random_tensor(memory, random);
+    const double low = static_cast<double>(random.between(-200, 100));
+    switch (random.between(0, 9)) {
+      case 0: nvfp4cal_actmax_set_bins(actmax, static_cast<int32_t>(random.between(0, 600)), low, low + 20); break;
+      case 1: nvfp4cal_actmax_set_percentiles(actmax, static_cast<double>(random.between(0, 101)), 100); break;
+      case 2: nvfp4cal_actmax_reset(actmax); break;
+      case 3: nvfp4cal_actmax_merge(actmax, random.one_in(4) ? actmax : other); break;
+      case 4:
+      case 5: import_damaged("actmax_import", seed, random, actmax, nvfp4cal_actmax_export_state, nvfp4cal_actmax_import_state); break;
+      case 6: std::swap(actmax, other); break;
+      default: call("actmax_collect", seed, random, 0, [&](auto) { return nvfp4cal_actmax_collect(actmax, &x, nullptr); });
+    }
+    call("actmax_amax", seed, random, 1, [&](auto out) { return nvfp4cal_actmax_compute_amax(actmax, out[0]); });
+  }
+  nvfp4cal_actmax_destroy(actmax);
+  nvfp4cal_actmax_destroy(other);
+}
+
+void hessian_functions(uint64_t seed, Random& random) {
+  std::vector<uint8_t> memory = random_memory(random);
+  nvfp4cal_hessian *hessian = nullptr, *other = nullptr;
+  if (nvfp4cal_hessian_create(&hessian) != 0 || nvfp4cal_hessian_create(&other) != 0)
+    return report("hessian_create", nvfp4cal_last_error(), seed);
+  for (int64_t i = random.between(1, 12); i > 0; --i) {
+    const nvfp4cal_tensor x = random_tensor(memory, random);
+    switch (random.between(0, 9)) {
+      case 0: nvfp4cal_hessian_set_layout(hessian, static_cast<int32_t>(random.between(-1, 3))); break;
+      case 1: nvfp4cal_hessian_set_block_size(hessian, static_cast<int32_t>(random.between(0, 3) * 16)); break;
+      case 2: nvfp4cal_hessian_reset(hessian); break;
+      case 3: nvfp4cal_hessian_merge(hessian, random.one_in(4) ? hessian : other); break;
+      case 4:
+      case 5: import_damaged("hessian_import", seed, random, hessian, nvfp4cal_hessian_export_state, nvfp4cal_hessian_import_state); break;
+      case 6: std::swap(hessian, other); break;
+      default: call("hessian_collect", seed, random, 0, [&](auto) { return nvfp4cal_hessian_collect(hessian, &x, nullptr); });
+    }
+    call("hessian_result", seed, random, 1, [&](auto out) { return nvfp4cal_hessian_compute_hessian(hessian, out[0]); });
+  }
+  nvfp4cal_hessian_destroy(hessian);
+  nvfp4cal_hessian_destroy(other);
+}
+
+// What takes a tensor and matrices: random ones, and now and then a diagonal that is symmetric.
+void matrix_functions(uint64_t seed, Random& random) {
+  std::vector<uint8_t> memory = random_memory(random);
+  const nvfp4cal_tensor x = random_tensor(memory, random), scales = random_tensor(memory, random), acts = random_tensor(memory, random);
+  std::vector<float> diagonal(4 * 32 * 32);
+  const int64_t block = 16 * random.between(1, 2), count = random.between(1, 4);
+  for (int64_t i = 0; i < count * block; ++i)
+    diagonal[static_cast<size_t>(i * block + i % block)] = static_cast<float>(random.between(0, 9));
+  const nvfp4cal_tensor good = contiguous(diagonal.data(), NVFP4CAL_DTYPE_F32, {count, block, block});
+  const nvfp4cal_tensor wrong = random_tensor(memory, random), *h = random.one_in(3) ? &wrong : &good;
+  const nvfp4cal_options options = random_options(nullptr, random);
+  const nvfp4cal_block_options steps = {sizeof steps, static_cast<uint32_t>(random.between(0, 3)), 1, 2};
+  const int32_t dim = static_cast<int32_t>(random.one_in(3) ? random.between(-4, 4) : -1);
+  const std::vector<uint8_t> before = memory;
+  call("sweep_hessian", seed, random, 1,
+       [&](auto out) { return nvfp4cal_scale_sweep_hessian(nullptr, &x, nullptr, h, &options, out[0], nullptr); });
+  call("block_optimal", seed, random, 3,
+       [&](auto out) { return nvfp4cal_block_optimal(nullptr, &x, dim, &steps, out[0], out[1], out[2], nullptr); });
+  call("block_optimal_hessian", seed, random, 3,
+       [&](auto out) { return nvfp4cal_block_optimal_hessian(nullptr, &x, dim, h, nullptr, nullptr, out[0], out[1], out[2], nullptr); });
+  call("block_admm", seed, random, 3,
+       [&](auto out) { return nvfp4cal_block_admm(nullptr, &x, dim, nullptr, &acts, &steps, out[0], out[1], out[2], nullptr); });
+  call("block_quantize", seed, random, 1, [&](auto out) { return nvfp4cal_block_quantize(nullptr, &x, &scales, dim, out[0], nullptr); });
+  call("block_sse", seed, random, 1, [&](auto out) { return nvfp4cal_block_sse(nullptr, &x, &scales, dim, out[0], nullptr); });
+  if (memory != before) report("matrix_functions", "an input has changed", seed);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -257,6 +334,9 @@ int main(int argc, char** argv) {
     one_call_functions(seed, random);
     max_functions(seed, random);
     sweep_functions(seed, random);
+    actmax_functions(seed, random);
+    hessian_functions(seed, random);
+    matrix_functions(seed, random);
   }
   std::printf("%llu rounds from seed %llu: %ld calls, %ld succeeded, %d failures\n", static_cast<unsigned long long>(rounds),
               static_cast<unsigned long long>(first), calls, successes, failures);
