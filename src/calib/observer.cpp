@@ -81,7 +81,7 @@ void Observer::collect(const TensorView& x) {
   }
   if (x.elements() == 0) return;
   Ranges ranges = ranges_of(execution_, x, layout), global;
-  ScaleRule rule{options_.format, options_.symmetric};
+  num::RangeRule rule{options_.format, options_.symmetric};
   if (options_.keeps_global_range()) {
     global = spanning(ranges);
     rule.fp8 = true;
@@ -125,7 +125,7 @@ float Observer::global_scale() const {
 
 ObserverScales Observer::scales() const {
   require_data();
-  ScaleRule rule{options_.format, options_.symmetric};
+  num::RangeRule rule{options_.format, options_.symmetric};
   if (options_.two_level()) {
     rule.fp8 = true;
     rule.global_scale = global_scale();

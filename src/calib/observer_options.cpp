@@ -24,21 +24,17 @@ void require_matrix(const TensorView& x, const char* what) {
   if (x.ndim != 2) fail(Status::kInvalidArgument, "x of shape %s, expected a matrix for %s", x.shape_text().c_str(), what);
 }
 
-// One column group for all, or col / size in the order of the columns or of g_idx.
-void set_columns(ObserverLayout& layout, int64_t cols, int64_t size, const std::vector<int32_t>& g_idx) {
+// Groups of `width` columns, in the order of the columns or of g_idx.
+void set_columns(ObserverLayout& layout, int64_t cols, int64_t width, const std::vector<int32_t>& g_idx) {
   layout.groups.cols = cols;
-  layout.groups.col_groups = parts(cols, size);
-  layout.column_group.resize(static_cast<size_t>(cols));
-  std::vector<int64_t> order(static_cast<size_t>(cols));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  if (!g_idx.empty()) {
-    if (static_cast<int64_t>(g_idx.size()) != cols)
-      fail(Status::kInvalidArgument, "g_idx has %zu elements, x has %lld columns", g_idx.size(), ll(cols));
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int64_t a, int64_t b) { return g_idx[static_cast<size_t>(a)] < g_idx[static_cast<size_t>(b)]; });
-  }
-  for (int64_t i = 0; i < cols; ++i)
-    layout.column_group[static_cast<size_t>(order[static_cast<size_t>(i)])] = static_cast<int32_t>(i / size);
+  layout.groups.width = width;
+  if (g_idx.empty()) return;
+  if (static_cast<int64_t>(g_idx.size()) != cols)
+    fail(Status::kInvalidArgument, "g_idx has %zu elements, x has %lld columns", g_idx.size(), ll(cols));
+  layout.columns.resize(static_cast<size_t>(cols));
+  std::iota(layout.columns.begin(), layout.columns.end(), int64_t{0});
+  std::stable_sort(layout.columns.begin(), layout.columns.end(),
+                   [&](int64_t a, int64_t b) { return g_idx[static_cast<size_t>(a)] < g_idx[static_cast<size_t>(b)]; });
 }
 
 ObserverLayout group_layout(const TensorView& x, const ObserverOptions& options) {
@@ -51,7 +47,7 @@ ObserverLayout group_layout(const TensorView& x, const ObserverOptions& options)
   set_columns(layout, x.last(), options.group_size, options.g_idx);
   layout.groups.row_span = 1;
   layout.groups.row_groups = weight ? x.shape[0] : 1;
-  layout.shape = {layout.groups.col_groups};
+  layout.shape = {layout.groups.col_groups()};
   if (weight) layout.shape.insert(layout.shape.begin(), x.shape[0]);
   return layout;
 }
@@ -62,7 +58,7 @@ ObserverLayout block_layout(const TensorView& x, const ObserverOptions& options)
   set_columns(layout, x.shape[1], options.block_width, {});
   layout.groups.row_span = options.block_height;
   layout.groups.row_groups = parts(x.shape[0], options.block_height);
-  layout.shape = {layout.groups.row_groups, layout.groups.col_groups};
+  layout.shape = {layout.groups.row_groups, layout.groups.col_groups()};
   layout.padded_rows = x.shape[0] % options.block_height != 0;
   layout.padded_cols = x.shape[1] % options.block_width != 0;
   return layout;

@@ -40,11 +40,16 @@ void check_combination(const ObserverOptions& options);
 
 // Which elements share a scale.
 struct ObserverLayout {
-  GroupLayout groups{};
-  std::vector<int32_t> column_group;
+  GroupLayout groups{};                           // its columns are below
+  std::vector<int64_t> columns;                   // empty: in order
   std::vector<int64_t> shape;                     // of the ranges
   bool padded_rows = false, padded_cols = false;  // the last blocks reach beyond x: they see zeros
-  int64_t count() const { return groups.row_groups * groups.col_groups; }
+  int64_t count() const { return groups.row_groups * groups.col_groups(); }
+  GroupLayout with_columns() const {
+    GroupLayout out = groups;
+    out.columns = columns.empty() ? nullptr : columns.data();
+    return out;
+  }
 };
 // Throws kInvalidArgument where x does not fit.
 ObserverLayout layout_of(const TensorView& x, const ObserverOptions& options);

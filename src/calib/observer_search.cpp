@@ -11,19 +11,6 @@ namespace nvfp4cal::calib {
 
 namespace {
 
-struct Levels {
-  float lo, hi;
-};
-
-Levels levels_of(FakeFormat format) {
-  switch (format) {
-    case FakeFormat::kInt8: return {-128.0f, 127.0f};
-    case FakeFormat::kInt4: return {-8.0f, 7.0f};
-    case FakeFormat::kFp8: return {-448.0f, 448.0f};
-    default: return {-6.0f, 6.0f};
-  }
-}
-
 Ranges times(const Ranges& ranges, float factor) {
   Ranges out = ranges;
   for (float& value : out.min) value *= factor;
@@ -31,36 +18,14 @@ Ranges times(const Ranges& ranges, float factor) {
   return out;
 }
 
-std::vector<double> errors_of(const Execution& execution, const TensorView& x, const ObserverLayout& layout, const ObserverScales& scales,
-                              const ObserverOptions& options) {
-  std::vector<double> errors(scales.scale.size());
-  GroupLayout groups = layout.groups;
-  groups.column_group = layout.column_group.data();
-  const GroupErrorArgs args{&x, groups, options.format, options.norm, scales.scale.data(), scales.zero_point.data(), errors.data()};
-  call(ops_for(x).group_error, execution, args);
-  return errors;
-}
-
 }  // namespace
 
-ObserverScales scales_of(const Ranges& ranges, const ScaleRule& rule) {
-  const Levels levels = levels_of(rule.format);
+ObserverScales scales_of(const Ranges& ranges, const num::RangeRule& rule) {
   ObserverScales out;
   for (size_t g = 0; g < ranges.min.size(); ++g) {
-    const float lo = std::min(ranges.min[g], 0.0f), hi = std::max(ranges.max[g], 0.0f);
-    float scale, zero_point = 0.0f;
-    if (rule.symmetric) {
-      scale = std::max(-lo, hi) / ((levels.hi - levels.lo) / 2.0f);
-    } else {
-      scale = (hi - lo) / (levels.hi - levels.lo);
-      const float exact = std::clamp(levels.lo - lo / scale, levels.lo, levels.hi);
-      zero_point = exact == exact ? std::nearbyint(exact) : 0.0f;  // 0 / 0 for a range of zeros
-    }
-    if (rule.global_scale > 0.0f) scale = rule.global_scale * scale;
-    if (rule.fp8) scale = num::e4m3_magnitude(num::e4m3_code_of_magnitude(scale));
-    if (scale == 0.0f) scale = rule.fp8 ? 0.125f : 0x1p-23f;  // the format's epsilon
-    out.scale.push_back(scale);
-    out.zero_point.push_back(zero_point);
+    const num::RangeScale s = num::range_scale(ranges.min[g], ranges.max[g], rule);
+    out.scale.push_back(s.scale);
+    out.zero_point.push_back(s.zero_point);
   }
   return out;
 }
@@ -79,14 +44,13 @@ float amax_of(const Ranges& ranges) {
 Ranges ranges_of(const Execution& execution, const TensorView& x, const ObserverLayout& layout) {
   const size_t count = static_cast<size_t>(layout.count());
   Ranges ranges{std::vector<float>(count), std::vector<float>(count)};
-  GroupLayout groups = layout.groups;
-  groups.column_group = layout.column_group.data();
+  const GroupLayout groups = layout.with_columns();
   const GroupRangeArgs args{&x, groups, ranges.min.data(), ranges.max.data()};
   call(ops_for(x).group_range, execution, args);
   // the padding of the last blocks is zeros
   for (size_t g = 0; g < count; ++g) {
-    const int64_t row = static_cast<int64_t>(g) / groups.col_groups, col = static_cast<int64_t>(g) % groups.col_groups;
-    if (!(layout.padded_rows && row == groups.row_groups - 1) && !(layout.padded_cols && col == groups.col_groups - 1)) continue;
+    const int64_t row = static_cast<int64_t>(g) / groups.col_groups(), col = static_cast<int64_t>(g) % groups.col_groups();
+    if (!(layout.padded_rows && row == groups.row_groups - 1) && !(layout.padded_cols && col == groups.col_groups() - 1)) continue;
     ranges.min[g] = std::min(ranges.min[g], 0.0f);
     ranges.max[g] = std::max(ranges.max[g], 0.0f);
   }
@@ -94,31 +58,43 @@ Ranges ranges_of(const Execution& execution, const TensorView& x, const Observer
 }
 
 Ranges search_ranges(const Execution& execution, const TensorView& x, const ObserverLayout& layout, const Ranges& start,
-                     const ObserverOptions& options, ScaleRule rule, bool optimize_global) {
+                     const ObserverOptions& options, const num::RangeRule& rule, bool optimize_global) {
   const Ranges widest = times(start, static_cast<float>(options.expand));
-  Ranges best = widest;
-  std::vector<double> least(widest.min.size(), std::numeric_limits<double>::infinity());
-  const int steps = static_cast<int>(options.maxshrink * options.grid);
-  for (int step = 0, stale = 0; step < steps; ++step) {
-    const Ranges range = times(widest, static_cast<float>(1 - step / options.grid));
-    if (optimize_global) rule.global_scale = num::reciprocal_global_scale(amax_of(range));
-    ObserverScales scales = scales_of(range, rule);
-    if (rule.global_scale > 0.0f) {
-      for (float& scale : scales.scale) scale = scale / rule.global_scale;
-    }
-    const std::vector<double> errors = errors_of(execution, x, layout, scales, options);
-    bool improved = false;
-    for (size_t g = 0; g < errors.size(); ++g) {
-      if (!(errors[g] < least[g])) continue;
-      improved = true;
-      least[g] = errors[g];
-      best.min[g] = range.min[g];
-      best.max[g] = range.max[g];
-    }
-    stale = improved ? 0 : stale + 1;
-    if (stale >= options.patience) break;
+  const int32_t steps = static_cast<int32_t>(options.maxshrink * options.grid);
+  std::vector<float> factors, global_scales;
+  for (int32_t step = 0; step < steps; ++step) {
+    factors.push_back(static_cast<float>(1 - step / options.grid));
+    global_scales.push_back(optimize_global ? num::reciprocal_global_scale(amax_of(times(widest, factors.back()))) : rule.global_scale);
   }
-  return best;
+  std::vector<GroupBest> best(widest.min.size(), kNoBest);
+  bool improved[kLargestSteps];
+  GroupSearchArgs args{&x,
+                       layout.with_columns(),
+                       rule.format,
+                       rule.symmetric,
+                       rule.fp8,
+                       options.norm,
+                       widest.min.data(),
+                       widest.max.data(),
+                       factors.data(),
+                       global_scales.data(),
+                       0,
+                       0,
+                       best.data(),
+                       improved};
+  for (int32_t stale = 0; args.first_step < steps && stale < options.patience; args.first_step += args.steps) {
+    // so many steps are taken whatever the first of them give
+    args.steps = std::min({kLargestSteps, steps - args.first_step, options.patience - stale});
+    std::fill_n(improved, args.steps, false);
+    call(ops_for(x).group_search, execution, args);
+    for (int32_t k = 0; k < args.steps; ++k) stale = improved[k] ? 0 : stale + 1;
+  }
+  Ranges out = widest;
+  for (size_t g = 0; g < best.size() && steps > 0; ++g) {
+    out.min[g] *= factors[static_cast<size_t>(best[g].step)];
+    out.max[g] *= factors[static_cast<size_t>(best[g].step)];
+  }
+  return out;
 }
 
 }  // namespace nvfp4cal::calib

@@ -15,14 +15,7 @@ struct ObserverScales {
   std::vector<float> scale, zero_point;
 };
 
-// How a range becomes a scale.
-struct ScaleRule {
-  FakeFormat format;
-  bool symmetric;
-  float global_scale = 0.0f;  // 0: none
-  bool fp8 = false;           // rounded to E4M3
-};
-ObserverScales scales_of(const Ranges& ranges, const ScaleRule& rule);
+ObserverScales scales_of(const Ranges& ranges, const num::RangeRule& rule);
 
 // The one range that holds all.
 Ranges spanning(const Ranges& ranges);
@@ -35,6 +28,6 @@ Ranges ranges_of(const Execution& execution, const TensorView& x, const Observer
 
 // The shrunken ranges of least error. optimize_global: the global scale of each step is the one of its (single) range.
 Ranges search_ranges(const Execution& execution, const TensorView& x, const ObserverLayout& layout, const Ranges& start,
-                     const ObserverOptions& options, ScaleRule rule, bool optimize_global);
+                     const ObserverOptions& options, const num::RangeRule& rule, bool optimize_global);
 
 }  // namespace nvfp4cal::calib

@@ -2,12 +2,14 @@
 // Functions do not throw across this boundary: they return a status and write one line into message (kMessageSize bytes).
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "core/error.h"
 #include "core/hessian_layout.h"
 #include "core/parallel.h"
 #include "core/tensor_view.h"
+#include "num/range_scale.h"
 
 namespace nvfp4cal {
 
@@ -116,13 +118,12 @@ struct HessianArgs {
 
 // ---- groups of elements that share a scale; docs/numerics.md 7 ----
 
-enum class FakeFormat : int32_t { kInt8 = 0, kInt4 = 1, kFp8 = 2, kFp4 = 3 };
-
-// x as rows of `cols` elements (the last one may be short); element (r, c) belongs to group
-// r / row_span % row_groups * col_groups + column_group[c].
+// x as rows of `cols` elements (the last one may be short); the element of row r at place p of its row belongs to group
+// r / row_span % row_groups * col_groups + p / width.
 struct GroupLayout {
-  int64_t cols, row_span, row_groups, col_groups;
-  const int32_t* column_group;  // [cols]
+  int64_t cols, row_span, row_groups, width;
+  const int64_t* columns;  // [cols], the column at each place, or NULL: in order
+  int64_t col_groups() const { return (cols + width - 1) / width; }
 };
 
 // Smallest and largest element of each group. Written only if all of x is finite; every group has an element.
@@ -132,15 +133,31 @@ struct GroupRangeArgs {
   float *min, *max;  // [groups]
 };
 
-// sum |fake(x) - x|^norm of each group: float32 fake quantization, float64 sums in the order of fixed chunks.
-struct GroupErrorArgs {
+// The best step of a group so far. A filter may leave its error known to a few digits only; what is decided is exact.
+struct GroupBest {
+  double error;
+  int32_t step;
+  bool exact;
+};
+inline constexpr GroupBest kNoBest = {HUGE_VAL, 0, true};
+
+// Some steps of a search for the range of least error of each group: range * factor, sum |fake(x) - x|^norm with its scale; float32 fake quantization,
+// float64 sums in the order of fixed chunks. The first of equal steps stays.
+struct GroupSearchArgs {
   const TensorView* x;  // finite
   GroupLayout layout;
   FakeFormat format;
+  bool symmetric;
+  bool fp8;  // scales are rounded to E4M3, then divided by the global scale
   double norm;
-  const float *scale, *zero_point;  // [groups]
-  double* errors;                   // [groups]
+  const float *min, *max;      // [groups], the widest ranges
+  const float* factors;        // [first_step + steps]
+  const float* global_scales;  // [first_step + steps], 0: none
+  int32_t first_step, steps;   // steps: kLargestSteps at most
+  GroupBest* best;             // [groups], in and out
+  bool* improved;              // [steps]: set where any group got better
 };
+inline constexpr int32_t kLargestSteps = 8;
 
 // A search whose errors are weighed by Hessians: flat block b by number b mod count. sweep.weights is NULL.
 struct HessianSweepArgs {
@@ -197,7 +214,8 @@ struct MultiplierLossesArgs {
   AmaxMap amax;
   const float* multipliers;
   int64_t multiplier_count;
-  int64_t channel_strides[kMaxNdim];  // as AmaxMap's; ascending with the flat index of the kept axes
+  int64_t
+      channel_strides[kMaxNdim];  // as AmaxMap's; ascending with the flat index of the kept axes, which with a quantizer have an amax each
   int64_t channels;
   ErrorKind error;
   double power;    // kPower
@@ -225,7 +243,7 @@ struct Ops {
   Status (*log2_histogram)(const Execution&, const Log2HistogramArgs&, char* message);
   Status (*hessian)(const Execution&, const HessianArgs&, char* message);
   Status (*group_range)(const Execution&, const GroupRangeArgs&, char* message);
-  Status (*group_error)(const Execution&, const GroupErrorArgs&, char* message);
+  Status (*group_search)(const Execution&, const GroupSearchArgs&, char* message);
   Status (*hessian_sweep)(const Execution&, const HessianSweepArgs&, char* message);
   Status (*multiplier_losses)(const Execution&, const MultiplierLossesArgs&, char* message);
   Status (*amax_quantize)(const Execution&, const AmaxQuantizeArgs&, char* message);

@@ -24,9 +24,9 @@ struct IntQuantizer {
   float lo, hi;
 
   AmaxScale scale(float amax) const {
-    if (amax <= kTinyAmax) return {0.0f, 1.0f};
-    const float s = hi / amax;
-    return {s, s};
+    const bool tiny = amax <= kTinyAmax;
+    const float s = hi / (tiny ? 1.0f : amax);
+    return {tiny ? 0.0f : s, tiny ? 1.0f : s};
   }
   // The bounds are integers: clamping before rounding is clamping after it.
   float value(float x, AmaxScale s) const {
@@ -51,8 +51,8 @@ struct Nvfp4Quantizer {
 
   // A scale that underflows makes zeros of everything.
   AmaxScale scale(float amax) const {
-    const uint8_t code = num::code_of_amax(amax, global_amax, num::kNormalization);
-    const float s = num::stored_scale(num::e4m3_magnitude(code), num::global_scale(global_amax, num::kNormalization));
+    const float value = num::value_of_amax(amax, global_amax, num::kNormalization);
+    const float s = num::stored_scale(value, num::global_scale(global_amax, num::kNormalization));
     return {s > 0.0f ? s : 1.0f, s};
   }
   float value(float x, AmaxScale s) const { return num::e2m1_round_signed(clamped(x / s.in, -6.0f, 6.0f)) * s.out; }
@@ -67,6 +67,16 @@ void with_quantizer(const AmaxQuantizer& quantizer, Body&& body) {
     case AmaxFormat::kE5m2: return body(FloatQuantizer<num::e5m2_round>{num::kE5m2Max});
     case AmaxFormat::kE2m1: return body(FloatQuantizer<num::e2m1_round_signed>{6.0f});
     case AmaxFormat::kNvfp4: return body(Nvfp4Quantizer{quantizer.global_amax});
+  }
+}
+
+// in[i], out[i] = the scale of amax[i].
+template <class Quantizer>
+inline void set_scales(const Quantizer& quantizer, const float* amax, int64_t n, float* __restrict in, float* __restrict out) {
+  for (int64_t i = 0; i < n; ++i) {
+    const AmaxScale scale = quantizer.scale(amax[i]);
+    in[i] = scale.in;
+    out[i] = scale.out;
   }
 }
 

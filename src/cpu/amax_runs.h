@@ -47,22 +47,24 @@ class AmaxRuns {
     }
   }
 
-  // The smallest and largest channel of elements [begin, end), begin < end.
-  std::pair<int64_t, int64_t> channel_range(int64_t begin, int64_t end) const {
+  // The smallest and largest amax or channel of elements [begin, end), begin < end; what lies between may be others'.
+  std::pair<int64_t, int64_t> amax_range(int64_t begin, int64_t end) const { return range_of(begin, end, amax_strides_); }
+  std::pair<int64_t, int64_t> channel_range(int64_t begin, int64_t end) const { return range_of(begin, end, channel_strides_); }
+
+ private:
+  std::pair<int64_t, int64_t> range_of(int64_t begin, int64_t end, const int64_t* strides) const {
     int64_t first[kMaxNdim], last[kMaxNdim];
     indices_of(begin, first);
     indices_of(end - 1, last);
     int64_t lowest = 0, highest = 0;
     bool apart = false;  // an outer index differs: inner ones take all values
     for (int d = 0; d < x_.ndim; ++d) {
-      lowest += apart ? 0 : first[d] * channel_strides_[d];
-      highest += (apart ? x_.shape[d] - 1 : last[d]) * channel_strides_[d];
+      lowest += apart ? 0 : first[d] * strides[d];
+      highest += (apart ? x_.shape[d] - 1 : last[d]) * strides[d];
       apart = apart || first[d] != last[d];
     }
     return {lowest, highest};
   }
-
- private:
   void indices_of(int64_t flat, int64_t* indices) const {
     for (int d = x_.ndim - 1; d >= 0; --d) {
       indices[d] = flat % x_.shape[d];

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "core/ops.h"
 #include "cpu/hessian_matrix.h"
 #include "cpu/sweep_plan.h"
 
@@ -23,6 +24,13 @@ struct Span {
 struct BlockWeights {
   const float* rows;
   int64_t first, period;
+};
+
+// What a sum of errors is made of; kPlain is no kernel's.
+struct AmaxErrors {
+  AmaxQuantizer quantizer;
+  ErrorKind error;
+  double power;
 };
 
 struct Kernels {
@@ -60,10 +68,41 @@ struct Kernels {
   // second proves most of them out: the same codes.
   void (*hessian_exhaustive)(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes);
   void (*hessian_sweep)(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes);
+
+  // x as float32.
+  void (*to_floats)(Span x, int64_t n, float* out);
+
+  // Combines *min and *max with the elements of x. False if one is not finite.
+  bool (*min_max)(const float* x, int64_t n, float* min, float* max);
+
+  // in[i] and out[i] = the scale that amax[i] makes (amax_quantizers.h).
+  void (*amax_scales)(const AmaxQuantizer& quantizer, const float* amax, int64_t n, float* in, float* out);
+
+  // sums[m * sum_step] += the errors of n finite elements (lane_sum.h) with scales in[m] and out[m], m < count.
+  void (*amax_errors)(const AmaxErrors& what, const float* x, int64_t n, const float* in, const float* out, int64_t count, double* sums,
+                      int64_t sum_step);
+
+  // The same for rows of n elements at x + row * stride, for one multiplier: element i of each row has scales in[i] and out[i] and adds
+  // to sums[i], row after row.
+  void (*amax_errors_each)(const AmaxErrors& what, const float* x, int64_t stride, int64_t rows, int64_t n, const float* in,
+                           const float* out, double* sums);
+
+  // scale[g] and zero_point[g] of the range min[g] * factor .. max[g] * factor; with a global scale divided by it.
+  void (*range_scales)(const num::RangeRule& rule, float factor, const float* min, const float* max, int64_t n, float* scale,
+                       float* zero_point);
+
+  // errors[k * step] += sum |fake(x) - x|^norm of n finite elements (lane_sum.h) with scale[k * step] and zero_point[k * step], k < count.
+  void (*range_errors)(FakeFormat format, double norm, const float* x, int64_t n, const float* scale, const float* zero_point,
+                       int64_t count, double* errors, int64_t step);
+
+  // The same times 2^(norm * shift), about: range_filter.h. NULL: there is no filter.
+  void (*range_filter)(FakeFormat format, float norm, int shift, const float* x, int64_t n, const float* scale, const float* zero_point,
+                       int64_t count, double* errors, int64_t step);
 };
 
 const Kernels& scalar_kernels();
 void fill_scalar_hessian_kernels(Kernels& kernels);
+void fill_scalar_error_kernels(Kernels& kernels);
 
 // One block by the definition: |x| in normalized units, weights normalized or NULL.
 uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float* weights);

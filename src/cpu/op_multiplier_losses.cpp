@@ -1,5 +1,4 @@
-// Losses of a tensor quantized with multiples of its amax. One implementation for all targets: plain loops without fused operations, sums in an order that
-// depends on the shape alone.
+// Losses of a tensor quantized with multiples of its amax: cutting into slabs and runs, the scales of each run, joining. The sums are the kernels'.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -7,187 +6,55 @@
 
 #include "cpu/amax_quantizers.h"
 #include "cpu/amax_runs.h"
-#include "cpu/chunk.h"
-#include "cpu/load.h"
+#include "cpu/float_reader.h"
+#include "cpu/lane_sum.h"
 #include "cpu/ops.h"
 #include "cpu/targets.h"
+#include "num/power.h"
 
 namespace nvfp4cal::cpu {
 
 namespace {
 
-constexpr int kLanes = 8;                           // sums of a run side by side
-constexpr int64_t kLargestSlabs = 64;               // parts of a tensor, one a task
-constexpr int64_t kPartialSums = int64_t{1} << 23;  // float64 sums that all slabs may hold together
+constexpr int64_t kLargestSlabs = 64;                // parts of a tensor, one a task
+constexpr int64_t kElementsPerSum = 64;              // what a sum that several slabs have is worth
+constexpr int64_t kSharedScales = int64_t{1} << 20;  // scales worth keeping for the whole tensor
 
-// What x became is given.
-struct Given {
-  AmaxScale scale(float amax) const { return {amax, 0.0f}; }
-  float value(float, AmaxScale s) const { return s.in; }
-};
-
-struct Squared {
-  double operator()(double d) const { return d * d; }
-};
-struct Absolute {
-  double operator()(double d) const { return std::fabs(d); }
-};
-struct Power {
-  double power;
-  double operator()(double d) const { return std::pow(std::fabs(d), power); }
-};
-struct Plain {
-  double operator()(double d) const { return d; }
-};
-
-// Sum over a run: element i adds to lane i mod 8, the lanes are added in order. step: 0, one scale for all, or 1, one for each element.
-template <int step, class Quantizer, class Error>
-double run_sum(const Quantizer& quantizer, const Error& error, const float* x, const float* in, const float* out, int64_t n) {
-  double lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int k = 0; k < kLanes; ++k) {
-      const float q = quantizer.value(x[i + k], {in[(i + k) * step], out[(i + k) * step]});
-      lanes[k] += error(static_cast<double>(x[i + k]) - static_cast<double>(q));
-    }
-  }
-  for (int k = 0; i < n; ++i, ++k) {
-    const float q = quantizer.value(x[i], {in[i * step], out[i * step]});
-    lanes[k] += error(static_cast<double>(x[i]) - static_cast<double>(q));
-  }
-  double sum = 0.0;
-  for (const double lane : lanes) sum += lane;
-  return sum;
-}
-
-// Neighbouring elements belong to neighbouring channels.
-template <class Quantizer, class Error>
-void add_errors(const Quantizer& quantizer, const Error& error, const float* x, const float* in, const float* out, int64_t n,
-                double* sums) {
-  for (int64_t i = 0; i < n; ++i) {
-    const float q = quantizer.value(x[i], {in[i], out[i]});
-    sums[i] += error(static_cast<double>(x[i]) - static_cast<double>(q));
-  }
-}
-
-// The scales of all amaxes times all multipliers.
-struct ScaleTable {
-  std::vector<float> in, out;
-
-  template <class Quantizer>
-  ScaleTable(const Quantizer& quantizer, const AmaxMap& amax, const float* multipliers, int64_t multiplier_count) {
-    in.reserve(static_cast<size_t>(amax.count * multiplier_count));
-    out.reserve(in.capacity());
-    for (int64_t m = 0; m < multiplier_count; ++m) {
-      for (int64_t a = 0; a < amax.count; ++a) {
-        const AmaxScale s = quantizer.scale(multipliers ? amax.amax[a] * multipliers[m] : amax.amax[a]);
-        in.push_back(s.in);
-        out.push_back(s.out);
-      }
-    }
-  }
-};
-
-// A part of the tensor and the sums of the channels that it touches.
+// A part of the tensor and the sums of the channels that it touches: the losses themselves, or sums of its own.
 struct Slab {
   int64_t begin, end;
   int64_t first_channel, channels;
-  std::vector<double> sums;  // [multiplier_count, channels]
+  std::vector<double> own{};  // [multiplier_count, channels]
+  double* sums = nullptr;     // of first_channel
+  int64_t sum_step = 0;       // from a multiplier to the next
+
+  double* sums_of(int64_t multiplier, int64_t channel) const { return sums + multiplier * sum_step + channel - first_channel; }
 };
 
-std::vector<Slab> make_slabs(const MultiplierLossesArgs& args, const AmaxRuns& runs) {
+struct Slabs {
+  std::vector<Slab> all;
+  bool disjoint = true;  // no two have a channel in common
+};
+
+Slabs make_slabs(const MultiplierLossesArgs& args, const AmaxRuns& runs) {
   const int64_t n = args.x->elements();
   int64_t count = std::clamp((n + kChunkElements - 1) / kChunkElements, int64_t{1}, kLargestSlabs);
   for (;; count /= 2) {
     const int64_t size = ((n + count - 1) / count + kTileElements - 1) / kTileElements * kTileElements;
-    std::vector<Slab> slabs;
+    Slabs slabs;
     int64_t held = 0;
     for (int64_t begin = 0; begin < n; begin += size) {
       const int64_t end = std::min(n, begin + size);
       const auto [lowest, highest] = runs.channel_range(begin, end);
-      slabs.push_back({begin, end, lowest, highest - lowest + 1, {}});
-      held += slabs.back().channels * args.multiplier_count;
+      slabs.disjoint = slabs.disjoint && (slabs.all.empty() || lowest >= slabs.all.back().first_channel + slabs.all.back().channels);
+      slabs.all.push_back({begin, end, lowest, highest - lowest + 1});
+      held += slabs.all.back().channels;
     }
-    // channels that slabs have to themselves cost no more than the result does
-    if (count == 1 || held <= kPartialSums + args.channels * args.multiplier_count) return slabs;
+    if (count == 1 || slabs.disjoint || held <= args.channels + n / kElementsPerSum) return slabs;
   }
 }
 
-// Elements [begin, begin + n) as float32.
-const float* as_floats(SpanReader& reader, int64_t begin, int64_t n, std::vector<float>& buffer) {
-  const Span span = reader.read(begin, n);
-  buffer.resize(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) buffer[static_cast<size_t>(i)] = load_element(span, i);
-  return buffer.data();
-}
-
-bool all_finite(const float* x, int64_t n) {
-  uint32_t largest = 0;
-  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, num::bits_of(x[i]) & num::kAbsMask);
-  return largest < num::kInfBits;
-}
-
-template <class Quantizer, class Error>
-class Summer {
- public:
-  Summer(const MultiplierLossesArgs& args, const AmaxRuns& runs, const Quantizer& quantizer, const Error& error)
-      : args_(args),
-        runs_(runs),
-        quantizer_(quantizer),
-        error_(error),
-        table_(quantizer, args.amax, args.multipliers, args.quantizer ? args.multiplier_count : 0) {}
-
-  // False if an element is not finite.
-  bool run(Slab& slab) const {
-    slab.sums.assign(static_cast<size_t>(slab.channels * args_.multiplier_count), 0.0);
-    SpanReader reader(*args_.x);
-    std::vector<float> buffer;
-    std::vector<AmaxRun> cut;
-    const std::vector<float> zeros(args_.quantizer || args_.quantized ? 0 : static_cast<size_t>(kTileElements));
-    for (int64_t begin = slab.begin; begin < slab.end; begin += kTileElements) {
-      const int64_t end = std::min(slab.end, begin + kTileElements);
-      const float* x = as_floats(reader, begin, end - begin, buffer);
-      if (!all_finite(x, end - begin)) return false;
-      cut.clear();
-      runs_.cut(begin, end, cut);
-      if (!args_.quantizer) {
-        const float* given = args_.quantized ? args_.quantized + begin : zeros.data();
-        if (!all_finite(given, end - begin)) return false;
-        for (const AmaxRun& one : cut) add<1>(one, x, given + one.begin, given + one.begin, sums_of(slab, 0, one));
-        continue;
-      }
-      for (int64_t m = 0; m < args_.multiplier_count; ++m) {
-        const float *in = table_.in.data() + m * args_.amax.count, *out = table_.out.data() + m * args_.amax.count;
-        for (const AmaxRun& one : cut) {
-          double* const sums = sums_of(slab, m, one);
-          runs_.amax_step() == 0 ? add<0>(one, x, in + one.amax, out + one.amax, sums)
-                                 : add<1>(one, x, in + one.amax, out + one.amax, sums);
-        }
-      }
-    }
-    return true;
-  }
-
- private:
-  double* sums_of(Slab& slab, int64_t m, const AmaxRun& one) const {
-    return slab.sums.data() + m * slab.channels + one.channel - slab.first_channel;
-  }
-
-  template <int step>
-  void add(const AmaxRun& one, const float* x, const float* in, const float* out, double* sums) const {
-    if (runs_.channel_step() == 0) {
-      *sums += run_sum<step>(quantizer_, error_, x + one.begin, in, out, one.count);
-    } else {
-      add_errors(quantizer_, error_, x + one.begin, in, out, one.count, sums);
-    }
-  }
-
-  const MultiplierLossesArgs& args_;
-  const AmaxRuns& runs_;
-  const Quantizer quantizer_;
-  const Error error_;
-  const ScaleTable table_;
-};
+bool all_finite(const Kernels& kernels, const float* x, int64_t n) { return kernels.max_bits({Dtype::kF32, x}, n) < num::kInfBits; }
 
 [[noreturn]] void fail_not_finite(const MultiplierLossesArgs& args) {
   const int64_t n = args.x->elements(), index = first_non_finite(*args.x, 0, n);
@@ -196,60 +63,242 @@ class Summer {
   fail_non_finite(quantized, first_non_finite(quantized, 0, n), "quantized x");
 }
 
-template <class Quantizer, class Error>
-void add_losses(const Execution& execution, const MultiplierLossesArgs& args, const Quantizer& quantizer, const Error& error) {
-  const AmaxRuns runs(*args.x, args.amax.strides, args.channel_strides);
-  const Summer<Quantizer, Error> summer(args, runs, quantizer, error);
-  std::vector<Slab> slabs = make_slabs(args, runs);
+// Before anything is added to the losses.
+void require_finite(const Execution& execution, const MultiplierLossesArgs& args, const std::vector<Slab>& slabs) {
+  const Kernels& kernels = kernels_of(execution);
   std::atomic<bool> finite{true};
   execution.parallel_for(static_cast<int64_t>(slabs.size()), [&](int64_t s) {
-    if (!summer.run(slabs[static_cast<size_t>(s)])) finite = false;
+    SpanReader reader(*args.x);
+    const Slab& slab = slabs[static_cast<size_t>(s)];
+    for (int64_t begin = slab.begin; begin < slab.end; begin += kTileElements) {
+      const int64_t count = std::min(kTileElements, slab.end - begin);
+      if (kernels.max_bits(reader.read(begin, count), count) >= num::kInfBits) finite = false;
+      if (args.quantized && !all_finite(kernels, args.quantized + begin, count)) finite = false;
+    }
   });
   if (!finite) fail_not_finite(args);
-  for (const Slab& slab : slabs) {
+}
+
+// run(slab) adds to the slab's sums, which are joined in order.
+template <class Run>
+void add_slabs(const Execution& execution, const MultiplierLossesArgs& args, const AmaxRuns& runs, Run&& run) {
+  Slabs slabs = make_slabs(args, runs);
+  require_finite(execution, args, slabs.all);
+  execution.parallel_for(static_cast<int64_t>(slabs.all.size()), [&](int64_t s) {
+    Slab& slab = slabs.all[static_cast<size_t>(s)];
+    if (slabs.disjoint) {
+      slab.sums = args.losses + slab.first_channel;
+      slab.sum_step = args.channels;
+    } else {
+      slab.own.assign(static_cast<size_t>(slab.channels * args.multiplier_count), 0.0);
+      slab.sums = slab.own.data();
+      slab.sum_step = slab.channels;
+    }
+    run(slab);
+  });
+  if (slabs.disjoint) return;
+  for (const Slab& slab : slabs.all) {
     for (int64_t m = 0; m < args.multiplier_count; ++m) {
       double* const losses = args.losses + m * args.channels + slab.first_channel;
-      const double* const sums = slab.sums.data() + m * slab.channels;
-      for (int64_t c = 0; c < slab.channels; ++c) losses[c] += sums[c];
+      for (int64_t c = 0; c < slab.channels; ++c) losses[c] += slab.sums[m * slab.sum_step + c];
     }
   }
 }
 
-template <class Error>
-void add_losses(const Execution& execution, const MultiplierLossesArgs& args, const Error& error) {
-  if (!args.quantizer) return add_losses(execution, args, Given(), error);
-  with_quantizer(*args.quantizer, [&](const auto& quantizer) { add_losses(execution, args, quantizer, error); });
+// ---- built-in quantizers -----------------------------------------------------------------------------------------------
+
+// The scales of neighbouring amaxes times all multipliers. What a run needs lies side by side: multipliers if its elements share an amax, else amaxes.
+class ScaleTable {
+ public:
+  ScaleTable(const MultiplierLossesArgs& args, const Kernels& kernels, bool amaxes_in_rows)
+      : args_(args), kernels_(kernels), amaxes_in_rows_(amaxes_in_rows) {}
+
+  void fill(int64_t first, int64_t count) {
+    first_ = first;
+    count_ = count;
+    in_.resize(static_cast<size_t>(count * args_.multiplier_count));
+    out_.resize(in_.size());
+    const int64_t outer = amaxes_in_rows_ ? args_.multiplier_count : count, inner = amaxes_in_rows_ ? count : args_.multiplier_count;
+    std::vector<float> products(static_cast<size_t>(inner));
+    for (int64_t o = 0; o < outer; ++o) {
+      const float* const many = amaxes_in_rows_ ? args_.amax.amax + first : args_.multipliers;
+      const float one = amaxes_in_rows_ ? args_.multipliers[o] : args_.amax.amax[first + o];
+      std::transform(many, many + inner, products.begin(), [one](float value) { return value * one; });
+      kernels_.amax_scales(*args_.quantizer, products.data(), inner, in_.data() + o * inner, out_.data() + o * inner);
+    }
+  }
+  bool covers(int64_t first, int64_t last) const { return first >= first_ && last < first_ + count_; }
+  const float* in(int64_t multiplier, int64_t amax) const { return in_.data() + index(multiplier, amax); }
+  const float* out(int64_t multiplier, int64_t amax) const { return out_.data() + index(multiplier, amax); }
+
+ private:
+  int64_t index(int64_t multiplier, int64_t amax) const {
+    return amaxes_in_rows_ ? multiplier * count_ + amax - first_ : (amax - first_) * args_.multiplier_count + multiplier;
+  }
+
+  const MultiplierLossesArgs& args_;
+  const Kernels& kernels_;
+  const bool amaxes_in_rows_;
+  int64_t first_ = 0, count_ = 0;
+  std::vector<float> in_, out_;
+};
+
+// Runs that lie one below the other: the same amaxes and channels, at a constant step.
+struct RunRows {
+  AmaxRun first;
+  int64_t rows, stride;
+};
+
+RunRows rows_at(const std::vector<AmaxRun>& cut, size_t at) {
+  RunRows found{cut[at], 1, cut[at].count};
+  for (size_t i = at + 1; i < cut.size(); ++i, ++found.rows) {
+    const AmaxRun &run = cut[i], &first = found.first;
+    if (found.rows == 1) found.stride = run.begin - first.begin;
+    if (run.count != first.count || run.amax != first.amax || run.channel != first.channel ||
+        run.begin != first.begin + found.rows * found.stride)
+      break;
+  }
+  return found;
+}
+
+class BuiltIn {
+ public:
+  BuiltIn(const Execution& execution, const MultiplierLossesArgs& args, const AmaxRuns& runs)
+      : args_(args),
+        runs_(runs),
+        kernels_(kernels_of(execution)),
+        what_{*args.quantizer, args.error, args.power},
+        shared_(args, kernels_, runs.amax_step() == 1) {
+    if (args.amax.count * args.multiplier_count <= kSharedScales) shared_.fill(0, args.amax.count);
+  }
+
+  void run(const Slab& slab) const {
+    // scales and sums of many columns are worth loading for many rows
+    const int64_t tile = runs_.channel_step() == 1 ? kChunkElements : kTileElements;
+    FloatReader reader(kernels_, *args_.x);
+    ScaleTable own(args_, kernels_, runs_.amax_step() == 1);
+    std::vector<AmaxRun> cut;
+    for (int64_t begin = slab.begin; begin < slab.end; begin += tile) {
+      const int64_t end = std::min(slab.end, begin + tile);
+      const float* const x = reader.read(begin, end - begin);
+      const auto [first, last] = runs_.amax_range(begin, end);
+      const bool is_shared = shared_.covers(first, last);
+      if (!is_shared && !own.covers(first, last)) own.fill(first, last - first + 1);
+      const ScaleTable& table = is_shared ? shared_ : own;
+      cut.clear();
+      runs_.cut(begin, end, cut);
+      if (runs_.amax_step() == 0) {
+        for (const AmaxRun& one : cut) add_run(slab, table, x, one);
+      } else if (runs_.channel_step() == 1) {
+        for (size_t i = 0; i < cut.size();) {
+          const RunRows below = rows_at(cut, i);
+          add_columns(slab, table, x, below);
+          i += static_cast<size_t>(below.rows);
+        }
+      } else {
+        for (const AmaxRun& one : cut) add_own_amaxes(slab, table, x, one);
+      }
+    }
+  }
+
+ private:
+  void add_run(const Slab& slab, const ScaleTable& table, const float* x, const AmaxRun& one) const {
+    kernels_.amax_errors(what_, x + one.begin, one.count, table.in(0, one.amax), table.out(0, one.amax), args_.multiplier_count,
+                         slab.sums_of(0, one.channel), slab.sum_step);
+  }
+
+  void add_columns(const Slab& slab, const ScaleTable& table, const float* x, const RunRows& below) const {
+    const AmaxRun& run = below.first;
+    for (int64_t m = 0; m < args_.multiplier_count; ++m) {
+      kernels_.amax_errors_each(what_, x + run.begin, below.stride, below.rows, run.count, table.in(m, run.amax), table.out(m, run.amax),
+                                slab.sums_of(m, run.channel));
+    }
+  }
+
+  // One channel, an amax for each element.
+  void add_own_amaxes(const Slab& slab, const ScaleTable& table, const float* x, const AmaxRun& one) const {
+    std::vector<double> errors(static_cast<size_t>(one.count));
+    for (int64_t m = 0; m < args_.multiplier_count; ++m) {
+      std::fill(errors.begin(), errors.end(), 0.0);
+      kernels_.amax_errors_each(what_, x + one.begin, 0, 1, one.count, table.in(m, one.amax), table.out(m, one.amax), errors.data());
+      *slab.sums_of(m, one.channel) += lane_sum(one.count, [&](int64_t i) { return errors[static_cast<size_t>(i)]; });
+    }
+  }
+
+  const MultiplierLossesArgs& args_;
+  const AmaxRuns& runs_;
+  const Kernels& kernels_;
+  const AmaxErrors what_;
+  ScaleTable shared_;  // of all amaxes, or empty where they are many
+};
+
+// ---- given values ------------------------------------------------------------------------------------------------------
+
+double error_of(ErrorKind kind, double power, double d) {
+  switch (kind) {
+    case ErrorKind::kSquared: return d * d;
+    case ErrorKind::kAbsolute: return std::fabs(d);
+    case ErrorKind::kPower: return num::power(std::fabs(d), power);
+    default: return d;
+  }
+}
+
+// What x became is given, or nothing: a function of the caller's made it, which takes more time than these loops.
+void add_given(const MultiplierLossesArgs& args, const AmaxRuns& runs, const Kernels& kernels, const Slab& slab) {
+  FloatReader reader(kernels, *args.x);
+  std::vector<AmaxRun> cut;
+  for (int64_t begin = slab.begin; begin < slab.end; begin += kTileElements) {
+    const int64_t end = std::min(slab.end, begin + kTileElements);
+    const float* const x = reader.read(begin, end - begin);
+    const float* const q = args.quantized ? args.quantized + begin : nullptr;
+    cut.clear();
+    runs.cut(begin, end, cut);
+    for (const AmaxRun& one : cut) {
+      const auto term = [&](int64_t i) {
+        const double given = q ? static_cast<double>(q[one.begin + i]) : 0.0;
+        return error_of(args.error, args.power, static_cast<double>(x[one.begin + i]) - given);
+      };
+      double* const sums = slab.sums_of(0, one.channel);
+      if (runs.channel_step() == 0) {
+        *sums += lane_sum(one.count, term);
+      } else {
+        for (int64_t i = 0; i < one.count; ++i) sums[i] += term(i);
+      }
+    }
+  }
 }
 
 }  // namespace
 
 void multiplier_losses(const Execution& execution, const MultiplierLossesArgs& args) {
-  switch (args.error) {
-    case ErrorKind::kSquared: return add_losses(execution, args, Squared());
-    case ErrorKind::kAbsolute: return add_losses(execution, args, Absolute());
-    case ErrorKind::kPower: return add_losses(execution, args, Power{args.power});
-    case ErrorKind::kPlain: return add_losses(execution, args, Given(), Plain());
+  const AmaxRuns runs(*args.x, args.amax.strides, args.channel_strides);
+  if (args.quantizer) {
+    const BuiltIn built_in(execution, args, runs);
+    return add_slabs(execution, args, runs, [&](const Slab& slab) { built_in.run(slab); });
   }
+  const Kernels& kernels = kernels_of(execution);
+  add_slabs(execution, args, runs, [&](const Slab& slab) { add_given(args, runs, kernels, slab); });
 }
 
 void amax_quantize(const Execution& execution, const AmaxQuantizeArgs& args) {
   const int64_t n = args.x->elements(), none[kMaxNdim] = {};
   const AmaxRuns runs(*args.x, args.amax.strides, none);
+  const Kernels& kernels = kernels_of(execution);
   std::atomic<bool> finite{true};
   with_quantizer(*args.quantizer, [&](const auto& quantizer) {
-    const ScaleTable table(quantizer, args.amax, nullptr, 1);
+    std::vector<AmaxScale> scales;
+    for (int64_t a = 0; a < args.amax.count; ++a) scales.push_back(quantizer.scale(args.amax.amax[a]));
     execution.parallel_for((n + kChunkElements - 1) / kChunkElements, [&](int64_t c) {
       const int64_t begin = c * kChunkElements, end = std::min(n, begin + kChunkElements);
-      SpanReader reader(*args.x);
-      std::vector<float> buffer;
+      FloatReader reader(kernels, *args.x);
       std::vector<AmaxRun> cut;
-      const float* x = as_floats(reader, begin, end - begin, buffer);
-      if (!all_finite(x, end - begin)) finite = false;
+      const float* const x = reader.read(begin, end - begin);
+      if (!all_finite(kernels, x, end - begin)) finite = false;
       runs.cut(begin, end, cut);
       for (const AmaxRun& one : cut) {
         for (int64_t i = 0; i < one.count; ++i) {
-          const size_t a = static_cast<size_t>(one.amax + i * runs.amax_step());
-          args.out[begin + one.begin + i] = quantizer.value(x[one.begin + i], {table.in[a], table.out[a]});
+          const AmaxScale scale = scales[static_cast<size_t>(one.amax + i * runs.amax_step())];
+          args.out[begin + one.begin + i] = quantizer.value(x[one.begin + i], scale);
         }
       }
     });

@@ -43,7 +43,7 @@ const Ops& cpu_ops() {
                           guarded<cpu::log2_histogram, Log2HistogramArgs>,
                           guarded<cpu::hessian, HessianArgs>,
                           guarded<cpu::group_range, GroupRangeArgs>,
-                          guarded<cpu::group_error, GroupErrorArgs>,
+                          guarded<cpu::group_search, GroupSearchArgs>,
                           guarded<cpu::hessian_sweep, HessianSweepArgs>,
                           guarded<cpu::multiplier_losses, MultiplierLossesArgs>,
                           guarded<cpu::amax_quantize, AmaxQuantizeArgs>,

@@ -15,7 +15,7 @@ void block_apply(const Execution& execution, const BlockApplyArgs& args);
 void log2_histogram(const Execution& execution, const Log2HistogramArgs& args);
 void hessian(const Execution& execution, const HessianArgs& args);
 void group_range(const Execution& execution, const GroupRangeArgs& args);
-void group_error(const Execution& execution, const GroupErrorArgs& args);
+void group_search(const Execution& execution, const GroupSearchArgs& args);
 void hessian_sweep(const Execution& execution, const HessianSweepArgs& args);
 void multiplier_losses(const Execution& execution, const MultiplierLossesArgs& args);
 void amax_quantize(const Execution& execution, const AmaxQuantizeArgs& args);

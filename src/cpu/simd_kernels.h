@@ -9,6 +9,8 @@
   void fill_convert_kernels(Kernels& kernels);       \
   void fill_hessian_kernels(Kernels& kernels);       \
   void fill_hessian_sweep_kernels(Kernels& kernels); \
+  void fill_error_kernels(Kernels& kernels);         \
+  void fill_range_kernels(Kernels& kernels);         \
   }
 
 #if defined(__x86_64__) || defined(__i386__)

@@ -1,6 +1,7 @@
 // Which SIMD targets this machine runs, best first, and their tables.
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <vector>
 
 #include "core/backends.h"
@@ -14,15 +15,17 @@ namespace {
 
 using Fill = void (*)(Kernels&);
 
-Kernels table_of(const char* name, Fill sweep, Fill convert, Fill hessian, Fill hessian_sweep) {
+Kernels table_of(const char* name, std::initializer_list<Fill> fills) {
   Kernels kernels = scalar_kernels();
   kernels.name = name;
-  sweep(kernels);
-  convert(kernels);
-  hessian(kernels);
-  hessian_sweep(kernels);
+  for (const Fill fill : fills) fill(kernels);
   return kernels;
 }
+
+// The kernels that every SIMD target has.
+#define NVFP4CAL_FILLS(ns)                                                                                                            \
+  ns::fill_sweep_kernels, ns::fill_convert_kernels, ns::fill_hessian_kernels, ns::fill_hessian_sweep_kernels, ns::fill_error_kernels, \
+      ns::fill_range_kernels
 
 std::vector<Kernels> make_tables() {
   std::vector<Kernels> tables;
@@ -33,29 +36,16 @@ std::vector<Kernels> make_tables() {
                     __builtin_cpu_supports("pclmul");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
-  const bool sse4 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
   const bool vnni = avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
                     __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bitalg") &&
                     __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni") && __builtin_cpu_supports("vpclmulqdq");
-  if (vnni) {
-    tables.push_back(table_of("avx512_vnni", N_AVX3::fill_sweep_kernels, N_AVX3::fill_convert_kernels, N_AVX3::fill_hessian_kernels,
-                              N_AVX3::fill_hessian_sweep_kernels));
-    N_AVX3_DL::fill_integer_sweep_kernels(tables.back());
-  }
-  if (avx512)
-    tables.push_back(table_of("avx512", N_AVX3::fill_sweep_kernels, N_AVX3::fill_convert_kernels, N_AVX3::fill_hessian_kernels,
-                              N_AVX3::fill_hessian_sweep_kernels));
-  if (avx2) {
-    tables.push_back(table_of("avx2", N_AVX2::fill_sweep_kernels, N_AVX2::fill_convert_kernels, N_AVX2::fill_hessian_kernels,
-                              N_AVX2::fill_hessian_sweep_kernels));
-    N_AVX2::fill_integer_sweep_kernels(tables.back());
-  }
-  if (sse4)
-    tables.push_back(table_of("sse4", N_SSE4::fill_sweep_kernels, N_SSE4::fill_convert_kernels, N_SSE4::fill_hessian_kernels,
-                              N_SSE4::fill_hessian_sweep_kernels));
+  const bool sse4 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+  if (vnni) tables.push_back(table_of("avx512_vnni", {NVFP4CAL_FILLS(N_AVX3), N_AVX3_DL::fill_integer_sweep_kernels}));
+  if (avx512) tables.push_back(table_of("avx512", {NVFP4CAL_FILLS(N_AVX3)}));
+  if (avx2) tables.push_back(table_of("avx2", {NVFP4CAL_FILLS(N_AVX2), N_AVX2::fill_integer_sweep_kernels}));
+  if (sse4) tables.push_back(table_of("sse4", {NVFP4CAL_FILLS(N_SSE4)}));
 #elif defined(__aarch64__)
-  tables.push_back(table_of("neon", N_NEON::fill_sweep_kernels, N_NEON::fill_convert_kernels, N_NEON::fill_hessian_kernels,
-                            N_NEON::fill_hessian_sweep_kernels));
+  tables.push_back(table_of("neon", {NVFP4CAL_FILLS(N_NEON)}));
 #endif
   tables.push_back(scalar_kernels());
   return tables;

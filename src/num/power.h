@@ -1,4 +1,5 @@
-// x^p from additions, multiplications and divisions alone: the C library's pow may differ from machine to machine in its last bit.
+// x^p from additions, multiplications and one division, each of them float64 as written: the C library's pow may differ from machine to machine in its
+// last bit, and these steps are the same in vector lanes (cpu/power-inl.h).
 #pragma once
 
 #include <stdint.h>
@@ -22,40 +23,70 @@ NVFP4CAL_HD inline double from_bits(uint64_t u) {
   return x;
 }
 
-// log2 of a normal x > 0: exponent, and the series of atanh for a mantissa in [sqrt(1/2), sqrt(2)).
-NVFP4CAL_HD inline double log2(double x) {
-  const uint64_t u = bits_of(x);
-  const uint64_t shifted = u - 0x3FE6A09E667F3BCDull;  // bits of sqrt(1/2)
-  const int64_t exponent = static_cast<int64_t>(shifted) >> 52;
-  const double m = from_bits(u - (static_cast<uint64_t>(exponent) << 52));
-  const double t = (m - 1.0) / (m + 1.0), t2 = t * t;
-  constexpr double kTerms[] = {1.0,      1 / 3.0,  1 / 5.0,  1 / 7.0,  1 / 9.0,  1 / 11.0,
-                               1 / 13.0, 1 / 15.0, 1 / 17.0, 1 / 19.0, 1 / 21.0, 1 / 23.0};
-  double sum = kTerms[11];
-  for (int k = 10; k >= 0; --k) sum = sum * t2 + kTerms[k];
-  return static_cast<double>(exponent) + t * sum * 2.8853900817779268;  // 2 / ln 2
+inline constexpr uint64_t kSqrtHalf = 0x3FE6A09E667F3BCDull;  // bits of sqrt(1/2)
+inline constexpr uint64_t kMantissa = 0x000FFFFFFFFFFFFFull;
+inline constexpr uint64_t kExponents = 1024;                     // added to exponents, so that they are not negative
+inline constexpr uint64_t kTwoTo52 = 0x4330000000000000ull;      // bits of 2^52, whose last bits are an integer
+inline constexpr double kExponentShift = 0x1p52 + 1024.0;        // what they have too much
+inline constexpr double kRoundShift = 6755399441055744.0;        // 1.5 * 2^52: adding it rounds to an integer
+inline constexpr double kLargest = 1024.0, kSmallest = -1022.0;  // of y in 2^y
+
+// log2(m) = sum over k of kLog2Terms[k] t^(2k+1), t = (m - 1) / (m + 1): 2 / (ln 2 (2k + 1)). For m in [sqrt(1/2), sqrt(2)) the rest is below 2^-51.
+inline constexpr int kLog2Count = 9;
+inline constexpr double kLog2[kLog2Count] = {2.8853900817779268,      2.8853900817779268 / 3,  2.8853900817779268 / 5,
+                                             2.8853900817779268 / 7,  2.8853900817779268 / 9,  2.8853900817779268 / 11,
+                                             2.8853900817779268 / 13, 2.8853900817779268 / 15, 2.8853900817779268 / 17};
+
+// 2^f = sum over k of kExp2[k] f^k: (ln 2)^k / k!. For |f| <= 1/2 the rest is below 2^-52.
+inline constexpr int kExp2Count = 13;
+inline constexpr double kLn2 = 0.69314718055994531;
+struct Exp2Terms {
+  double at[kExp2Count];
+  constexpr Exp2Terms() : at() {
+    at[0] = 1.0;
+    for (int k = 1; k < kExp2Count; ++k) at[k] = at[k - 1] * kLn2 / k;
+  }
+};
+inline constexpr Exp2Terms kExp2;
+
+// Both series in pairs, pairs of pairs, ..: short chains of operations that wait for each other.
+NVFP4CAL_HD inline double log2_series(double z) {
+  const double z2 = z * z, z4 = z2 * z2;
+  const double low = (kLog2[0] + kLog2[1] * z) + (kLog2[2] + kLog2[3] * z) * z2;
+  const double high = (kLog2[4] + kLog2[5] * z) + (kLog2[6] + kLog2[7] * z) * z2;
+  return low + (high + kLog2[8] * z4) * z4;
 }
 
-// 2^y for |y| < 2^31: a power of two and the series of exp. Results below 2^-1022 are 0.
+NVFP4CAL_HD inline double exp2_series(double f) {
+  const double f2 = f * f, f4 = f2 * f2, f8 = f4 * f4;
+  const double* const c = kExp2.at;
+  const double low = (c[0] + c[1] * f) + (c[2] + c[3] * f) * f2;
+  const double middle = (c[4] + c[5] * f) + (c[6] + c[7] * f) * f2;
+  const double high = (c[8] + c[9] * f) + (c[10] + c[11] * f) * f2;
+  return (low + middle * f4) + (high + c[12] * f4) * f8;
+}
+
+// log2 of a normal x > 0: exponent, and the series for a mantissa in [sqrt(1/2), sqrt(2)).
+NVFP4CAL_HD inline double log2(double x) {
+  const uint64_t shifted = bits_of(x) + ((kExponents << 52) - kSqrtHalf);
+  const double exponent = from_bits(shifted >> 52 | kTwoTo52) - kExponentShift;
+  const double m = from_bits((shifted & kMantissa) + kSqrtHalf);
+  const double t = (m - 1.0) / (m + 1.0);
+  return exponent + t * log2_series(t * t);
+}
+
+// 2^y: the exponent is added to the bits of 2^f. Infinity from 1024 on; below 2^-1022 it is 0.
 NVFP4CAL_HD inline double exp2(double y) {
-  if (y >= 1024.0) return from_bits(0x7FF0000000000000ull);
-  if (y < -1022.0) return 0.0;
-  const double shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
-  const double n = (y + shift) - shift;
-  const double f = (y - n) * 0.69314718055994531;
-  constexpr double kTerms[] = {
-      1.0,         1.0,          1 / 2.0,       1 / 6.0,        1 / 24.0,        1 / 120.0,        1 / 720.0,        1 / 5040.0,
-      1 / 40320.0, 1 / 362880.0, 1 / 3628800.0, 1 / 39916800.0, 1 / 479001600.0, 1 / 6227020800.0, 1 / 87178291200.0};
-  double sum = kTerms[14];
-  for (int k = 13; k >= 0; --k) sum = sum * f + kTerms[k];
-  const int64_t e = static_cast<int64_t>(n);
-  // in two steps: 2^1024 has no bits of its own
-  return sum * from_bits(static_cast<uint64_t>(e / 2 + 1023) << 52) * from_bits(static_cast<uint64_t>(e - e / 2 + 1023) << 52);
+  if (y < kSmallest) return 0.0;
+  const double capped = y < kLargest ? y : kLargest;
+  const double rounded = capped + kRoundShift;
+  const double sum = exp2_series(capped - (rounded - kRoundShift));
+  return from_bits(bits_of(sum) + (bits_of(rounded) << 52));
 }
 
 }  // namespace power_detail
 
-// x = 0, infinity or NaN (gives x), or a normal x > 0; p > 0. Relative error below 2^-40 for p up to 16 and float32 x.
+// x = 0, infinity or NaN (gives x), or a normal x > 0; p > 0. Relative error below 2^-40.
 NVFP4CAL_HD inline double power(double x, double p) {
   if (p == 2.0) return x * x;
   if (p == 1.0) return x;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "num/e4m3.h"
+#include "num/minifloat.h"
 
 namespace nvfp4cal::num {
 
@@ -50,18 +51,25 @@ NVFP4CAL_HD inline uint8_t max_code(float block_amax, float global_scale) {
   return clamped_code(block_amax / (6.0f * global_scale));
 }
 
-// The code of a calibrated block amax: returns what the sweep chose [ModelOpt's static path]. A G so small that the quotient
-// has no float32 value is multiplied up, with the amax, by 2^64 first (exact).
+// What the code of a calibrated block amax is rounded from [ModelOpt's static path]. A G so small that the quotient has no float32
+// value is multiplied up, with the amax, by 2^64 first (exact); no branches.
+NVFP4CAL_HD inline float quotient_of_amax(float amax, float global_amax, float normalization) {
+  const float factor = global_amax < 0x1p-60f ? 0x1p64f : amax > 0x1p100f ? 0x1p-32f : 1.0f;
+  return (amax * factor / 6.0f) * normalization / (global_amax * factor / 6.0f);
+}
+
+// The code of a calibrated block amax: returns what the sweep chose.
 NVFP4CAL_HD inline uint8_t code_of_amax(float amax, float global_amax, float normalization) {
   if (amax == 0.0f) return kE4m3One;
-  if (global_amax < 0x1p-60f) {
-    amax *= 0x1p64f;
-    global_amax *= 0x1p64f;
-  } else if (amax > 0x1p100f) {
-    amax *= 0x1p-32f;
-    global_amax *= 0x1p-32f;
-  }
-  return clamped_code((amax / 6.0f) * normalization / (global_amax / 6.0f));
+  return clamped_code(quotient_of_amax(amax, global_amax, normalization));
+}
+
+// That code's value for G > 0, without branches: for loops over many amaxes.
+NVFP4CAL_HD inline float value_of_amax(float amax, float global_amax, float normalization) {
+  const float b = quotient_of_amax(amax, global_amax, normalization);
+  const float above = b > kE4m3Min ? b : kE4m3Min;
+  const float value = e4m3_round(above < kE4m3Max ? above : kE4m3Max);
+  return b == 0.0f ? 1.0f : value;
 }
 
 // ---- the search --------------------------------------------------------------------------------------------------------
