@@ -10,6 +10,7 @@ import sys
 
 OWN = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)  # our C programs and scripts
 SELF_TESTS = re.compile(r"^(\d+) self-tests passed$", re.M)
+PYTEST = re.compile(r"^(?:=+ )?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.M)
 CATCH_ALL = re.compile(r"^All tests passed \([\d,]+ assertions? in (\d+) test cases?\)", re.M)
 CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed;", re.M)  # one line a test program, one for the documentation
 CATCH_SOME = re.compile(r"^test cases:\s*\d+(.*)$", re.M)
@@ -22,6 +23,12 @@ def count(output, succeeded):
         failed += sum(int(match.group(2)) for match in pattern.finditer(output))
     for pattern in (SELF_TESTS, CATCH_ALL):
         passed += sum(int(match.group(1)) for match in pattern.finditer(output))
+    for match in PYTEST.finditer(output):
+        for number, word in re.findall(r"(\d+) (passed|failed|errors?)\b", match.group(1)):
+            if word == "passed":
+                passed += int(number)
+            else:
+                failed += int(number)
     for match in CATCH_SOME.finditer(output):
         for number, word in re.findall(r"(\d+) (passed|failed as expected|failed)", match.group(1)):
             if word == "failed":
@@ -57,6 +64,9 @@ def self_test():
         ("7 self-tests passed\n", True): (7, 0),
         ("test result: ok. 4 passed; 0 failed; 0 ignored\n\ntest result: FAILED. 2 passed; 1 failed; 0 ignored\n", False): (6, 1),
         ("test result: ok. 4 passed; 0 failed; 0 ignored\nerror: could not compile\n", False): (4, 1),
+        ("....\n4 passed in 1.20s\n", True): (4, 0),
+        ("== 1 failed, 4 passed, 2 skipped, 3 warnings in 61.02s (0:01:01) ==\n", False): (4, 1),
+        ("2 passed, 1 error in 0.10s\n", False): (2, 1),
         ("", True): (1, 0),
         ("Segmentation fault\n", False): (0, 1),
     }

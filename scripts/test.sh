@@ -70,6 +70,26 @@ check_checkpoint() {
 }
 
 "$root/scripts/setup.sh" "$@"
+# test_python <interpreter> <pytest arguments...>: the package as it was built with the release library.
+test_python() {
+  local python=$1
+  shift
+  rm -rf "$root/build/python" &&
+    cmake --install "$root/build/release" --component python --prefix "$root/build/python" >/dev/null &&
+    (cd "$root" && PYTHONPATH=$root/build/python "$python" -m pytest -q -p no:cacheprovider "$@")
+}
+
+# As a user installs it: a wheel from the sources alone, into an environment of its own, and README's program.
+test_wheel() {
+  local folder=$logs/wheel
+  python3 -m venv "$folder" && "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$root" pytest ml_dtypes &&
+    (cd "$logs" && "$folder/bin/python" -m pytest -q -p no:cacheprovider "$root/tests/python/test_documents.py" "$root/tests/python/test_one_call.py")
+  local status=$?
+  rm -rf "$folder"
+  return $status
+}
+
+"$root/scripts/setup.sh"
 logs=$root/build/test-logs
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -80,12 +100,18 @@ if vendor=$("$root/scripts/vendor_headers.sh"); then options+=("-DNVFP4CAL_CUDA_
 # Tests of a real model skip themselves without this.
 if model=$("$root/scripts/minilm.sh"); then export NVFP4CAL_MINILM=$model; fi
 
-if build release "${options[@]}"; then
+python=$("$root/scripts/venv.sh")
+if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$python"; then
   run_ctest release
   tool=$(find "$root/build/release" -type f -name nvfp4cal -perm -u+x | head -n 1)
   for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
   for task in test lint doc; do step "rust-$task" "$root/scripts/rust.sh" "$task" "$root/build/release/src"; done
   step rust-examples "$root/tests/consumers/rust.sh" "$root/build/release"
+  step python test_python "$python" tests/python/test_*.py tests/python/golden
+  if $full; then
+    step python-torch test_python "$("$root/scripts/venv_torch.sh")" tests/python/torch
+    step python-wheel test_wheel
+  fi
 fi
 
 if $full; then

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -23,4 +22,5 @@ def weights(rng):
 @pytest.fixture(scope="session")
 def child_environment():
     """Environment of child processes that import the package."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR") or name.startswith("NVFP4CAL_")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -42,7 +42,7 @@ def test_unknown_status():
 def test_statuses_are_those_of_the_library():
     import re
 
-    from conftest import ROOT
+    from paths import ROOT
     from nvfp4cal import _native
 
     header = (ROOT / "include" / "nvfp4cal.h").read_text()

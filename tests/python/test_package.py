@@ -4,7 +4,7 @@ import inspect
 import re
 
 import pytest
-from conftest import ROOT
+from paths import ROOT
 
 import nvfp4cal as n
 
@@ -109,3 +109,11 @@ def test_every_function_of_the_header_is_called():
         if not re.search(wanted, code):
             unused.append(name)
     assert unused == []
+
+
+def test_no_raw_pointers_show():
+    from nvfp4cal import _native
+
+    classes = [name for name in dir(_native) if inspect.isclass(getattr(_native, name))]
+    assert set(classes) == {"ActMax", "Checkpoint", "Context", "Hessian", "Max", "Mse", "Observer", "Sweep"}
+    assert not [name for name in dir(_native) if "SWIGTYPE" in name]

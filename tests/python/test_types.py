@@ -2,7 +2,7 @@
 import subprocess
 import sys
 
-from conftest import ROOT
+from paths import ROOT
 
 
 def test_mypy(tmp_path):

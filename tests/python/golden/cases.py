@@ -4,7 +4,7 @@ import os
 
 import ml_dtypes
 import numpy as np
-from conftest import ROOT
+from paths import ROOT
 
 FOLDER = ROOT / "tests" / "golden"
 DATA = os.environ.get("NVFP4CAL_GOLDEN_DIR") or FOLDER / "data"

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from golden import rules, rules_block, rules_observers
 from golden.calls import CALLS
-from golden.cases import TABLE, all_cases
+from golden.cases import DATA, FOLDER, TABLE, all_cases
 
 import nvfp4cal as n
 
@@ -17,7 +17,7 @@ def test_the_table_is_understood():
         for entries in [*(r for r in family["rules"].values() if isinstance(r, dict)), family.get("expect_params", {})]:
             named |= {rule.split()[0] for listed in entries.values() for rule in listed}
     assert named == set(RULES) and set(TABLE["families"]) == set(CALLS)
-    assert {case.family for case in CASES} == set(CALLS) and len(CASES) >= 150
+    assert CASES and (DATA != FOLDER / "data" or {case.family for case in CASES} == set(CALLS) and len(CASES) >= 150)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.family}-{case.name}" for case in CASES])

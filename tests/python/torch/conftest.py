@@ -1,3 +1,4 @@
+import os
 import pathlib
 import sys
 
@@ -18,3 +19,10 @@ def weights():
     """As the fixture of the numpy tests."""
     rng = np.random.default_rng(7)
     return torch.from_numpy((rng.standard_normal((8, 64)) * 2.0 ** rng.integers(-4, 5, (8, 1))).astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def child_environment():
+    """Environment of child processes that import the package."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,0 +1,10 @@
+"""Numbers in README.md and docs/python.md are what the programs print."""
+import documents
+
+
+def test_readme(child_environment):
+    assert documents.check("README.md", False, child_environment) == 1
+
+
+def test_page(child_environment):
+    assert documents.check("docs/python.md", False, child_environment) == 2

@@ -1,0 +1,6 @@
+"""The program with torch in README.md prints what it says."""
+import documents
+
+
+def test_readme(child_environment):
+    assert documents.check("README.md", True, child_environment) == 1
