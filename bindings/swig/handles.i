@@ -120,7 +120,6 @@ NVFP4CAL_HANDLE(nvfp4cal_observer)
   nvfp4cal_status compute_scale(nvfp4cal_tensor *scale, nvfp4cal_tensor *zero_point);
   nvfp4cal_status compute_global_scale(nvfp4cal_tensor *out);
   nvfp4cal_status compute_global_range(nvfp4cal_tensor *min, nvfp4cal_tensor *max);
-  nvfp4cal_status state_tensor(int32_t index, nvfp4cal_tensor *view, int32_t *reduce);
   static nvfp4cal_status fuse(nvfp4cal_observer *const *handles, int32_t n);
   nvfp4cal_status merge(const nvfp4cal_observer *other);
   nvfp4cal_status export_state(nvfp4cal_tensor *out);
