@@ -14,7 +14,7 @@ pub struct Check<'a> {
     pub differing: u64,
 }
 
-type Rule = fn(&mut Check) -> Try<()>;
+pub type Rule = fn(&mut Check) -> Try<()>;
 
 const RULES: [&[(&str, Rule)]; 5] =
     [&rules::RULES, &rules_search::RULES, &rules_calibrators::RULES, &rules_observers::RULES, &rules_blocks::RULES];

@@ -39,7 +39,7 @@ fn known(family: &str) -> (usize, Differing) {
 }
 
 #[test]
-fn all_cases_on_every_target_and_thread_count() {
+fn golden_cases_on_every_target_and_thread_count() {
     let (table, settings) = (Table::open().unwrap(), all_settings().unwrap());
     let own = cases_folder().canonicalize().unwrap() == golden_folder().join("data").canonicalize().unwrap();
     let (mut failures, mut names) = (Vec::new(), Vec::new());
@@ -96,7 +96,7 @@ fn spoiled(array: &Array) -> Array {
 }
 
 #[test]
-fn every_expectation_is_compared() {
+fn golden_expectations_are_all_compared() {
     let (table, settings) = (Table::open().unwrap(), &all_settings().unwrap()[..1]);
     let mut expectations = 0;
     for_each_kind(|family, one| {
@@ -120,7 +120,7 @@ fn every_expectation_is_compared() {
 }
 
 #[test]
-fn what_the_table_does_not_know_is_a_failure() {
+fn golden_cases_that_the_table_does_not_know_fail() {
     let (table, settings) = (Table::open().unwrap(), &all_settings().unwrap()[..1]);
     for_each_kind(|family, one| {
         let fails = |change: &dyn Fn(&mut Value), text: &str| {

@@ -3,10 +3,10 @@
 use safetensors::tensor::Dtype;
 
 use crate::case::{size_of, Try};
-use crate::check::{close, Check, Tally};
+use crate::check::{close, Check, Rule, Tally};
 use crate::formats::{e4m3, level, nearest_e4m3, LEVELS};
 
-pub const RULES: [(&str, fn(&mut Check) -> Try<()>); 6] =
+pub const RULES: [(&str, Rule); 6] =
     [("exact", exact), ("same", same), ("relative", relative), ("cast", cast), ("decoded", decoded), ("observer_scale", observer_scale)];
 
 fn exact(check: &mut Check) -> Try<()> {

@@ -3,10 +3,10 @@
 use safetensors::tensor::Dtype;
 
 use crate::case::{Array, Case, Try};
-use crate::check::{close, Check, Tally};
+use crate::check::{close, Check, Rule, Tally};
 use crate::formats::LEVELS;
 
-pub const RULES: [(&str, fn(&mut Check) -> Try<()>); 11] = [
+pub const RULES: [(&str, Rule); 11] = [
     ("levels", levels),
     ("levels_where_equal", levels_where_equal),
     ("dequantized", dequantized),

@@ -1,10 +1,9 @@
 //! Rules of the multiplier search and of the activation histogram.
 
 use crate::case::Try;
-use crate::check::{close, Check, Tally};
+use crate::check::{close, Check, Rule, Tally};
 
-pub const RULES: [(&str, fn(&mut Check) -> Try<()>); 4] =
-    [("multiplier", multiplier), ("counts", counts), ("result", result), ("percentiles", percentiles)];
+pub const RULES: [(&str, Rule); 4] = [("multiplier", multiplier), ("counts", counts), ("result", result), ("percentiles", percentiles)];
 
 /// Candidates with their float64 losses, [candidates, channels] in row-major order.
 struct Losses {

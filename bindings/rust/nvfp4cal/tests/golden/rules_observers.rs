@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use crate::calls_observers::global_scale_in_search;
 use crate::case::{Case, Try};
-use crate::check::{close, Check, Tally};
+use crate::check::{close, Check, Rule, Tally};
 use crate::formats::{e4m3, level, nearest_e4m3};
 
-pub const RULES: [(&str, fn(&mut Check) -> Try<()>); 6] = [
+pub const RULES: [(&str, Rule); 6] = [
     ("range", range),
     ("global_range", global_range),
     ("averages", averages),

@@ -1,10 +1,10 @@
 //! Rules of the scale searches: codes are judged by their float64 error.
 
 use crate::case::{Array, Case, Try};
-use crate::check::{Check, Tally};
+use crate::check::{Check, Rule, Tally};
 use crate::formats::{e4m3, level, CODES};
 
-pub const RULES: [(&str, fn(&mut Check) -> Try<()>); 5] = [
+pub const RULES: [(&str, Rule); 5] = [
     ("code_or_error", code_or_error),
     ("error_at", error_at),
     ("amax_at", amax_at),
