@@ -3,10 +3,14 @@
 
 usage: count_tests.py ctest <LastTest.log>      every entry of a ctest run
        count_tests.py step <log> <exit status>  one program's output
+       count_tests.py junit <folder> <exit status>  the TEST-*.xml reports under a folder (Maven's)
        count_tests.py --self-test
 """
+import pathlib
 import re
 import sys
+import tempfile
+import xml.etree.ElementTree
 
 OWN = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)  # our C programs and scripts
 SELF_TESTS = re.compile(r"^(\d+) self-tests passed$", re.M)
@@ -52,6 +56,19 @@ def count_ctest(log):
     return passed, failed
 
 
+def count_junit(folder, succeeded):
+    passed = failed = 0
+    for path in sorted(pathlib.Path(folder).rglob("TEST-*.xml")):
+        for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                failed += 1
+            elif case.find("skipped") is None:
+                passed += 1
+    if passed + failed == 0 or (not succeeded and failed == 0):
+        failed += 1  # no tests, or something else that stopped the build
+    return passed, failed
+
+
 def self_test():
     cases = {
         ("All tests passed (12 assertions in 3 test cases)\n", True): (3, 0),
@@ -75,14 +92,27 @@ def self_test():
     log = "1/2 Testing: a\n1/2 Test: a\nOutput:\n---\n2 passed, 0 failed\n<end of output>\nTest Passed.\n"
     log += "2/2 Testing: b\n2/2 Test: b\nOutput:\n---\n<end of output>\nTest Failed.\n"
     assert count_ctest(log) == (2, 1)
-    print(f"{len(cases) + 1} self-tests passed")
+    reports = {
+        ("<testcase/><testcase><failure/></testcase><testcase><error/></testcase><testcase><skipped/></testcase>", False): (1, 2),
+        ("<testcase/><testcase/>", True): (2, 0),
+        ("<testcase/>", False): (1, 1),
+        ("", True): (0, 1),
+    }
+    for (report, succeeded), expected in reports.items():
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "TEST-a.xml").write_text(f"<testsuite>{report}</testsuite>")
+            (pathlib.Path(folder) / "other.xml").write_text("<testsuite><testcase/></testsuite>")
+            assert count_junit(folder, succeeded) == expected, report
+    print(f"{len(cases) + len(reports) + 1} self-tests passed")
 
 
 def main(arguments):
     if arguments == ["--self-test"]:
         return self_test()
-    if len(arguments) < 2 or arguments[0] not in ("ctest", "step"):
+    if len(arguments) < 2 or arguments[0] not in ("ctest", "step", "junit"):
         sys.exit(__doc__)
+    if arguments[0] == "junit":
+        return print(*count_junit(arguments[1], arguments[2] == "0"))
     with open(arguments[1], encoding="utf-8", errors="replace") as file:
         log = file.read()
     print(*(count_ctest(log) if arguments[0] == "ctest" else count(log, arguments[2] == "0")))

@@ -4,7 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 packages=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev catch2 libbenchmark-dev
-  python3 python3-dev python3-venv python3-pip swig binutils git)
+  python3 python3-dev python3-venv python3-pip swig openjdk-17-jdk-headless maven binutils git)
 case "${1:-}" in
   "") ;;
   --full) packages+=(clang-format clang-tidy libclang1-14 libclang-common-14-dev) ;;

@@ -87,6 +87,16 @@ test_wheel() {
   local status=$?
   rm -rf "$folder"
   return $status
+# The Java binding over the library of the release build: its tests, its documentation, and its jar in Java machines of its own.
+test_java() {
+  local status=0
+  say "java"
+  rm -rf "$root/build/java"
+  mvn --quiet --batch-mode --file "$root/bindings/java/pom.xml" verify "-Dnvfp4cal.build=$root/build/release/bindings/java" >"$logs/java.log" 2>&1 ||
+    status=$?
+  [ "$status" -eq 0 ] || tail -n 100 "$logs/java.log" >&2
+  # shellcheck disable=SC2046
+  add $(python3 "$root/scripts/count_tests.py" junit "$root/build/java" "$status")
 }
 
 "$root/scripts/setup.sh"
@@ -112,6 +122,11 @@ if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE
     step python-torch test_python "$("$root/scripts/venv_torch.sh")" tests/python/torch
     step python-wheel test_wheel
   fi
+if build release "${options[@]}" -DNVFP4CAL_BUILD_JAVA=ON; then
+  run_ctest release
+  tool=$(find "$root/build/release" -type f -name nvfp4cal -perm -u+x | head -n 1)
+  for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
+  test_java
 fi
 
 if $full; then

@@ -1,9 +1,9 @@
 package io.nvfp4cal;
 
 /**
- * The global amax of an activation from the distribution of its block amaxes [ModelOpt NVFP4ActMaxCalibrator]: max(rho
- * * B_min, margin * B_max), with low and high percentiles of the amaxes of all blocks that are not zero. Merging is
- * exact in any order. docs/actmax.md. [nvfp4cal.h: nvfp4cal_actmax]
+ * The global amax of an activation from the distribution of its block amaxes [ModelOpt NVFP4ActMaxCalibrator]:
+ * max(rho * B_min, margin * B_max), with low and high percentiles of the amaxes of all blocks that are not zero.
+ * Merging is exact in any order. docs/actmax.md. [nvfp4cal.h: nvfp4cal_actmax]
  *
  * <p>{@code collect} counts the blocks of x, any shape each time; blocks lie along the last dimension, a row's last
  * block may be short. Failures: INVALID_ARGUMENT, UNSUPPORTED (dtype), NOT_FINITE.
@@ -45,7 +45,7 @@ public final class ActMaxCalibrator extends Calibrator<ActMaxCalibrator> {
   /**
    * The percentiles B_min and B_max.
    *
-   * @param bMinPercentile percent, 0 to 100; default 1
+   * @param bMinPercentile percent, 0 to 100; default 1; 0: the first bin
    * @param bMaxPercentile percent, 0 to 100; default 99.99; 100: the largest magnitude itself
    * @return this
    * @throws Nvfp4calException INVALID_ARGUMENT, WRONG_STATE

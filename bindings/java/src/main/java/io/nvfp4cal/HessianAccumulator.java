@@ -2,8 +2,8 @@ package io.nvfp4cal;
 
 /**
  * X^T X of activations over many tensors: what weighs the errors of a layer's weights [ModelOpt's local Hessian,
- * qwantize accumulate_hessian]. Products are exact, sums are float64; merging adds. docs/hessian.md. [nvfp4cal.h:
- * nvfp4cal_hessian]
+ * qwantize nvfp4_optimal_hessian from X]. Products are exact, sums are float64; merging adds. docs/hessian.md.
+ * [nvfp4cal.h: nvfp4cal_hessian]
  *
  * <p>{@code collect} adds x^T x of x [..., cols]: every leading index is a row. cols is the same each time and, for
  * blocks, a multiple of the block size. Failures: INVALID_ARGUMENT (shape), UNSUPPORTED (dtype), NOT_FINITE,

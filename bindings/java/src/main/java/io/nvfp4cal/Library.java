@@ -49,7 +49,7 @@ public final class Library {
   /**
    * The best CPU target of this machine, or the one that NVFP4CAL_CPU_TARGET names. [nvfp4cal_cpu_target]
    *
-   * @return "avx512", "avx2", "sse4", "neon" or "scalar"
+   * @return "avx512_vnni", "avx512", "avx2", "sse4", "neon" or "scalar"
    */
   public static String cpuTarget() {
     return Native.cpu_target();

@@ -22,6 +22,11 @@ package io.nvfp4cal;
 public final class Nvfp4 {
   private Nvfp4() {}
 
+  /** Of a result that has its input's. A null input is refused by the call itself. */
+  private static DType dtypeOf(Tensor input) {
+    return input == null ? DType.F32 : input.dtype();
+  }
+
   /**
    * The scale candidates v / N of codes 1 .. 126, ascending. [ModelOpt fp8_scale_candidates]
    *
@@ -211,7 +216,7 @@ public final class Nvfp4 {
    * @return x's shape and dtype
    */
   public static Tensor fakeQuantize(Tensor x, Tensor globalAmax, Tensor blockAmax, QuantizeOptions options) {
-    return Tensor.resultOf(x.dtype(), out -> fakeQuantize(null, x, globalAmax, blockAmax, options, out, 0));
+    return Tensor.resultOf(dtypeOf(x), out -> fakeQuantize(null, x, globalAmax, blockAmax, options, out, 0));
   }
 
   /**
@@ -238,7 +243,7 @@ public final class Nvfp4 {
    *     is zero
    */
   public static Tensor swizzleScales(Tensor scales) {
-    return Tensor.resultOf(scales.dtype(), out -> swizzleScales(null, scales, out, 0));
+    return Tensor.resultOf(dtypeOf(scales), out -> swizzleScales(null, scales, out, 0));
   }
 
   /**

@@ -238,7 +238,7 @@ public final class Nvfp4Blocks {
    * @param dim see there
    * @param hessians see there
    * @param activations see there
-   * @param options nothing of it is read
+   * @param options checked, but of no effect
    * @param scales float32, w without dim
    * @param quants float32, w's shape
    * @param dequantized float32, w's shape; null: not wanted

@@ -137,8 +137,8 @@ public final class SweepCalibrator extends Calibrator<SweepCalibrator> {
   }
 
   /**
-   * Quantizes with a function of the caller's, which is called for the codes 1 .. 126 in order with the block amaxes G
-   * * (v / N). It is not part of exported states: the importing calibrator's own is used.
+   * Quantizes with a function of the caller's. It is called for the codes 1 .. 126 in order, with the block amaxes
+   * {@code G * (v / N)}. It is not part of exported states: the importing calibrator's own is used.
    *
    * @param function null: the library's own, E2M1 times the scale of the search
    * @return this

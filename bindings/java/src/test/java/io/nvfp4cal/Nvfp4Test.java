@@ -212,6 +212,8 @@ class Nvfp4Test {
   void errorsNameWhatIsWrong() {
     assertStatus(Status.INVALID_ARGUMENT, "40", () -> Nvfp4.quantize(Tensor.of(new float[80], 2, 40), null));
     assertStatus(Status.INVALID_ARGUMENT, "x is NULL", () -> Nvfp4.quantize(null, null));
+    assertStatus(Status.INVALID_ARGUMENT, "x is NULL", () -> Nvfp4.fakeQuantize(null, null, null, null));
+    assertStatus(Status.INVALID_ARGUMENT, "scales is NULL", () -> Nvfp4.swizzleScales(null));
     assertStatus(Status.UNSUPPORTED, "int64", () -> Nvfp4.scaleSweep(Tensor.allocate(DType.I64, 16), null, null));
     values[77] = Float.NaN;
     NotFiniteException e =
