@@ -69,7 +69,6 @@ check_checkpoint() {
   return $status
 }
 
-"$root/scripts/setup.sh" "$@"
 # test_python <interpreter> <pytest arguments...>: the package as it was built with the release library.
 test_python() {
   local python=$1
@@ -87,6 +86,8 @@ test_wheel() {
   local status=$?
   rm -rf "$folder"
   return $status
+}
+
 # The Java binding over the library of the release build: its tests, its documentation, and its jar in Java machines of its own.
 test_java() {
   local status=0
@@ -99,7 +100,7 @@ test_java() {
   add $(python3 "$root/scripts/count_tests.py" junit "$root/build/java" "$status")
 }
 
-"$root/scripts/setup.sh"
+"$root/scripts/setup.sh" "$@"
 logs=$root/build/test-logs
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -111,7 +112,7 @@ if vendor=$("$root/scripts/vendor_headers.sh"); then options+=("-DNVFP4CAL_CUDA_
 if model=$("$root/scripts/minilm.sh"); then export NVFP4CAL_MINILM=$model; fi
 
 python=$("$root/scripts/venv.sh")
-if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$python"; then
+if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$python" -DNVFP4CAL_BUILD_JAVA=ON; then
   run_ctest release
   tool=$(find "$root/build/release" -type f -name nvfp4cal -perm -u+x | head -n 1)
   for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
@@ -122,10 +123,6 @@ if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE
     step python-torch test_python "$("$root/scripts/venv_torch.sh")" tests/python/torch
     step python-wheel test_wheel
   fi
-if build release "${options[@]}" -DNVFP4CAL_BUILD_JAVA=ON; then
-  run_ctest release
-  tool=$(find "$root/build/release" -type f -name nvfp4cal -perm -u+x | head -n 1)
-  for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
   test_java
 fi
 
