@@ -16,6 +16,7 @@ def large():
 
 def test_the_lock_is_released(large):
     """Another thread makes progress while one computes."""
+    x, context = np.concatenate([large] * 4), n.Context(threads=1)
     ticks, stop = [], threading.Event()
 
     def tick():
@@ -27,7 +28,7 @@ def test_the_lock_is_released(large):
     thread.start()
     try:
         begin = time.perf_counter()
-        n.nvfp4_fp8_scale_sweep(np.concatenate([large] * 4), 8.0, context=n.Context(threads=1))
+        n.nvfp4_fp8_scale_sweep(x, 8.0, context=context)
         end = time.perf_counter()
     finally:
         stop.set()
