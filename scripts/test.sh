@@ -51,6 +51,8 @@ run_ctest() {
   if [ -f "$dir/Testing/Temporary/LastTest.log" ]; then
     # shellcheck disable=SC2046
     add $(python3 "$root/scripts/count_tests.py" ctest "$dir/Testing/Temporary/LastTest.log")
+    # What could not be run here is said, and counted nowhere.
+    grep '^SKIPPED ' "$dir/Testing/Temporary/LastTest.log" >&2 || true
   else
     add 0 1
   fi

@@ -49,9 +49,11 @@ fn searched(one: &Case, context: &Context, x: &Array, hessian: Option<&Array>) -
 fn nvfp4_mse(one: &Case, context: &Context) -> Try<Outputs> {
     let (x, block) = (one.input("x")?, one.block()?);
     let mut outputs = searched(one, context, x, None)?;
-    let blocks = x.reshaped(&[x.len() / block, block])?;
+    // the searches take blocks that cross rows, quantize does not
+    let whole = x.shape.last().is_some_and(|cols| cols % block == 0);
+    let rows = if whole { x.clone() } else { x.reshaped(&[x.len() / block, block])? };
     let options = Options::new().block_size(block as i32).global_amax(one.input("global_amax")?.view()?);
-    outputs.insert("codes_max".into(), context.quantize(blocks.view()?, &options)?.scales.into());
+    outputs.insert("codes_max".into(), context.quantize(rows.view()?, &options)?.scales.into());
     Ok(outputs)
 }
 
