@@ -211,7 +211,7 @@ def test_packing_uses_the_scales_it_was_given(on_cpu):
     assert 100 < len(packable) < 500  # others are no amax / 2688: there ModelOpt's own code packs
     for scale in (torch.tensor(0.0), torch.tensor(torch.nan), torch.tensor(1e-45)):
         assert _modelopt_export.pack(weight, scales, scale, 16) is None
-    assert _modelopt_export.pack(weight, scales * 0, packable[0], 16) is None
+    assert _modelopt_export.pack(weight, torch.zeros_like(scales), packable[0], 16) is None
     quotients = weight.view(2, 2, 16) / (scales.float() * packable[0]).unsqueeze(-1)
     codes = (definitions.LEVELS == definitions.e2m1(quotients.abs()).unsqueeze(-1)).int().argmax(-1) + 8 * (quotients < 0)
     codes = codes.view(2, 32)
