@@ -120,7 +120,6 @@ if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE
   for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
   for task in test lint doc; do step "rust-$task" "$root/scripts/rust.sh" "$task" "$root/build/release/src"; done
   step rust-examples "$root/tests/consumers/rust.sh" "$root/build/release"
-  step python test_python "$python" tests/python/test_*.py tests/python/golden
   step python test_python "$python" "$root"/tests/python/test_*.py "$root/tests/python/golden"
   if $full; then
     step python-torch test_python "$("$root/scripts/venv_torch.sh")" "$root/tests/python/torch"
