@@ -827,7 +827,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_candidates(const nvfp4cal_mse *handle,
 /**
  * Adds the errors of x at every multiplier. Kept extents stay the same, others may change.
  * Statuses: WRONG_STATE (no initial amax, no quantizer), INVALID_ARGUMENT (shape; amax times the last multiplier beyond float32), UNSUPPORTED, NOT_FINITE (also
- * for what a callback filled in), CALLBACK, OUT_OF_MEMORY; the handle is then unchanged. @since 0.1
+ * for what a callback filled in, and a loss beyond float64), CALLBACK, OUT_OF_MEMORY; the handle is then unchanged. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_collect(nvfp4cal_mse *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);
 /** @param out [out] float32, shape of the initial amax: amax * best multiplier. NO_DATA before the first collect. @since 0.1 */

@@ -188,6 +188,17 @@ void Mse::require_ready() const {
   }
 }
 
+// Where sums are infinite no multiplier is better than another.
+void Mse::check_losses(const std::vector<double>& losses) const {
+  const std::vector<float> multipliers = candidates();
+  const size_t channels = losses.size() / multipliers.size();
+  for (size_t i = 0; i < losses.size(); ++i) {
+    if (std::isfinite(losses[i])) continue;
+    fail(Status::kNotFinite, "the loss of multiplier %g in channel %zu is beyond float64", static_cast<double>(multipliers[i / channels]),
+         i % channels);
+  }
+}
+
 void Mse::collect(const TensorView& x) {
   require_ready();
   const Layout layout = layout_of(x);
@@ -203,6 +214,7 @@ void Mse::collect(const TensorView& x) {
   } else {
     add_one_by_one(x, layout, losses);
   }
+  check_losses(losses);
   losses_.swap(losses);
   channel_shape_ = layout.channel_shape;
   has_data_ = true;
@@ -353,6 +365,7 @@ void Mse::merge(const Mse& other) {
   }
   std::vector<double> losses = other.losses_;
   for (size_t i = 0; has_data_ && i < losses.size(); ++i) losses[i] += losses_[i];
+  check_losses(losses);
   std::vector<float> amax = other.amax_;
   std::vector<int64_t> amax_shape = other.amax_shape_, channel_shape = other.channel_shape_;
   losses_.swap(losses);

@@ -80,6 +80,8 @@ class Mse {
   void add_one_by_one(const TensorView& x, const Layout& layout, std::vector<double>& losses) const;
   void quantize(const TensorView& x, const Layout& layout, const std::vector<float>& amax, const TensorView& out) const;
   void add_errors(const TensorView& x, const TensorView& quantized, const Layout& layout, double* losses) const;
+  // Throws kNotFinite for a sum beyond float64.
+  void check_losses(const std::vector<double>& losses) const;
   void read_options(class StateReader& reader);
 
   Execution execution_ = Execution::process_default();

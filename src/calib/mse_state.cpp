@@ -63,7 +63,7 @@ void Mse::import_state(const uint8_t* bytes, size_t n) {
     const TensorView view = make_view(amax.data(), Dtype::kF32, static_cast<int>(amax_shape.size()), amax_shape.data());
     reading_state([&] { fresh.set_initial_amax(view); });
   }
-  fresh.has_data_ = reader.get<uint8_t>() != 0;
+  fresh.has_data_ = reader.get_flag();
   fresh.channel_shape_ = reader.get_array<int64_t>();
   fresh.losses_ = reader.get_array<double>();
   reader.finish();

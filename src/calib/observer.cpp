@@ -187,7 +187,7 @@ std::vector<uint8_t> Observer::export_state() const {
 }
 
 void Observer::read_data(StateReader& reader) {
-  has_data_ = reader.get<uint8_t>() != 0;
+  has_data_ = reader.get_flag();
   shape_ = reader.get_array<int64_t>();
   ranges_ = get_ranges(reader);
   global_ = get_ranges(reader);

@@ -211,9 +211,9 @@ void Sweep::read_weights_state(StateReader& reader) {
 }
 
 void Sweep::read_functions_state(StateReader& reader) {
-  uses_quantize_ = reader.get<uint8_t>() != 0;
-  uses_error_ = reader.get<uint8_t>() != 0;
-  const bool has_amax = reader.get<uint8_t>() != 0;
+  uses_quantize_ = reader.get_flag();
+  uses_error_ = reader.get_flag();
+  const bool has_amax = reader.get_flag();
   const std::vector<int64_t> shape = reader.get_array<int64_t>();
   const std::vector<float> amax = reader.get_array<float>();
   check_state_shape(shape, amax.size(), has_amax);
@@ -223,7 +223,7 @@ void Sweep::read_functions_state(StateReader& reader) {
 }
 
 void Sweep::read_result_state(StateReader& reader) {
-  has_data_ = reader.get<uint8_t>() != 0;
+  has_data_ = reader.get_flag();
   shape_ = reader.get_array<int64_t>();
   codes_ = reader.get_array<uint8_t>();
   reader.finish();

@@ -217,6 +217,25 @@ TEST_CASE("mse: tensors that are not finite, or of no float dtype, leave the han
   CHECK(exported(mse) == before);
 }
 
+TEST_CASE("mse: losses beyond float64 are refused and leave the handle as it was", "[api][mse]") {
+  const Mse mse = make_mse(), half = make_mse();
+  for (const Mse* one : {&mse, &half}) {
+    REQUIRE(nvfp4cal_mse_set_int_quantizer(one->get(), 8, NVFP4CAL_INT_SYMMETRIC) == NVFP4CAL_OK);
+    REQUIRE(nvfp4cal_mse_set_power_error(one->get(), 8.0) == NVFP4CAL_OK);
+    REQUIRE(set_amax(*one, {1.0f}, {}) == NVFP4CAL_OK);
+  }
+  Floats large(4, 3e38f);  // 4 * 3e38^8 is 2.6e308
+  CHECK(collect(mse, large, {4}) == NVFP4CAL_ERROR_NOT_FINITE);
+  CHECK(last_error() == "the loss of multiplier 0.25 in channel 0 is beyond float64");
+  Floats some(2, 3e38f);
+  REQUIRE(collect(mse, some, {2}) == NVFP4CAL_OK);
+  REQUIRE(collect(half, some, {2}) == NVFP4CAL_OK);
+  const Bytes before = exported(mse);
+  CHECK(nvfp4cal_mse_merge(mse.get(), half.get()) == NVFP4CAL_ERROR_NOT_FINITE);
+  CHECK(collect(mse, some, {2}) == NVFP4CAL_ERROR_NOT_FINITE);
+  CHECK(exported(mse) == before);
+}
+
 TEST_CASE("mse: a quantize callback equals the built-in quantizer that it repeats", "[api][mse]") {
   Calls calls;
   const Mse mse = make_rows_mse(), built_in = make_rows_mse();

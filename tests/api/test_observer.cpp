@@ -147,6 +147,13 @@ TEST_CASE("zeros, equal values and huge values", "[api][observer]") {
     REQUIRE(collect(observer, huge, {32}) == NVFP4CAL_OK);
     CHECK(std::isfinite(result(observer).max[0]));
   }
+  Floats widest = {-3.4e38f, 3.4e38f};  // a range that is wider than float32
+  const Observer asymmetric = make_observer();
+  REQUIRE(nvfp4cal_observer_set_symmetric(asymmetric.get(), 0) == NVFP4CAL_OK);
+  REQUIRE(collect(asymmetric, widest, {2}) == NVFP4CAL_OK);
+  const Result wide = result(asymmetric);
+  const double range = static_cast<double>(wide.max[0]) - static_cast<double>(wide.min[0]);
+  CHECK(std::fabs(static_cast<double>(wide.scale[0]) * 255 / range - 1) < 1e-6);
   for (const bool optimize : {false, true}) {
     const Observer nvfp4 = make_nvfp4();
     REQUIRE(nvfp4cal_observer_set_optimize_global_scale(nvfp4.get(), optimize) == NVFP4CAL_OK);
