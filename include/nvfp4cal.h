@@ -673,12 +673,12 @@ typedef struct nvfp4cal_observer nvfp4cal_observer;
 #define NVFP4CAL_OBSERVER_FORMAT_FP8 2 /* E4M3 */
 #define NVFP4CAL_OBSERVER_FORMAT_FP4 3 /* E2M1 */
 
-/** Which elements share a scale, and the shape of the results for a weight [rows, cols] and an activation [.., tokens, hidden]. */
+/** Which elements share a scale, and the shape of the results for a weight [.., cols] (a matrix, a stack of them, a vector) and an activation [.., tokens, hidden]. */
 #define NVFP4CAL_OBSERVER_STRATEGY_TENSOR 0  /* all; [1] */
-#define NVFP4CAL_OBSERVER_STRATEGY_CHANNEL 1 /* weights: a row; [rows, 1] */
-#define NVFP4CAL_OBSERVER_STRATEGY_GROUP 2   /* group_size columns; weights: of a row, [rows, groups]; activations: of all rows, [groups] */
+#define NVFP4CAL_OBSERVER_STRATEGY_CHANNEL 1 /* weights: a row; [.., 1] */
+#define NVFP4CAL_OBSERVER_STRATEGY_GROUP 2   /* group_size columns; weights: of a row, [.., groups]; activations: of all rows, [groups] */
 #define NVFP4CAL_OBSERVER_STRATEGY_BLOCK \
-  3 /* weights: block_height x block_width, the last ones padded with zeros; [block rows, block columns] */
+  3 /* weights, matrices: block_height x block_width, the last ones padded with zeros; [block rows, block columns] */
 #define NVFP4CAL_OBSERVER_STRATEGY_TENSOR_GROUP 4 /* NVFP4: as GROUP, E4M3 scales and a global scale; FP4 only */
 #define NVFP4CAL_OBSERVER_STRATEGY_TOKEN 5        /* activations: a token, over all batches; [tokens] */
 
@@ -731,7 +731,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_observer_set_optimize_global_scale(nvfp4ca
 /**
  * Observes x. Moving averages and static min-max need ranges of the same shape each time. Errors are added in float64; the first of equal errors, the
  * wider range, stays.
- * @param x [in] a weight: a matrix (any shape per tensor); an activation: any shape, for TOKEN two dimensions or more
+ * @param x [in] any shape; for CHANNEL and GROUP one dimension or more, for BLOCK two, for TOKEN two or more
  * Statuses: INVALID_ARGUMENT (shape), UNSUPPORTED (dtype, options that exclude each other), WRONG_STATE (no group size), NOT_FINITE (the handle is
  * unchanged). @since 0.1
  */
@@ -817,7 +817,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_quantize_callback(nvfp4cal_mse *ha
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_squared_error(nvfp4cal_mse *handle);
 /** |x - xq|. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_absolute_error(nvfp4cal_mse *handle);
-/** |x - xq|^power, with the C library's pow. @param power [in] 0 < power <= 64. @since 0.1 */
+/** |x - xq|^power, the same bits on every machine (relative error below 2^-40). @param power [in] 0 < power <= 64. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_power_error(nvfp4cal_mse *handle, double power);
 /** @param values [in] NVFP4CAL_ERRORS_*, what the callback fills in. As nvfp4cal_mse_set_quantize_callback. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_mse_set_error_callback(nvfp4cal_mse *handle, nvfp4cal_error_callback callback, int32_t values,

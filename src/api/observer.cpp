@@ -61,13 +61,17 @@ nvfp4cal_status nvfp4cal_observer_set_strategy(nvfp4cal_observer* handle, int32_
 }
 
 nvfp4cal_status nvfp4cal_observer_set_group_size(nvfp4cal_observer* handle, int32_t group_size) {
-  return set(handle, "set_group_size", [&](Options& o) { o.group_size = group_size > 0 ? group_size : -1; });
+  return set(handle, "set_group_size", [&](Options& o) {
+    if (group_size < 1) fail(Status::kInvalidArgument, "group size %d, expected 1 or more", group_size);
+    o.group_size = group_size;
+  });
 }
 
 nvfp4cal_status nvfp4cal_observer_set_block_structure(nvfp4cal_observer* handle, int32_t height, int32_t width) {
   return set(handle, "set_block_structure", [&](Options& o) {
-    o.block_height = height > 0 ? height : -1;
-    o.block_width = width > 0 ? width : -1;
+    if (height < 1 || width < 1) fail(Status::kInvalidArgument, "block structure [%d, %d], expected 1 or more", height, width);
+    o.block_height = height;
+    o.block_width = width;
   });
 }
 

@@ -20,10 +20,6 @@ void check_enum(int32_t value, int32_t last, const char* name) {
 
 int64_t parts(int64_t extent, int64_t size) { return (extent + size - 1) / size; }
 
-void require_matrix(const TensorView& x, const char* what) {
-  if (x.ndim != 2) fail(Status::kInvalidArgument, "x of shape %s, expected a matrix for %s", x.shape_text().c_str(), what);
-}
-
 // Groups of `width` columns, in the order of the columns or of g_idx.
 void set_columns(ObserverLayout& layout, int64_t cols, int64_t width, const std::vector<int32_t>& g_idx) {
   layout.groups.cols = cols;
@@ -37,23 +33,48 @@ void set_columns(ObserverLayout& layout, int64_t cols, int64_t width, const std:
                    [&](int64_t a, int64_t b) { return g_idx[static_cast<size_t>(a)] < g_idx[static_cast<size_t>(b)]; });
 }
 
+// Each row of the last dimension has ranges of its own: a matrix, a stack of them, a vector.
+void keep_rows(const TensorView& x, ObserverLayout& layout) {
+  layout.groups.row_span = layout.groups.row_groups = 1;
+  for (int d = 0; d + 1 < x.ndim; ++d) layout.groups.row_groups *= x.shape[d];
+  layout.shape.assign(x.shape, x.shape + x.ndim - 1);
+}
+
+ObserverLayout channel_layout(const TensorView& x) {
+  if (x.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected rows for channels");
+  ObserverLayout layout;
+  set_columns(layout, x.last(), std::max<int64_t>(x.last(), 1), {});
+  keep_rows(x, layout);
+  layout.shape.push_back(1);
+  return layout;
+}
+
+// The last dimension but one, over all before it.
+ObserverLayout token_layout(const TensorView& x) {
+  if (x.ndim < 2) fail(Status::kInvalidArgument, "x of shape %s, expected [.., tokens, hidden]", x.shape_text().c_str());
+  ObserverLayout layout;
+  set_columns(layout, x.last(), std::max<int64_t>(x.last(), 1), {});
+  layout.groups.row_span = 1;
+  layout.groups.row_groups = x.shape[x.ndim - 2];
+  layout.shape = {layout.groups.row_groups};
+  return layout;
+}
+
 ObserverLayout group_layout(const TensorView& x, const ObserverOptions& options) {
   ObserverLayout layout;
-  const bool weight = options.observed == Observed::kWeight;
-  if (weight) require_matrix(x, "groups of a weight");
-  if (x.ndim == 0 || x.last() % options.group_size != 0) {
+  if (x.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected columns for groups");
+  if (x.last() % options.group_size != 0) {
     fail(Status::kInvalidArgument, "x has %lld columns, not a multiple of the group size %d", ll(x.last()), options.group_size);
   }
   set_columns(layout, x.last(), options.group_size, options.g_idx);
-  layout.groups.row_span = 1;
-  layout.groups.row_groups = weight ? x.shape[0] : 1;
-  layout.shape = {layout.groups.col_groups()};
-  if (weight) layout.shape.insert(layout.shape.begin(), x.shape[0]);
+  layout.groups.row_span = layout.groups.row_groups = 1;
+  if (options.observed == Observed::kWeight) keep_rows(x, layout);
+  layout.shape.push_back(layout.groups.col_groups());
   return layout;
 }
 
 ObserverLayout block_layout(const TensorView& x, const ObserverOptions& options) {
-  require_matrix(x, "blocks");
+  if (x.ndim != 2) fail(Status::kInvalidArgument, "x of shape %s, expected a matrix for blocks", x.shape_text().c_str());
   ObserverLayout layout;
   set_columns(layout, x.shape[1], options.block_width, {});
   layout.groups.row_span = options.block_height;
@@ -119,23 +140,13 @@ ObserverLayout tensor_layout(const TensorView& x) {
 
 ObserverLayout layout_of(const TensorView& x, const ObserverOptions& options) {
   switch (options.strategy) {
-    case Strategy::kTensor: return tensor_layout(x);
+    case Strategy::kChannel: return channel_layout(x);
     case Strategy::kGroup:
     case Strategy::kTensorGroup: return group_layout(x, options);
     case Strategy::kBlock: return block_layout(x, options);
-    default: break;
+    case Strategy::kToken: return token_layout(x);
+    default: return tensor_layout(x);
   }
-  // channel: rows of a matrix; token: the last dimension but one, over all before it
-  const bool token = options.strategy == Strategy::kToken;
-  if (!token) require_matrix(x, "channels");
-  if (x.ndim < 2) fail(Status::kInvalidArgument, "x of shape %s, expected [.., tokens, hidden]", x.shape_text().c_str());
-  ObserverLayout layout;
-  set_columns(layout, x.last(), std::max<int64_t>(x.last(), 1), {});
-  layout.groups.row_span = 1;
-  layout.groups.row_groups = x.shape[x.ndim - 2];
-  layout.shape = {layout.groups.row_groups};
-  if (!token) layout.shape.push_back(1);
-  return layout;
 }
 
 }  // namespace nvfp4cal::calib

@@ -11,10 +11,12 @@ namespace nvfp4cal::calib {
 
 namespace {
 
+// Finite: an expanded range ends where float32 does.
 Ranges times(const Ranges& ranges, float factor) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
   Ranges out = ranges;
-  for (float& value : out.min) value *= factor;
-  for (float& value : out.max) value *= factor;
+  for (float& value : out.min) value = std::max(value * factor, -kLargest);
+  for (float& value : out.max) value = std::min(value * factor, kLargest);
   return out;
 }
 

@@ -56,9 +56,8 @@ class RangeScaler {
 
   NVFP4CAL_HD RangeScale asymmetric(float min, float max) const {
     const float lo = min < 0.0f ? min : 0.0f, hi = max > 0.0f ? max : 0.0f;
-    // A range wider than float32 in halves, which are exact at that size.
-    const float width = hi - lo, halves = (hi * 0.5f - lo * 0.5f) / (steps_ * 0.5f);
-    const float scale = width <= 3.40282347e38f ? width / steps_ : halves, exact = levels_.lo - lo / scale;
+    const float part = is_finite(hi - lo) ? 1.0f : 0.5f;  // of a range beyond float32, halves
+    const float scale = (hi * part - lo * part) / steps_ / part, exact = levels_.lo - lo / scale;
     const float above = exact > levels_.lo ? exact : levels_.lo;
     const float inside = above < levels_.hi ? above : levels_.hi;
     const float integer = (inside + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: to the nearest, ties to even

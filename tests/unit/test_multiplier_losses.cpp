@@ -78,18 +78,31 @@ struct Problem {
   }
 };
 
+// Normal values among zeros of both signs, denormals, values half-way between levels, and some that every scale clips.
+double any_value(Random& random, Dtype dtype) {
+  switch (random.below(12)) {
+    case 0: return 0.0;
+    case 1: return -0.0;
+    case 2: return random.normal() * (dtype == Dtype::kF16 ? 0x1p-22 : 0x1p-140);
+    case 3: return static_cast<double>(random.below(65) - 32) * 0.125;
+    case 4: return dtype == Dtype::kF16 ? random.normal() * 3e4 / 6 : random.normal() * 1e25;
+    default: return random.normal();
+  }
+}
+
 Problem make(Dtype dtype, const std::vector<int64_t>& shape, Layout layout, int mask, const AmaxQuantizer& quantizer, ErrorKind error,
              Random& random) {
-  Problem problem{
-      make_strided(dtype, shape, layout, random, [](Random& r) { return r.chance(0.1) ? 0.0 : r.normal(); }), quantizer, error, {}, {}};
+  Problem problem{make_strided(dtype, shape, layout, random, [dtype](Random& r) { return any_value(r, dtype); }), quantizer, error, {}, {}};
   for (int d = static_cast<int>(shape.size()) - 1; d >= 0; --d) {
     if (!(mask >> d & 1)) continue;
     problem.strides[d] = shape[static_cast<size_t>(d)] > 1 ? problem.channels : 0;
     problem.channels *= shape[static_cast<size_t>(d)];
   }
   for (int64_t c = 0; c < problem.channels; ++c)
-    problem.amax.push_back(random.chance(0.1) ? 0.0f : static_cast<float>(random.uniform(0.5, 4)));
-  problem.multipliers = {0.25f, 0.7f, 1.0f, 1.9f, 4.0f};
+    problem.amax.push_back(random.chance(0.1) ? 0.0f : random.chance(0.3) ? 4.0f : static_cast<float>(random.uniform(0.5, 4)));
+  const int64_t counts[] = {1, 5, 17, 39};
+  for (int64_t m = 0, count = counts[random.below(4)]; m < count; ++m)
+    problem.multipliers.push_back(0.25f + 0.125f * static_cast<float>(m));
   return problem;
 }
 
@@ -160,6 +173,41 @@ TEST_CASE("losses are those of plain loops, the same bits everywhere", "[mse][pa
   }
 }
 
+TEST_CASE("losses of runs of every length", "[mse][parity]") {
+  Random random(45);
+  for (int64_t length = 1; length <= 140; length += length < 70 ? 1 : 7) {
+    for (const int mask : {1, 2}) {
+      CAPTURE(length, mask);
+      const AmaxQuantizer& quantizer = kQuantizers[random.below(8)];
+      const std::vector<int64_t> shape = mask == 1 ? std::vector<int64_t>{5, length} : std::vector<int64_t>{3, length};
+      check(make(Dtype::kF32, shape, Layout::kContiguous, mask, quantizer, kErrors[random.below(3)], random));
+    }
+  }
+}
+
+TEST_CASE("an amax for each element of a single channel", "[mse][parity]") {
+  Random random(46);
+  for (const int64_t cols : {1, 13, 100}) {
+    Problem problem = make(Dtype::kF32, {30, cols}, Layout::kContiguous, 2, kQuantizers[0], ErrorKind::kSquared, random);
+    MultiplierLossesArgs args = problem.args(nullptr);
+    std::vector<double> losses(problem.multipliers.size()), expected = losses, first;
+    const std::vector<double> by_column = by_loops(problem);
+    for (size_t i = 0; i < by_column.size(); ++i) expected[i / static_cast<size_t>(problem.channels)] += by_column[i];
+    std::fill_n(args.channel_strides, kMaxNdim, 0);
+    args.channels = 1;
+    for (int target = 0; target < cpu_target_count(); ++target) {
+      Execution execution;
+      execution.set_cpu_target(target);
+      std::fill(losses.begin(), losses.end(), 0.0);
+      args.losses = losses.data();
+      call(cpu_ops().multiplier_losses, execution, args);
+      if (first.empty()) first = losses;
+      CHECK(close(losses, expected));
+      CHECK(losses == first);
+    }
+  }
+}
+
 TEST_CASE("losses of tensors of many parts", "[mse][parity]") {
   Random random(42);
   for (const auto& [shape, mask] : {std::pair<std::vector<int64_t>, int>{{700, 513}, 0},
@@ -167,6 +215,8 @@ TEST_CASE("losses of tensors of many parts", "[mse][parity]") {
                                     {{700, 513}, 2},
                                     {{70, 50, 101}, 5},
                                     {{20011, 16}, 1},
+                                    {{4096, 64}, 1},
+                                    {{90, 1024}, 2},
                                     {{1, 300001}, 1},
                                     {{16, 20011}, 2}}) {
     CAPTURE(shape, mask);
@@ -179,7 +229,7 @@ TEST_CASE("what is not finite changes no loss and is named", "[mse]") {
   for (const int mask : {0, 1, 2}) {
     Problem problem = make(Dtype::kF32, {40, 64}, Layout::kTransposed, mask, kQuantizers[0], ErrorKind::kSquared, random);
     set_element(problem.x.view, 1234, std::numeric_limits<double>::infinity());
-    std::vector<double> losses(static_cast<size_t>(problem.channels) * 5, 3.0), before = losses;
+    std::vector<double> losses(static_cast<size_t>(problem.channels) * problem.multipliers.size(), 3.0), before = losses;
     char message[kMessageSize] = "";
     CHECK(cpu_ops().multiplier_losses(Execution(), problem.args(losses.data()), message) == Status::kNotFinite);
     CHECK(std::string(message) == "x[1234] is infinite");
