@@ -15,26 +15,29 @@ def large():
 
 
 def test_the_lock_is_released(large):
-    """Another thread makes progress while one computes."""
+    """Another thread makes progress while one computes: it is never kept out for as long as the computation takes."""
     x, context = np.concatenate([large] * 4), n.Context(threads=1)
-    ticks, stop = [], threading.Event()
+    ticks, stop, shares = [], threading.Event(), []
 
     def tick():
         while not stop.is_set():
             ticks.append(time.perf_counter())
-            time.sleep(0.0005)
+            time.sleep(0.0002)
 
     thread = threading.Thread(target=tick)
     thread.start()
     try:
-        begin = time.perf_counter()
-        n.nvfp4_fp8_scale_sweep(x, 8.0, context=context)
-        end = time.perf_counter()
+        # A busy machine keeps threads out, too, but not each time.
+        for _ in range(10):
+            begin, computed = time.perf_counter(), time.thread_time()
+            n.nvfp4_fp8_scale_sweep(x, 8.0, context=context)
+            end, computed = time.perf_counter(), time.thread_time() - computed
+            inside = [begin, *(t for t in ticks if begin < t < end), end]
+            shares.append(max(b - a for a, b in zip(inside, inside[1:])) / computed)
     finally:
         stop.set()
         thread.join()
-    assert end - begin > 0.005
-    assert sum(begin < t < end for t in ticks) >= 3
+    assert min(shares) < 0.6, shares
 
 
 def test_eight_threads_on_eight_handles(rng):
