@@ -16,6 +16,9 @@ expect cpp-example "$here/calibrate.txt" "$work/cpp/calibrate"
 ok build-pkgconfig-consumer "$root/examples/pkgconfig-consumer/build.sh" "$prefix" "$work/quantize"
 expect pkgconfig-consumer "$here/quantize.txt" "$work/quantize"
 
+# The optional header stands on what is installed.
+ok dlpack-header cc -std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c "$prefix/include/nvfp4cal_dlpack.h"
+
 # README's program is the example, and prints what README says.
 ok readme-shows-the-example diff -u "$root/examples/c/minimal.c" <(sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '1d;$d')
 ok build-minimal "$root/examples/pkgconfig-consumer/build.sh" "$prefix" "$work/minimal" "$root/examples/c/minimal.c"
