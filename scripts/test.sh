@@ -122,7 +122,7 @@ if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE
   step rust-examples "$root/tests/consumers/rust.sh" "$root/build/release"
   step python test_python "$python" "$root"/tests/python/test_*.py "$root/tests/python/golden"
   if $full; then
-    step python-torch test_python "$("$root/scripts/venv_torch.sh")" "$root/tests/python/torch"
+    step python-torch test_python "$("$root/scripts/venv_torch.sh")" "$root/tests/python/torch" "$root/tests/python/integrations"
     step python-wheel test_wheel
   fi
   test_java
