@@ -338,6 +338,8 @@ class CalibratorTest {
         TestData.assertMessage(IllegalStateException.class, "until the next call", () -> ended.set(new float[1]));
         TestData.assertMessage(IllegalStateException.class, "until the next call", () -> max.collect(ended));
       }
+      QuantizeOptions options = new QuantizeOptions().weights(state);
+      TestData.assertMessage(IllegalStateException.class, "until the next call", () -> Nvfp4.scaleSweep(x, null, options));
       Tensor last = max.stateArray(0).tensor();
       max.close();
       TestData.assertMessage(IllegalStateException.class, "until the next call", last::toFloatArray);

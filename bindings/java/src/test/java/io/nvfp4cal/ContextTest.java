@@ -3,10 +3,12 @@ package io.nvfp4cal;
 import static io.nvfp4cal.TestData.assertStatus;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.ref.WeakReference;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
@@ -94,28 +96,40 @@ class ContextTest {
     }
   }
 
-  /** Handles keep the pool of a context that is closed. */
+  /** Handles keep the pool of a context that is closed and forgotten. */
   @Test
-  void handlesKeepWhatTheyNeed() {
+  void handlesKeepWhatTheyNeed() throws InterruptedException {
     AtomicLong tasks = new AtomicLong();
     try (SweepCalibrator sweep = new SweepCalibrator();
         HessianAccumulator hessian = new HessianAccumulator()) {
-      try (Context context = new Context()) {
-        context.setRunner(
-            (task, n) -> {
-              tasks.addAndGet(n);
-              LongStream.range(0, n).forEach(task);
-            });
-        sweep.setContext(context).setGlobalAmax(Tensor.scalar(TestData.amax(x.toFloatArray())));
-        hessian.setContext(context);
+      WeakReference<Context> context = lend(tasks, sweep, hessian);
+      for (int i = 0; i < 100 && context.get() != null; i++) {
+        System.gc();
+        Thread.sleep(10);
       }
-      System.gc();
+      assertNull(context.get());
+      Thread.sleep(50); // for the Cleaner
+      sweep.setGlobalAmax(Tensor.scalar(TestData.amax(x.toFloatArray())));
       sweep.collect(x);
       assertArrayEquals(expected, sweep.computeAmax().toFloatArray());
       assertTrue(tasks.get() > 1);
       long before = tasks.get();
       hessian.setContext(null).collect(x);
       assertEquals(before, tasks.get());
+    }
+  }
+
+  private static WeakReference<Context> lend(AtomicLong tasks, Calibrator<?>... calibrators) {
+    try (Context context = new Context()) {
+      context.setRunner(
+          (task, n) -> {
+            tasks.addAndGet(n);
+            LongStream.range(0, n).forEach(task);
+          });
+      for (Calibrator<?> one : calibrators) {
+        one.setContext(context);
+      }
+      return new WeakReference<>(context);
     }
   }
 

@@ -57,6 +57,8 @@ class TensorTest {
     assertMessage(IllegalArgumentException.class, "elements 0 to 3 around number 3 of 6", () -> x.view(3, new long[] {4}, null));
     assertMessage(IllegalArgumentException.class, "around number -1 of 6", () -> second.view(-4, new long[] {4}, null));
     assertMessage(
+        IllegalArgumentException.class, "elements -2 to 0 around number 1 of 6", () -> x.view(1, new long[] {3}, new long[] {-1}));
+    assertMessage(
         IllegalArgumentException.class, "2 strides for 1", () -> x.view(0, new long[] {1}, new long[] {1, 1}));
     assertThrows(IllegalArgumentException.class, () -> x.view(0, new long[] {2, 2}, new long[] {Long.MAX_VALUE, 1}));
     assertMessage(IllegalArgumentException.class, "around number", () -> x.view(Long.MAX_VALUE, new long[] {1}, null));
@@ -150,6 +152,27 @@ class TensorTest {
         IllegalArgumentException.class,
         "a buffer cannot hold 4294967296 bytes",
         () -> Tensor.ofAddress(DType.F32, 4096, 1L << 30).buffer());
+  }
+
+  /** Elements beyond what an int counts: one row, many times. */
+  @Test
+  void moreThanTwoGib() {
+    try (MaxCalibrator row = new MaxCalibrator().setAxes(0);
+        MaxCalibrator max = new MaxCalibrator()) {
+      row.collect(Tensor.of(SIX, 6, 1));
+      Tensor one = Tensor.ofAddress(DType.F32, row.stateArray(0).tensor().address(), 6);
+      Tensor many = one.view(0, new long[] {1L << 29, 6}, new long[] {0, 1});
+      assertEquals(6L << 29, many.elements());
+      max.collect(many);
+      assertEquals(6, max.computeAmax().toFloatArray()[0]);
+      assertMessage(IllegalArgumentException.class, "an array cannot hold 3221225472 elements", many::toFloatArray);
+      assertEquals(one.address() + (12L << 30), one.view(3L << 30, new long[] {1}, null).address());
+      // The library tells the shape of the result, and that no array holds it.
+      TestData.assertStatus(
+          Status.UNSUPPORTED,
+          "give an output of your own",
+          () -> Nvfp4.fakeQuantize(one.view(0, new long[] {1L << 28, 16}, new long[] {0, 0}), null, null, null));
+    }
   }
 
   @Test
