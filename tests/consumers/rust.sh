@@ -14,6 +14,7 @@ export CARGO_TARGET_DIR=$build/rust-examples
 example=$root/examples/rust
 
 ok build cargo build --locked --manifest-path "$example/Cargo.toml"
+ok lint cargo clippy --locked --manifest-path "$example/Cargo.toml" -- -D warnings
 expect minimal "$here/minimal.txt" "$CARGO_TARGET_DIR/debug/minimal"
 expect safetensors "$here/rust_safetensors.txt" "$CARGO_TARGET_DIR/debug/quantize_safetensors" \
   "$root/tests/golden/data/pack.safetensors" "$work/quantized.safetensors"

@@ -68,7 +68,7 @@ fn decoded(check: &mut Check) -> Try<()> {
     let slack = if weight.dtype == Dtype::F32 { 1e-6 } else { 2f64.powi(-7) };
     let (mut bits, mut near) = (Tally::default(), Tally::default());
     for (i, (&o, &w)) in found.iter().zip(&w).enumerate() {
-        let code = packed[i / 2] >> (i % 2 * 4) & 15;
+        let code = (packed[i / 2] >> (i % 2 * 4)) & 15;
         let magnitude = LEVELS[usize::from(code & 7)] as f32;
         let signed = if code & 8 != 0 { -magnitude } else { magnitude };
         let v = e4m3(scales[i / block] & 0x7F) as f32;
