@@ -158,8 +158,10 @@ def test_cancel_from_another_thread(large_model, tmp_path):
     assert not thread.is_alive() and isinstance(caught[0], n.CancelledError) and not (tmp_path / "out").exists()
 
 
+# A shell that starts this in the background has children ignore SIGINT, and Python leaves that as it finds it.
 CHILD = """
-import sys, threading, nvfp4cal as n
+import signal, sys, threading, nvfp4cal as n
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def progress(done, total, name):
     print("running", flush=True)
 {body}
@@ -169,6 +171,14 @@ def progress(done, total, name):
 def child(body, model, out, child_environment):
     code = CHILD.format(body=textwrap.dedent(body).format(model=repr(str(model)), out=repr(str(out))))
     return subprocess.Popen([sys.executable, "-X", "faulthandler", "-c", code], env=child_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    """What it printed; a child that does not end is not left behind."""
+    try:
+        return process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("watched", [True, False])
@@ -188,7 +198,7 @@ def test_ctrl_c(large_model, tmp_path, child_environment, watched):
     time.sleep(0.1)
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=LIMIT)
+    stdout, stderr = finish(process)
     assert time.monotonic() - begin < 20
     assert process.returncode == 0 and stdout.endswith("interrupted\n"), stderr
     assert not out.exists() or not list(out.iterdir())
@@ -204,13 +214,13 @@ def test_exit_while_a_daemon_thread_quantizes(large_model, tmp_path, child_envir
     print("done")
     """
     process = child(body, large_model, tmp_path / "out", child_environment)
-    stdout, stderr = process.communicate(timeout=LIMIT)
+    stdout, stderr = finish(process)
     assert process.returncode == 0 and stdout == "done\n" and stderr == ""
     assert not (tmp_path / "out").exists()
 
 
 def test_exit_waits_for_other_threads(model, tmp_path, child_environment):
     process = child("threading.Thread(target=lambda: n.quantize_checkpoint({model}, {out})).start()", model, tmp_path / "out", child_environment)
-    _, stderr = process.communicate(timeout=LIMIT)
+    _, stderr = finish(process)
     assert process.returncode == 0, stderr
     assert (tmp_path / "out" / "model.safetensors").is_file()
