@@ -201,7 +201,8 @@ def test_ctrl_c(large_model, tmp_path, child_environment, watched):
     stdout, stderr = finish(process)
     assert time.monotonic() - begin < 20
     assert process.returncode == 0 and stdout.endswith("interrupted\n"), stderr
-    assert not out.exists() or not list(out.iterdir())
+    # the signal may come between two runs, when the last one's files are there
+    assert not out.exists() or not list(out.glob("*.nvfp4cal-tmp"))
 
 
 def test_exit_while_a_daemon_thread_quantizes(large_model, tmp_path, child_environment):
