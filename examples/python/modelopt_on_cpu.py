@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ModelOpt's NVFP4 recipes and llm-compressor's observers on a CPU, each timed with nvfp4cal and with the framework's own search.
 
-usage: modelopt_on_cpu.py <folder of a transformers model>
+usage: modelopt_on_cpu.py <folder of a transformers model> [number of layers to keep]
 Needs nvidia-modelopt 0.47, llmcompressor 0.14 and transformers (scripts/venv_torch.sh makes such an environment).
 """
 import contextlib
@@ -89,9 +89,9 @@ def llmcompressor(weights):
         print(f"{name:<38}{seconds:>7.2f} s{own_seconds:>10.2f} s{(found == expected).float().mean():>14.5%}", flush=True)
 
 
-def main(folder):
+def main(folder, layers=None):
     warnings.simplefilter("ignore")
-    model = AutoModel.from_pretrained(folder).eval()
+    model = AutoModel.from_pretrained(folder, **({} if layers is None else {"num_hidden_layers": int(layers)})).eval()
     inputs = AutoTokenizer.from_pretrained(folder)(TEXTS, return_tensors="pt", padding=True)
     weights = [m.weight.detach() for m in model.modules() if isinstance(m, torch.nn.Linear)]
     print(f"{len(weights)} linear layers, {sum(w.numel() for w in weights) / 1e6:.1f} M weights, {torch.get_num_threads()} threads\n")
@@ -100,6 +100,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__.split("\n\n")[1])
-    main(sys.argv[1])
+    main(*sys.argv[1:])

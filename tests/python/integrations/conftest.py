@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 import torch
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+from paths import ROOT
 
 # Test tensors are small, and machines are shared.
 torch.set_num_threads(1)
