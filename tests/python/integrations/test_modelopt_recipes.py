@@ -123,6 +123,47 @@ def test_training_step(on_cpu, llama, tokens):
         assert layer.weight.grad.isfinite().all() and (layer.weight.grad != 0).any()
 
 
+# These stop in ModelOpt itself: a bias that is not calibrated, a package of CUDA code, experts that a Llama does not have.
+STOPPING = {"NVFP4_AFFINE_KV_CFG", "NVFP4_KV_ROTATE_CFG", "NVFP4_EXPERTS_ONLY_CFG"}
+
+
+@pytest.mark.parametrize("recipe", sorted(name for name in dir(mtq) if "NVFP4" in name and name.endswith("_CFG") and name not in STOPPING))
+def test_every_recipe_of_the_release(on_cpu, recipe, llama, tokens):
+    model = _quantized(llama, recipe, tokens)
+    with torch.no_grad():
+        logits = model(tokens).logits.float()
+        assert torch.cosine_similarity(logits.flatten(), llama(tokens).logits.float().flatten(), 0) > 0.95
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, "NVFP4_EXPERTS_ONLY_CFG"])
+def test_mixture_of_experts(on_cpu, recipe, tokens, tmp_path):
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.Qwen3MoeConfig(
+        hidden_size=64, intermediate_size=128, moe_intermediate_size=32, num_experts=4, num_experts_per_tok=2, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=2, head_dim=32, vocab_size=512, architectures=["Qwen3MoeForCausalLM"],
+    )  # fmt: skip
+    moe = transformers.Qwen3MoeForCausalLM(config).eval().to(torch.bfloat16)
+    model = _quantized(moe, recipe, tokens)
+    with torch.no_grad():
+        assert torch.cosine_similarity(model(tokens).logits.float().flatten(), moe(tokens).logits.float().flatten(), 0) > 0.9
+    export_hf_checkpoint(model, export_dir=tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    scales = {name: tensor.float() for name, tensor in tensors.items() if name.endswith(("weight_scale", "weight_scale_2"))}
+    assert sum(".experts." in name for name in scales) >= 2 * 4
+    assert all(scale.isfinite().all() and (scale > 0).all() for scale in scales.values())
+
+
+def test_learned_scales(on_cpu, llama, tokens):
+    config = copy.deepcopy(mtq.NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG)
+    config["algorithm"] = {"method": "lsq", "scale_algorithm": {"method": "mse", "fp8_scale_sweep": True}}
+    model = _quantized(llama, config, tokens)
+    model(tokens, labels=tokens).loss.backward()
+    for layer in _linears(model).values():
+        assert layer.weight_quantizer.amax_post.grad.isfinite().all() and (layer.weight_quantizer.amax_post.grad != 0).any()
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_saved_and_restored(on_cpu, recipe, llama, tokens, tmp_path):
     model = _quantized(llama, recipe, tokens)
