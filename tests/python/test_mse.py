@@ -252,3 +252,13 @@ def test_sweep_calibrator_functions(weights):
     scalar = n.NVFP4MSECalibrator(amax, largest, error_func=lambda x, xq: 1.0)
     with pytest.raises(ValueError, match="error_func returned an array of shape"):
         scalar.collect(blocks)
+
+
+def test_a_second_collect_is_named():
+    x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(4, 16)
+    calibrator = n.NVFP4MSECalibrator(np.ones((4, 1), np.float32), global_amax=np.float64(1.0))
+    calibrator.collect(x)
+    with pytest.raises(n.WrongStateError, match="a second collect"):
+        calibrator.collect(x)
+    with pytest.raises(TypeError, match="list"):
+        n.NVFP4MSECalibrator(np.ones(4, np.float32), global_amax=1.0).collect(x.tolist())

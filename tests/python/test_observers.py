@@ -169,3 +169,13 @@ def test_tokens(rng):
     x = rng.standard_normal((3, 5, 32)).astype(np.float32)
     o = n.MemorylessMinMaxObserver("input", strategy="token")
     assert np.array_equal(o(x).get_min_max()[1], x.max((0, 2)))
+
+
+def test_base_names():
+    with pytest.raises(ValueError, match="base_name 'wieght' is not one of weight, input, output, q, k, v"):
+        n.MemorylessMSEObserver("wieght", strategy="group", group_size=16)
+
+
+def test_a_list_is_named():
+    with pytest.raises(TypeError, match="list"):
+        n.MemorylessMSEObserver("weight")([1.0, 2.0])

@@ -164,3 +164,14 @@ def test_zeros():
     q = n.quantize(np.zeros((2, 16), np.float32))
     assert (q.scale == 0x38).all() and (q.packed == 0).all() and q.scale_2 == 1
     assert (n.nvfp4_fp8_scale_sweep(np.zeros((2, 16), np.float32), None) == 0).all()
+
+
+def test_global_amaxes_of_other_float_dtypes_are_rounded_to_float32():
+    x = np.linspace(-1, 1, 64).reshape(4, 16)
+    wanted = n.quantize(x, global_amax=1.0, method="mse")
+    for amax in (np.float64(1.0), np.array(1.0), np.array([1.0], np.float16), x.max()):
+        q = n.quantize(x, global_amax=amax, method="mse")
+        assert np.array_equal(q.packed, wanted.packed) and np.array_equal(q.scale, wanted.scale)
+        assert np.array_equal(n.nvfp4_fp8_scale_sweep(x, amax), n.nvfp4_fp8_scale_sweep(x, 1.0))
+        assert np.array_equal(n.fake_quantize(x, global_amax=amax), n.fake_quantize(x, global_amax=1.0))
+    assert np.array_equal(n.dequantize(wanted.packed, wanted.scale, np.float64(0.5)), n.dequantize(wanted.packed, wanted.scale, 0.5))

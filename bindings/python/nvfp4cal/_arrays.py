@@ -186,6 +186,16 @@ def unusual(name: str, x: Any, cause: BaseException | None) -> Any:
     raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__) but {type(x).__name__}")
 
 
+def float32(value: Any) -> Any:
+    """A global amax or scale as the ABI wants it: arrays and numpy numbers of other float dtypes are rounded to float32, all else stays."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value, np.float32) if value.dtype.name in ("float64", "float16", "bfloat16") else value
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.float16, torch.bfloat16):
+        return value.float()
+    return value
+
+
 def as_numpy(x: Any) -> NumpyArray:
     """A numpy view or copy of an input, bfloat16 and others as float32. For small arrays."""
     torch = sys.modules.get("torch")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, Callable, Sequence, Tuple
 
 import numpy as np
 
 from . import _native
-from ._arrays import Array, as_numpy, kind_of
+from ._arrays import Array, as_numpy, float32, kind_of
 from ._callbacks import Callbacks, ScalarErrors
 from ._errors import WrongStateError
 from ._handle import Handle
@@ -210,7 +211,7 @@ class NVFP4MSECalibrator(MseCalibrator):
             with global_amax._guard:
                 self._handle.set_global_amax_from(global_amax._handle)
         else:
-            self._handle.set_global_amax(global_amax)
+            self._handle.set_global_amax(float32(global_amax))
         if block_size is not None:
             self._handle.set_block_size(block_size)
         if code_window is not None:
@@ -241,8 +242,8 @@ class NVFP4MSECalibrator(MseCalibrator):
         """
         if self._block_size is None and self._initial_amax is not None:
             blocks = int(np.prod(np.shape(self._initial_amax)))
-            with self._guard:
-                self._handle.set_block_size(32 if int(np.prod(tuple(x.shape))) == 32 * blocks else 16)
+            with self._guard, contextlib.suppress(WrongStateError):  # after data: what collect says is to the point
+                self._handle.set_block_size(32 if int(np.prod(np.shape(x))) == 32 * blocks else 16)
         self._run(x, stream)
 
     def compute_amax(self, verbose: bool = False) -> Any:

@@ -31,6 +31,8 @@ _STRATEGIES = {
     "tensor_group": _native.OBSERVER_STRATEGY_TENSOR_GROUP,
     "token": _native.OBSERVER_STRATEGY_TOKEN,
 }
+# What a module is observed for [llm-compressor]; q, k and v are attention's.
+_BASE_NAMES = ("weight", "input", "output", "q", "k", "v")
 _ARGUMENTS = ("num_bits", "type", "symmetric", "strategy", "group_size", "block_structure")
 
 
@@ -68,6 +70,8 @@ class _Observer(Handle):
 
     def __init__(self, base_name: str, args: Any = None, module: Any = None, *, context: Context | None = None, **options: Any):
         super().__init__(context)
+        if base_name not in _BASE_NAMES:
+            raise ValueError(f"base_name {base_name!r} is not one of {', '.join(_BASE_NAMES)}")
         self.base_name = base_name
         fields = {name: options.pop(name) for name in _ARGUMENTS if name in options}
         if args is not None and fields:
@@ -115,7 +119,7 @@ class _Observer(Handle):
         A weight that has been observed is not observed again until get_qparams() or reset(); an array without elements is left out.
         Returns: the observer. Raises: InvalidArgumentError, UnsupportedError, NotFiniteError (nothing was observed then).
         """
-        if 0 in tuple(observed.shape) or (self.is_weight_obs and self.has_statistics):
+        if 0 in tuple(getattr(observed, "shape", ())) or (self.is_weight_obs and self.has_statistics):
             return self
         self._collect(observed, stream)
         return self

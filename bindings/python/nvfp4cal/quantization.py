@@ -6,7 +6,7 @@ import sys
 from typing import Any, Tuple
 
 from . import _native
-from ._arrays import Array, E4M3, Kind, U8, kind_of
+from ._arrays import Array, E4M3, Kind, U8, float32, kind_of
 from ._options import ORDERS, choose, options
 from .context import Context, native
 
@@ -65,8 +65,8 @@ def quantize(
     Args:
         x: [..., cols], float32, bfloat16, float16 or float64, any strides; cols is a multiple of the block size.
         amax: calibrated block amaxes, float32, one a block (from a calibrator); None: found here by `method`.
-        global_amax: one value, or one per slice of the first dimension; None: the largest magnitude of x.
-        method: "max" (scale from the block's largest magnitude) or "mse" (the best of all 126 codes).
+        global_amax: one value, or one per slice of the first dimension (rounded to float32); None: the largest magnitude of x.
+        method: "max" (scale from the block's largest magnitude) or "mse" (the best of all 126 codes); not read where amax is given.
         block_size, normalization, weights, code_window: as for nvfp4_fp8_scale_sweep; the last two are read by "mse".
         swizzled: scales as 128x4 tiles, as tensor-core kernels read them. Checkpoints store them linear.
     Returns: a QuantizedTensor whose arrays are of x's kind.
@@ -80,6 +80,7 @@ def quantize(
             largest.set_context(context._handle)
         largest.collect(x, stream)
         global_amax = largest.compute_amax(kind.empty)
+    global_amax, amax = float32(global_amax), float32(amax)
     chosen = options(method, block_size, normalization, weights, code_window, swizzled)
     packed, scale, scale_2 = _native.quantize(native(context), x, global_amax, amax, chosen, kind.empty, kind.empty, kind.empty, stream)
     packed, scale, scale_2 = kind.finish((packed, scale, scale_2))
@@ -114,7 +115,7 @@ def dequantize(
         raise TypeError("dequantize() needs packed, scale and scale_2")
     kind = kind_of(packed)
     number = choose("order", order, ORDERS)
-    return kind.finish(_native.dequantize(native(context), packed, scale, scale_2, number, (kind.empty, kind.dtype(dtype)), stream))
+    return kind.finish(_native.dequantize(native(context), packed, scale, float32(scale_2), number, (kind.empty, kind.dtype(dtype)), stream))
 
 
 def fake_quantize(
@@ -143,6 +144,7 @@ def fake_quantize(
     Source: ModelOpt's fake quantization, in its decode order; C: nvfp4cal_fake_quantize.
     """
     kind = kind_of(x)
+    global_amax, amax = float32(global_amax), float32(amax)
     chosen = options(method, block_size, normalization, weights, code_window)
     if out is not None:
         _native.fake_quantize(native(context), x, global_amax, amax, chosen, out, stream)

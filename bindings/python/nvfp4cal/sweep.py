@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Tuple
 
 from . import _native
-from ._arrays import Array, kind_for_device, kind_of
+from ._arrays import Array, float32, kind_for_device, kind_of
 from ._options import options
 from .context import Context, native
 
@@ -53,7 +53,7 @@ def nvfp4_fp8_scale_sweep(
     """
     kind = kind_of(x)
     chosen = options("mse", block_size, normalization, weights, code_window)
-    return kind.finish(_native.scale_sweep(native(context), x, global_amax, chosen, kind.empty, stream)).reshape(-1)
+    return kind.finish(_native.scale_sweep(native(context), x, float32(global_amax), chosen, kind.empty, stream)).reshape(-1)
 
 
 def nvfp4_fp8_scale_sweep_hessian(
@@ -80,4 +80,4 @@ def nvfp4_fp8_scale_sweep_hessian(
     """
     kind = kind_of(x)
     chosen = options("mse", block_size, normalization, None, code_window)
-    return kind.finish(_native.scale_sweep_hessian(native(context), x, global_amax, hessian, chosen, kind.empty, stream)).reshape(-1)
+    return kind.finish(_native.scale_sweep_hessian(native(context), x, float32(global_amax), hessian, chosen, kind.empty, stream)).reshape(-1)
