@@ -209,12 +209,11 @@ HWY_INLINE void add_last_columns(const Quantizer& quantizer, const Error& error,
   memcpy(sums, totals, static_cast<size_t>(n) * sizeof(double));
 }
 
-void amax_errors_each(const AmaxErrors& what, const float* x, int64_t stride, int64_t rows, int64_t n, const float* in, const float* out,
-                      double* sums) {
+void amax_errors_each(const AmaxErrors& what, const float* x, int64_t rows, int64_t n, const float* in, const float* out, double* sums) {
   with_quantizer_and_error(what, [&](const auto& quantizer, const auto& error) {
     int64_t i = 0;
-    for (; i + kStep <= n; i += kStep) add_columns(quantizer, error, x + i, stride, rows, in + i, out + i, sums + i);
-    if (i < n) add_last_columns(quantizer, error, x + i, stride, rows, n - i, in + i, out + i, sums + i);
+    for (; i + kStep <= n; i += kStep) add_columns(quantizer, error, x + i, n, rows, in + i, out + i, sums + i);
+    if (i < n) add_last_columns(quantizer, error, x + i, n, rows, n - i, in + i, out + i, sums + i);
   });
 }
 

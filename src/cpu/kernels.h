@@ -82,10 +82,9 @@ struct Kernels {
   void (*amax_errors)(const AmaxErrors& what, const float* x, int64_t n, const float* in, const float* out, int64_t count, double* sums,
                       int64_t sum_step);
 
-  // The same for rows of n elements at x + row * stride, for one multiplier: element i of each row has scales in[i] and out[i] and adds
-  // to sums[i], row after row.
-  void (*amax_errors_each)(const AmaxErrors& what, const float* x, int64_t stride, int64_t rows, int64_t n, const float* in,
-                           const float* out, double* sums);
+  // The same for rows of n elements, for one multiplier: element i of each row has scales in[i] and out[i] and adds to sums[i], row after row.
+  void (*amax_errors_each)(const AmaxErrors& what, const float* x, int64_t rows, int64_t n, const float* in, const float* out,
+                           double* sums);
 
   // scale[g] and zero_point[g] of the range min[g] * factor .. max[g] * factor; with a global scale divided by it.
   void (*range_scales)(const num::RangeRule& rule, float factor, const float* min, const float* max, int64_t n, float* scale,

@@ -17,7 +17,7 @@ namespace nvfp4cal::cpu {
 namespace {
 
 constexpr int64_t kLargestSlabs = 64;                // parts of a tensor, one a task
-constexpr int64_t kElementsPerSum = 64;              // what a sum that several slabs have is worth
+constexpr int64_t kElementsPerSum = 32;              // what a sum that several slabs have is worth
 constexpr int64_t kSharedScales = int64_t{1} << 20;  // scales worth keeping for the whole tensor
 
 // A part of the tensor and the sums of the channels that it touches: the losses themselves, or sums of its own.
@@ -143,22 +143,13 @@ class ScaleTable {
   std::vector<float> in_, out_;
 };
 
-// Runs that lie one below the other: the same amaxes and channels, at a constant step.
-struct RunRows {
-  AmaxRun first;
-  int64_t rows, stride;
-};
-
-RunRows rows_at(const std::vector<AmaxRun>& cut, size_t at) {
-  RunRows found{cut[at], 1, cut[at].count};
-  for (size_t i = at + 1; i < cut.size(); ++i, ++found.rows) {
-    const AmaxRun &run = cut[i], &first = found.first;
-    if (found.rows == 1) found.stride = run.begin - first.begin;
-    if (run.count != first.count || run.amax != first.amax || run.channel != first.channel ||
-        run.begin != first.begin + found.rows * found.stride)
-      break;
-  }
-  return found;
+// How many runs from `at` on lie one below the other: the same amaxes and channels.
+int64_t rows_at(const std::vector<AmaxRun>& cut, size_t at) {
+  const auto other = [&](const AmaxRun& run) {
+    return run.count != cut[at].count || run.amax != cut[at].amax || run.channel != cut[at].channel;
+  };
+  const auto first = cut.begin() + static_cast<std::ptrdiff_t>(at);
+  return std::find_if(first, cut.end(), other) - first;
 }
 
 class BuiltIn {
@@ -191,9 +182,9 @@ class BuiltIn {
         for (const AmaxRun& one : cut) add_run(slab, table, x, one);
       } else if (runs_.channel_step() == 1) {
         for (size_t i = 0; i < cut.size();) {
-          const RunRows below = rows_at(cut, i);
-          add_columns(slab, table, x, below);
-          i += static_cast<size_t>(below.rows);
+          const int64_t rows = rows_at(cut, i);
+          add_columns(slab, table, x, cut[i], rows);
+          i += static_cast<size_t>(rows);
         }
       } else {
         for (const AmaxRun& one : cut) add_own_amaxes(slab, table, x, one);
@@ -207,10 +198,9 @@ class BuiltIn {
                          slab.sums_of(0, one.channel), slab.sum_step);
   }
 
-  void add_columns(const Slab& slab, const ScaleTable& table, const float* x, const RunRows& below) const {
-    const AmaxRun& run = below.first;
+  void add_columns(const Slab& slab, const ScaleTable& table, const float* x, const AmaxRun& run, int64_t rows) const {
     for (int64_t m = 0; m < args_.multiplier_count; ++m) {
-      kernels_.amax_errors_each(what_, x + run.begin, below.stride, below.rows, run.count, table.in(m, run.amax), table.out(m, run.amax),
+      kernels_.amax_errors_each(what_, x + run.begin, rows, run.count, table.in(m, run.amax), table.out(m, run.amax),
                                 slab.sums_of(m, run.channel));
     }
   }
@@ -220,7 +210,7 @@ class BuiltIn {
     std::vector<double> errors(static_cast<size_t>(one.count));
     for (int64_t m = 0; m < args_.multiplier_count; ++m) {
       std::fill(errors.begin(), errors.end(), 0.0);
-      kernels_.amax_errors_each(what_, x + one.begin, 0, 1, one.count, table.in(m, one.amax), table.out(m, one.amax), errors.data());
+      kernels_.amax_errors_each(what_, x + one.begin, 1, one.count, table.in(m, one.amax), table.out(m, one.amax), errors.data());
       *slab.sums_of(m, one.channel) += lane_sum(one.count, [&](int64_t i) { return errors[static_cast<size_t>(i)]; });
     }
   }

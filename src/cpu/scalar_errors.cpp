@@ -46,12 +46,11 @@ void amax_errors(const AmaxErrors& what, const float* x, int64_t n, const float*
   });
 }
 
-void amax_errors_each(const AmaxErrors& what, const float* x, int64_t stride, int64_t rows, int64_t n, const float* in, const float* out,
-                      double* sums) {
+void amax_errors_each(const AmaxErrors& what, const float* x, int64_t rows, int64_t n, const float* in, const float* out, double* sums) {
   with_quantizer(what.quantizer, [&](const auto& quantizer) {
     with_error(what, [&](const auto& error) {
       for (int64_t r = 0; r < rows; ++r) {
-        const float* const row = x + r * stride;
+        const float* const row = x + r * n;
         for (int64_t i = 0; i < n; ++i) sums[i] += error(difference(row[i], quantizer.value(row[i], {in[i], out[i]})));
       }
     });

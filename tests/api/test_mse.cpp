@@ -1,62 +1,7 @@
-// nvfp4cal_mse: results, shapes, options, what is refused, callbacks.
-#include "mse.h"
-
-#include <cmath>
-#include <limits>
-#include <thread>
+// nvfp4cal_mse: results, shapes, callbacks.
+#include "mse_callbacks.h"
 
 using namespace api_test;
-
-namespace {
-
-// What the callbacks of a test saw, and when they fail.
-struct Calls {
-  int count = 0, fail_at = -1;
-  bool wrong_thread = false, nan = false;
-  std::thread::id thread = std::this_thread::get_id();
-  Shape amax_shape;
-
-  int32_t next() {
-    wrong_thread = wrong_thread || std::this_thread::get_id() != thread;
-    return count++ == fail_at ? 5 : 0;
-  }
-};
-
-// INT4 by hand, one amax a row; x is contiguous float32.
-int32_t quantize_rows(void* user, const nvfp4cal_tensor* x, const nvfp4cal_tensor* amax, nvfp4cal_tensor* out) {
-  Calls& calls = *static_cast<Calls*>(user);
-  calls.amax_shape = shape_of(*amax);
-  const int64_t cols = x->shape[x->ndim - 1], n = count_of(shape_of(*x));
-  for (int64_t i = 0; i < n; ++i) {
-    const float a = static_cast<const float*>(amax->data)[i / cols], s = 7.0f / a;
-    const float q = std::nearbyint(static_cast<const float*>(x->data)[i] * s);
-    static_cast<float*>(out->data)[i] = a <= 0x1p-24f ? 0.0f : std::fmin(std::fmax(q, -7.0f), 7.0f) / s;
-  }
-  if (calls.nan) static_cast<float*>(out->data)[7] = std::numeric_limits<float>::quiet_NaN();
-  return calls.next();
-}
-
-int32_t element_errors(void* user, const nvfp4cal_tensor* x, const nvfp4cal_tensor* xq, nvfp4cal_tensor* out) {
-  for (int64_t i = 0; i < count_of(shape_of(*x)); ++i) {
-    static_cast<float*>(out->data)[i] = std::fabs(static_cast<const float*>(x->data)[i] - static_cast<const float*>(xq->data)[i]);
-  }
-  if (static_cast<Calls*>(user)->nan) static_cast<float*>(out->data)[3] = std::numeric_limits<float>::infinity();
-  return static_cast<Calls*>(user)->next();
-}
-
-int32_t scalar_error(void* user, const nvfp4cal_tensor* x, const nvfp4cal_tensor* xq, nvfp4cal_tensor* out) {
-  double sum = 0;
-  for (int64_t i = 0; i < count_of(shape_of(*x)); ++i) {
-    const double d =
-        static_cast<double>(static_cast<const float*>(x->data)[i]) - static_cast<double>(static_cast<const float*>(xq->data)[i]);
-    sum += d * d;
-  }
-  if (out->ndim != 0 || out->dtype != NVFP4CAL_DTYPE_F64) return 9;
-  *static_cast<double*>(out->data) = static_cast<Calls*>(user)->nan ? std::nan("") : sum;
-  return static_cast<Calls*>(user)->next();
-}
-
-}  // namespace
 
 TEST_CASE("mse: per tensor: exact integers choose the multiplier that fits", "[api][mse]") {
   const Mse mse = make_mse();
@@ -169,73 +114,6 @@ TEST_CASE("mse: collect needs an initial amax and a quantizer; reset drops the a
   CHECK(same(amax(mse), first));
 }
 
-TEST_CASE("mse: options outside their ranges are named", "[api][mse]") {
-  const double nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
-  const Mse mse = make_mse();
-  const Bytes before = exported(mse);
-  const double ranges[][3] = {{0, 1, 0.1}, {-1, 1, 0.1}, {2, 1, 0.1}, {1, 2, 0},    {1, 2, -1},
-                              {nan, 1, 1}, {1, inf, 1},  {1, 2, nan}, {1, 2, 1e-9}, {1e-60, 1, 1}};
-  for (const auto& r : ranges) CHECK(nvfp4cal_mse_set_multipliers(mse.get(), r[0], r[1], r[2]) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  for (const int32_t bits : {1, 9, -4}) CHECK(nvfp4cal_mse_set_int_quantizer(mse.get(), bits, 0) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  CHECK(last_error() == "-4 bits, expected 2 to 8");
-  for (const int32_t wrong : {-1, 3}) {
-    CHECK(nvfp4cal_mse_set_int_quantizer(mse.get(), 8, wrong) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-    CHECK(nvfp4cal_mse_set_float_quantizer(mse.get(), wrong) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-    CHECK(nvfp4cal_mse_set_error_callback(mse.get(), scalar_error, wrong, nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  }
-  for (const float g : {0.0f, -1.0f, std::numeric_limits<float>::infinity()})
-    CHECK(nvfp4cal_mse_set_nvfp4_quantizer(mse.get(), g) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  for (const double p : {0.0, -1.0, 65.0, nan}) CHECK(nvfp4cal_mse_set_power_error(mse.get(), p) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  CHECK(set_axes(mse, {0, 0}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  CHECK(set_axes(mse, {8}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  CHECK(set_amax(mse, {}, {0}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  CHECK(set_amax(mse, {1.0f, -2.0f}, {2}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  CHECK(last_error() == "amax[1] is -2, expected 0 or more");
-  CHECK(set_amax(mse, {std::numeric_limits<float>::infinity()}, {1}) == NVFP4CAL_ERROR_NOT_FINITE);
-  Bytes bytes(4, 1);
-  const nvfp4cal_tensor wrong = view(bytes);
-  CHECK(nvfp4cal_mse_set_initial_amax(mse.get(), &wrong) == NVFP4CAL_ERROR_UNSUPPORTED);
-  CHECK(exported(mse) == before);
-  REQUIRE(nvfp4cal_mse_set_int_quantizer(mse.get(), 8, 0) == NVFP4CAL_OK);
-  REQUIRE(set_amax(mse, {2e38f}, {1}) == NVFP4CAL_OK);
-  Floats x(4, 1.0f);
-  CHECK(collect(mse, x, {4}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
-  CHECK(contains(last_error(), "2e+38"));
-}
-
-TEST_CASE("mse: tensors that are not finite, or of no float dtype, leave the handle as it was", "[api][mse]") {
-  const Mse mse = make_rows_mse();
-  REQUIRE(collect_part(mse, 0) == NVFP4CAL_OK);
-  const Bytes before = exported(mse);
-  Floats x = random_values(300, 105);
-  x[123] = std::numeric_limits<float>::quiet_NaN();
-  CHECK(collect(mse, x, {6, 50}) == NVFP4CAL_ERROR_NOT_FINITE);
-  CHECK(last_error() == "x[123] is NaN");
-  Bytes bytes(300, 1);
-  const nvfp4cal_tensor tensor = view(bytes.data(), NVFP4CAL_DTYPE_E4M3, {6, 50});
-  CHECK(nvfp4cal_mse_collect(mse.get(), &tensor, nullptr) == NVFP4CAL_ERROR_UNSUPPORTED);
-  CHECK(exported(mse) == before);
-}
-
-TEST_CASE("mse: losses beyond float64 are refused and leave the handle as it was", "[api][mse]") {
-  const Mse mse = make_mse(), half = make_mse();
-  for (const Mse* one : {&mse, &half}) {
-    REQUIRE(nvfp4cal_mse_set_int_quantizer(one->get(), 8, NVFP4CAL_INT_SYMMETRIC) == NVFP4CAL_OK);
-    REQUIRE(nvfp4cal_mse_set_power_error(one->get(), 8.0) == NVFP4CAL_OK);
-    REQUIRE(set_amax(*one, {1.0f}, {}) == NVFP4CAL_OK);
-  }
-  Floats large(4, 3e38f);  // 4 * 3e38^8 is 2.6e308
-  CHECK(collect(mse, large, {4}) == NVFP4CAL_ERROR_NOT_FINITE);
-  CHECK(last_error() == "the loss of multiplier 0.25 in channel 0 is beyond float64");
-  Floats some(2, 3e38f);
-  REQUIRE(collect(mse, some, {2}) == NVFP4CAL_OK);
-  REQUIRE(collect(half, some, {2}) == NVFP4CAL_OK);
-  const Bytes before = exported(mse);
-  CHECK(nvfp4cal_mse_merge(mse.get(), half.get()) == NVFP4CAL_ERROR_NOT_FINITE);
-  CHECK(collect(mse, some, {2}) == NVFP4CAL_ERROR_NOT_FINITE);
-  CHECK(exported(mse) == before);
-}
-
 TEST_CASE("mse: a quantize callback equals the built-in quantizer that it repeats", "[api][mse]") {
   Calls calls;
   const Mse mse = make_rows_mse(), built_in = make_rows_mse();
@@ -274,26 +152,4 @@ TEST_CASE("mse: error callbacks equal the built-in errors that they repeat", "[a
   CHECK(close(losses(one), losses(one_built_in)));
   REQUIRE(collect(rows, x, {6, 50}) == NVFP4CAL_OK);  // one value for all channels
   for (size_t c = 1; c < 6; ++c) CHECK(losses(rows)[c] == losses(rows)[0]);
-}
-
-TEST_CASE("mse: a callback that fails stops the collect and leaves the handle usable", "[api][mse]") {
-  for (const int kind : {0, 1, 2}) {
-    for (const bool nan : {false, true}) {
-      CAPTURE(kind, nan);
-      Calls calls;
-      const Mse mse = make_rows_mse();
-      if (kind == 0) REQUIRE(nvfp4cal_mse_set_quantize_callback(mse.get(), quantize_rows, &calls) == NVFP4CAL_OK);
-      if (kind == 1) REQUIRE(nvfp4cal_mse_set_error_callback(mse.get(), element_errors, NVFP4CAL_ERRORS_ELEMENTS, &calls) == NVFP4CAL_OK);
-      if (kind == 2) REQUIRE(nvfp4cal_mse_set_error_callback(mse.get(), scalar_error, NVFP4CAL_ERRORS_SCALAR, &calls) == NVFP4CAL_OK);
-      REQUIRE(collect_part(mse, 0) == NVFP4CAL_OK);
-      const Bytes before = exported(mse);
-      calls.nan = nan;
-      if (!nan) calls.fail_at = calls.count + 20;
-      CHECK(collect_part(mse, 1) == (nan ? NVFP4CAL_ERROR_NOT_FINITE : NVFP4CAL_ERROR_CALLBACK));
-      if (!nan) CHECK(contains(last_error(), "callback returned 5"));
-      CHECK(exported(mse) == before);
-      calls = Calls();
-      CHECK(collect_part(mse, 1) == NVFP4CAL_OK);
-    }
-  }
 }
