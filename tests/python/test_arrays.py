@@ -136,10 +136,10 @@ def test_array_api_results_are_of_the_same_library(weights):
 
 def test_scalars(weights):
     expected = n.nvfp4_fp8_scale_sweep(weights, np.float32(100))
-    for amax in (100, 100.0, np.float32(100), np.array(100, np.float32), np.array([100], np.float32)):
+    for amax in (100, 100.0, np.float32(100), np.array(100, np.float32), np.array([100], np.float32), np.float64(100)):
         assert np.array_equal(n.nvfp4_fp8_scale_sweep(weights, amax), expected)
-    with pytest.raises(n.Error, match="float64"):
-        n.nvfp4_fp8_scale_sweep(weights, np.float64(100))
+    with pytest.raises(n.Error, match="int64"):
+        n.nvfp4_fp8_scale_sweep(weights, np.int64(100))
     with pytest.raises(TypeError, match="global_amax is no array .* but bool"):
         n.nvfp4_fp8_scale_sweep(weights, True)
 
