@@ -93,7 +93,7 @@ void check_values(const ObserverOptions& options) {
   check_enum(static_cast<int32_t>(options.strategy), 5, "strategy");
   check_enum(static_cast<int32_t>(options.format), 3, "format");
   if (options.group_size < 0) fail(Status::kInvalidArgument, "group size %d, expected 1 or more", options.group_size);
-  if (options.block_height < 0 || options.block_width < 0) {
+  if (options.block_height < 0 || options.block_width < 0 || (options.block_height == 0) != (options.block_width == 0)) {
     fail(Status::kInvalidArgument, "block structure [%d, %d], expected 1 or more", options.block_height, options.block_width);
   }
   if (options.patience < 1) fail(Status::kInvalidArgument, "patience is %d, expected 1 or more", options.patience);

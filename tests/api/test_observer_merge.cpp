@@ -34,7 +34,42 @@ void all_reduce(const std::vector<Observer>& handles) {
   }
 }
 
+// The state with a byte changed and the checksum (64 bits of FNV-1a, at the end) of what it says now.
+Bytes forged(Bytes state, size_t at, uint8_t value) {
+  state[at] = value;
+  uint64_t hash = 0xCBF29CE484222325ull;
+  for (size_t i = 0; i + 8 < state.size(); ++i) hash = (hash ^ state[i]) * 0x100000001B3ull;
+  std::memcpy(state.data() + state.size() - 8, &hash, 8);
+  return state;
+}
+
 }  // namespace
+
+TEST_CASE("observer: options that an import lets through are options that work", "[api][observer]") {
+  // Damage that a checksum cannot show: whatever is imported has to collect or say why not.
+  Floats x = random_values(8 * 8, 33);
+  int imported = 0;
+  for (const int32_t strategy : {NVFP4CAL_OBSERVER_STRATEGY_TENSOR, NVFP4CAL_OBSERVER_STRATEGY_GROUP, NVFP4CAL_OBSERVER_STRATEGY_BLOCK}) {
+    const Observer from = make_observer();
+    REQUIRE(nvfp4cal_observer_set_strategy(from.get(), strategy) == NVFP4CAL_OK);
+    REQUIRE(nvfp4cal_observer_set_group_size(from.get(), 4) == NVFP4CAL_OK);
+    REQUIRE(nvfp4cal_observer_set_block_structure(from.get(), 4, 8) == NVFP4CAL_OK);
+    const Bytes state = exported(from);
+    REQUIRE(import_bytes(from, forged(state, 0, state[0])) == NVFP4CAL_OK);  // the checksum is the library's
+    for (size_t at = 0; at + 8 < state.size(); ++at) {
+      for (const int value : {0, 1, 2, 3, 4, 5, 127, 128, 255}) {
+        const Observer to = make_observer();
+        if (import_bytes(to, forged(state, at, static_cast<uint8_t>(value))) != NVFP4CAL_OK) continue;
+        ++imported;
+        const nvfp4cal_status status = collect(to, x, {8, 8});
+        CAPTURE(strategy, at, value, status, last_error());
+        CHECK((status == NVFP4CAL_OK || status == NVFP4CAL_ERROR_INVALID_ARGUMENT || status == NVFP4CAL_ERROR_UNSUPPORTED ||
+               status == NVFP4CAL_ERROR_WRONG_STATE));
+      }
+    }
+  }
+  CHECK(imported > 300);
+}
 
 TEST_CASE("observer: the arrays of k handles, reduced by hand, are those of one handle", "[api][observer]") {
   for (const bool nvfp4 : {false, true}) {
