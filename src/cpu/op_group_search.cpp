@@ -114,7 +114,7 @@ class Search {
   template <class Exact>
   void decide(int64_t group, const Filter& filter, const double* errors, Exact&& exact, Improved& improved) const {
     GroupBest& best = args_.best[group];
-    for (int32_t k = 0; k < args_.steps; ++k) {
+    for (int32_t k = 0; k < args_.steps && !(best.exact && best.error == 0.0); ++k) {
       GroupBest now{errors[k * col_groups_] * filter.unit, args_.first_step + k, !filter.on};
       if (filter.lowest(now) >= filter.highest(best)) continue;
       if (!(filter.highest(now) < filter.lowest(best))) {
