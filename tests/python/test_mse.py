@@ -1,4 +1,9 @@
 """The searches as calibrators, with the library's quantizers and with Python's."""
+import contextlib
+import gc
+import threading
+import time
+
 import numpy as np
 import oracle
 import pytest
@@ -262,3 +267,83 @@ def test_a_second_collect_is_named():
         calibrator.collect(x)
     with pytest.raises(TypeError, match="list"):
         n.NVFP4MSECalibrator(np.ones(4, np.float32), global_amax=1.0).collect(x.tolist())
+
+
+def test_a_refused_use_inside_a_function_changes_nothing(x):
+    seen = []
+
+    def quantize(values, amax):
+        with contextlib.suppress(n.WrongStateError):
+            calibrator.collect(x * 2)
+        seen.append(np.array(values))
+        return np.round(values)
+
+    calibrator = n.MseCalibrator(1.0, quant_func=quantize)
+    calibrator.collect(x)
+    assert seen and all(np.array_equal(values, x) for values in seen)
+
+
+def test_threads_on_one_calibrator_get_their_own_arrays():
+    sums, failures, start = {1.0: 0, 2.0: 0, 3.0: 0}, [], threading.Barrier(3)
+
+    def quantize(values, amax):
+        value = values.flat[0]
+        time.sleep(0.0005)  # others run
+        if not (values == value).all():
+            failures.append(values)
+        sums[float(value)] += 1
+        return values
+
+    def errors(values, quantized):
+        if values is not quantized:
+            failures.append(values)
+        return 0.0 if values.flat[0] == 1 else np.float32(1)  # one value for all: the search begins again
+
+    calibrator = n.MseCalibrator(1.0, step_size=1.25, quant_func=quantize, error_func=errors)
+
+    def work(value):
+        try:
+            start.wait()
+            for rows in (1, 2, 3):
+                calibrator.collect(np.full((rows, 16), value, np.float32))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in sums]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    candidates = len(calibrator.candidates())
+    # The one search that began again had called quantize once before.
+    assert sorted(sums.values()) == [3 * candidates, 3 * candidates, 3 * candidates + 1]
+    assert np.array_equal(calibrator.losses(), np.full(candidates, 6.0))
+
+
+@pytest.mark.parametrize("renew", ["__init__", "__setstate__"])
+def test_a_function_that_initialises_its_calibrator_anew(x, renew):
+    def later(values, amax):
+        return values
+
+    state = n.MseCalibrator(2.0, quant_func=later).__getstate__()
+
+    def make():
+        # Nothing but the calibrator holds the functions.
+        def quantize(values, amax):
+            calibrator.__init__(2.0, quant_func=later) if renew == "__init__" else calibrator.__setstate__(state)
+            kept = [bytearray(48) for _ in range(999)]
+            gc.collect()
+            return values if kept else None
+
+        def error(values, quantized):
+            return 0.0
+
+        calibrator = n.MseCalibrator(1.0, quant_func=quantize, error_func=error)
+        return calibrator
+
+    calibrator = make()
+    calibrator.collect(x)
+    assert calibrator.losses() is None  # what was collected went to the object as it was
+    calibrator.collect(x)
+    assert not calibrator.losses().any()

@@ -95,18 +95,27 @@ class MseCalibrator(_Calibrator):
         if quantize is not None:
             self._handle.set_quantize_callback(self._held[0])
         if error is not None:
-            self._set_error_callback(self._scalar_errors)
-
-    def _set_error_callback(self, scalar: bool) -> None:
-        self._scalar_errors = self._callbacks.scalar = scalar
-        self._handle.set_error_callback((self._held[1], _native.ERRORS_SCALAR if scalar else _native.ERRORS_ELEMENTS))
+            self._callbacks.scalar = self._scalar_errors
+            self._handle.set_error_callback((self._held[1], _native.ERRORS_SCALAR if self._scalar_errors else _native.ERRORS_ELEMENTS))
 
     def _run(self, x: Array, stream: int | None) -> None:
         """Collects, with the functions if there are any."""
         if self._callbacks is None:
             super()._collect(x, stream)
         else:
-            self._callbacks.run(x, lambda: Handle._collect(self, x, stream))
+            kind = kind_of(x)
+            with self._guard:
+                # The library borrows the functions until the call returns, also where one of them initialises this object anew.
+                handle, callbacks, held = self._handle, self._callbacks, self._held
+                try:
+                    callbacks.run(x, lambda: handle.collect(x, stream))
+                except ScalarErrors:
+                    callbacks.scalar = True
+                    handle.set_error_callback((held[1], _native.ERRORS_SCALAR))
+                    if callbacks is self._callbacks:
+                        self._scalar_errors = True
+                    callbacks.run(x, lambda: handle.collect(x, stream))
+                self._kind = kind
 
     def collect(self, x: Array, *, stream: int | None = None) -> None:
         """Adds the errors of x at every candidate.
@@ -118,14 +127,7 @@ class MseCalibrator(_Calibrator):
         """
         if self._quant_func is None:
             raise WrongStateError("Quantization function not set.", WrongStateError.status)
-        try:
-            self._run(x, stream)
-        except ScalarErrors:
-            if self._scalar_errors:
-                raise
-            with self._guard:
-                self._set_error_callback(True)
-            self._run(x, stream)
+        self._run(x, stream)
 
     def compute_amax(self, verbose: bool = False) -> Any:
         """The best amax, float32 in the shape of the initial one and of x's kind; None before the first collect.
