@@ -1,5 +1,6 @@
 """What arrays are taken and given: dtypes, strides, protocols, and what is said of those that are refused."""
 import array
+import ctypes
 import sys
 
 import ml_dtypes
@@ -230,6 +231,66 @@ def test_outputs_that_do_not_fit(weights):
         _native.scale_sweep(None, weights, None, None, lambda shape, dtype: np.zeros(1, np.float32), None)
     with pytest.raises(ZeroDivisionError):
         _native.scale_sweep(None, weights, None, None, lambda shape, dtype: 1 / 0, None)
+
+
+def test_exporters_without_strides():
+    values = (ctypes.c_float * 32)(*range(-20, 12))
+    calibrator = n.MaxCalibrator()
+    calibrator.collect(values)
+    assert calibrator.compute_amax() == 20
+    plane = (ctypes.c_float * 16 * 2).from_buffer_copy(values)
+    assert np.array_equal(sweep(plane), sweep(np.array(values, np.float32).reshape(2, 16)))
+
+
+def test_read_only_memory_behind_dlpack_is_not_written(weights):
+    class Output:
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **keywords):
+            return self.array.__dlpack__(**keywords)
+
+    memory = np.frombuffer(bytes(weights.nbytes), np.float32).reshape(weights.shape)
+    with pytest.raises(ValueError, match="out is read-only"):
+        n.fake_quantize(weights, out=Output(memory))
+    assert not memory.any()
+    out = np.empty_like(weights)
+    n.fake_quantize(weights, out=Output(out))
+    assert np.array_equal(out, n.fake_quantize(weights))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(2), MemoryError("m"), LookupError("l")], ids=repr)
+@pytest.mark.parametrize("versioned", [False, True])
+def test_exceptions_of_exporters_arrive_as_themselves(error, versioned):
+    class Raises:
+        shape = (2, 16)
+
+        def __dlpack__(self, **keywords):
+            raise error if bool(keywords) == versioned else BufferError("read-only")
+
+    with pytest.raises(type(error)) as caught:
+        sweep(Raises())
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), AttributeError("boom"), BufferError("boom")], ids=repr)
+def test_exceptions_that_exporters_refuse_with_are_told(error):
+    class Raises:
+        def __dlpack__(self, **keywords):
+            raise error
+
+    with pytest.raises(TypeError, match="^x: boom$") as caught:
+        sweep(Raises())
+    assert caught.value.__cause__ is error and caught.value.__cause__.__traceback__ is not None
+
+
+def test_functions_are_no_outputs(weights):
+    for out in (lambda shape, dtype: (np.zeros(shape, np.float32),), (np.zeros, 0x12002), np.zeros):
+        with pytest.raises(TypeError, match="^out is no array but (function|tuple|builtin_function_or_method)$"):
+            n.fake_quantize(weights, out=out)
+    for made in ((), (np.zeros((8, 64), np.float32),), (np.zeros((8, 64), np.float32),) * 3):
+        with pytest.raises(TypeError, match=f"out was made as a tuple of {len(made)}"):
+            _native.scale_sweep(None, weights, None, None, lambda shape, dtype, made=made: made, None)
 
 
 def test_torch_is_not_imported():

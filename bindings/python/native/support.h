@@ -39,7 +39,7 @@ PyObject *nvfp4py_after_fork(void);
 typedef struct {
   nvfp4cal_tensor view;
   Py_buffer buffer;
-  int has_buffer;
+  int has_buffer, readonly;
   PyObject *capsule;  // DLPack
 } nvfp4py_tensor;
 

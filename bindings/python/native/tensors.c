@@ -51,9 +51,11 @@ static int from_buffer(const Py_buffer *buffer, const char *name, nvfp4cal_tenso
     PyErr_Format(PyExc_TypeError, "%s has %d dimensions, more than %d", name, buffer->ndim, NVFP4CAL_MAX_NDIM);
     return 0;
   }
-  view->flags = NVFP4CAL_TENSOR_HAS_STRIDES;
+  // Some exporters of contiguous memory (ctypes) leave the strides out, whatever was asked for.
+  view->flags = buffer->strides ? NVFP4CAL_TENSOR_HAS_STRIDES : 0;
   for (d = 0; d < buffer->ndim; ++d) {
     view->shape[d] = buffer->shape[d];
+    if (!buffer->strides) continue;
     if (buffer->strides[d] % buffer->itemsize != 0) {
       PyErr_Format(PyExc_TypeError, "%s has a stride of %zd bytes, no multiple of its elements' size %zd", name, buffer->strides[d],
                    buffer->itemsize);
@@ -75,9 +77,38 @@ typedef struct {
   nvfp4cal_dltensor tensor;
 } versioned_tensor;
 
+// DLPACK_FLAG_BITMASK_READ_ONLY
+enum { read_only = 1 };
+
+// torch's tensors with the negative bit export memory whose values have the other sign. 1, 0, or -1 with an exception.
+static int is_negated(PyObject *object) {
+  PyObject *method, *answer;
+  int negated;
+  if (PyObject_CheckBuffer(object)) return 0;
+  method = PyObject_GetAttrString(object, "is_neg");
+  if (!method) {
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
+    PyErr_Clear();
+    return 0;
+  }
+  answer = PyObject_CallNoArgs(method);
+  Py_DECREF(method);
+  if (!answer) return -1;
+  negated = answer == Py_True;
+  Py_DECREF(answer);
+  return negated;
+}
+
 static PyObject *export_dlpack(PyObject *object) {
   PyObject *method = PyObject_GetAttrString(object, "__dlpack__"), *capsule, *arguments, *keywords;
+  int negated;
   if (!method) return NULL;
+  negated = is_negated(object);
+  if (negated != 0) {
+    Py_DECREF(method);
+    if (negated > 0) PyErr_SetString(PyExc_BufferError, "the tensor has the negative bit");
+    return NULL;
+  }
   capsule = PyObject_CallNoArgs(method);
   // Read-only memory is told by versioned tensors alone.
   if (!capsule && PyErr_ExceptionMatches(PyExc_BufferError)) {
@@ -88,7 +119,7 @@ static PyObject *export_dlpack(PyObject *object) {
     if (arguments && keywords) capsule = PyObject_Call(method, arguments, keywords);
     Py_XDECREF(arguments);
     Py_XDECREF(keywords);
-    if (capsule) {
+    if (capsule || !(PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_BufferError))) {
       Py_XDECREF(type);
       Py_XDECREF(value);
       Py_XDECREF(traceback);
@@ -100,20 +131,23 @@ static PyObject *export_dlpack(PyObject *object) {
   return capsule;
 }
 
-static int from_dlpack(PyObject *capsule, const char *name, nvfp4cal_tensor *view) {
+static int from_dlpack(PyObject *capsule, const char *name, nvfp4py_tensor *taken) {
   const void *tensor = NULL;
   nvfp4cal_status status;
   if (PyCapsule_IsValid(capsule, "dltensor")) {
     tensor = PyCapsule_GetPointer(capsule, "dltensor");
   } else if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
     const versioned_tensor *versioned = (const versioned_tensor *)PyCapsule_GetPointer(capsule, "dltensor_versioned");
-    if (versioned->major == 1) tensor = &versioned->tensor;
+    if (versioned->major == 1) {
+      tensor = &versioned->tensor;
+      taken->readonly = (versioned->flags & read_only) != 0;
+    }
   }
   if (!tensor) {
     PyErr_Format(PyExc_TypeError, "%s.__dlpack__() gave no DLPack tensor of version 0 or 1", name);
     return 0;
   }
-  status = nvfp4cal_tensor_from_dlpack(tensor, view);
+  status = nvfp4cal_tensor_from_dlpack(tensor, &taken->view);
   if (status != NVFP4CAL_OK) PyErr_Format(PyExc_TypeError, "%s has more than %d dimensions", name, NVFP4CAL_MAX_NDIM);
   return status == NVFP4CAL_OK;
 }
@@ -124,12 +158,13 @@ static int take_plain(PyObject *object, const char *name, nvfp4py_tensor *tensor
   if (PyObject_CheckBuffer(object)) {
     if (PyObject_GetBuffer(object, &tensor->buffer, PyBUF_RECORDS_RO) == 0) {
       tensor->has_buffer = 1;
+      tensor->readonly = tensor->buffer.readonly;
       return from_buffer(&tensor->buffer, name, &tensor->view);
     }
     return 0;
   }
   tensor->capsule = export_dlpack(object);
-  return tensor->capsule && from_dlpack(tensor->capsule, name, &tensor->view);
+  return tensor->capsule && from_dlpack(tensor->capsule, name, tensor);
 }
 
 static int take_as(PyObject *pair, const char *name, nvfp4py_tensor *tensor) {
@@ -146,6 +181,12 @@ static int take_as(PyObject *pair, const char *name, nvfp4py_tensor *tensor) {
   return 1;
 }
 
+// Whether the current exception may mean that the object is to be read in another way. All others (interrupts, no memory) go to the caller.
+static int says_no_array(void) {
+  return PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_BufferError) ||
+         PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_RuntimeError);
+}
+
 int nvfp4py_take(PyObject *object, const char *name, nvfp4py_tensor *tensor, const nvfp4cal_tensor **out) {
   PyObject *type, *value, *traceback, *pair;
   int taken;
@@ -154,12 +195,13 @@ int nvfp4py_take(PyObject *object, const char *name, nvfp4py_tensor *tensor, con
   if (object == Py_None) return 1;
   if (PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) == 2) return take_as(object, name, tensor);
   if (take_plain(object, name, tensor)) return 1;
-  if (!nvfp4py_array_hook) return 0;
+  if (!nvfp4py_array_hook || !says_no_array()) return 0;
   // A dtype that the protocol cannot say, a tensor that records gradients, a number: the hook knows, or raises with this as the cause.
   nvfp4py_drop(tensor);
   memset(tensor, 0, sizeof *tensor);
   PyErr_Fetch(&type, &value, &traceback);
   PyErr_NormalizeException(&type, &value, &traceback);
+  if (value && traceback) PyException_SetTraceback(value, traceback);
   pair = PyObject_CallFunction(nvfp4py_array_hook, "sOO", name, object, value ? value : Py_None);
   Py_XDECREF(type);
   Py_XDECREF(value);
@@ -184,8 +226,14 @@ static __thread nvfp4py_output *outputs_of_call = NULL;
 
 static int take_memory(PyObject *array, const char *name, nvfp4py_output *output) {
   const nvfp4cal_tensor *view;
+  const int negated = is_negated(array);
+  if (negated != 0) {
+    // What inputs are read from is a copy.
+    if (negated > 0) PyErr_Format(PyExc_ValueError, "%s has the negative bit: its values are not its memory's", name);
+    return 0;
+  }
   if (!nvfp4py_take(array, name, &output->array, &view)) return 0;
-  if (output->array.has_buffer && output->array.buffer.readonly) {
+  if (output->array.readonly) {
     PyErr_Format(PyExc_ValueError, "%s is read-only", name);
     return 0;
   }
@@ -247,6 +295,11 @@ static int allocate_one(nvfp4py_output *output) {
   }
   made = PyObject_CallFunction(output->empty, "Ni", shape, (int)output->view.dtype);
   if (!made) return 0;
+  if (PyTuple_CheckExact(made) && PyTuple_GET_SIZE(made) != 2) {
+    PyErr_Format(PyExc_TypeError, "out was made as a tuple of %zd, not as an array or (array, result)", PyTuple_GET_SIZE(made));
+    Py_DECREF(made);
+    return 0;
+  }
   memory = PyTuple_CheckExact(made) ? PyTuple_GET_ITEM(made, 0) : made;
   output->result = PyTuple_CheckExact(made) ? PyTuple_GET_ITEM(made, 1) : made;
   Py_INCREF(output->result);

@@ -181,9 +181,9 @@ def unusual(name: str, x: Any, cause: BaseException | None) -> Any:
             return x
     if isinstance(x, (int, float)) and not isinstance(x, bool):
         return np.asarray(x, np.float32)
-    if isinstance(cause, (TypeError, ValueError, BufferError)) and (hasattr(x, "__dlpack__") or isinstance(x, np.ndarray)):
+    if cause is not None and (hasattr(x, "__dlpack__") or isinstance(x, np.ndarray)):
         raise TypeError(f"{name}: {cause}") from cause
-    raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__) but {type(x).__name__}")
+    raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__) but {type(x).__name__}") from cause
 
 
 def float32(value: Any) -> Any:
@@ -200,7 +200,7 @@ def as_numpy(x: Any) -> NumpyArray:
     """A numpy view or copy of an input, bfloat16 and others as float32. For small arrays."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
-        x = x.detach().cpu()
+        x = x.detach().cpu().resolve_neg()
         return np.asarray(x.numpy() if x.dtype in (torch.float32, torch.float64) else x.float().numpy())
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
         return np.asarray(np.from_dlpack(x))

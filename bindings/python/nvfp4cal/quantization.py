@@ -147,6 +147,8 @@ def fake_quantize(
     global_amax, amax = float32(global_amax), float32(amax)
     chosen = options(method, block_size, normalization, weights, code_window)
     if out is not None:
+        if callable(out) or isinstance(out, tuple):  # what the native module takes besides arrays
+            raise TypeError(f"out is no array but {type(out).__name__}")
         _native.fake_quantize(native(context), x, global_amax, amax, chosen, out, stream)
         return out
     wanted = (kind.empty, kind.dtype(getattr(x, "dtype", None) if dtype is None else dtype))

@@ -242,3 +242,22 @@ def test_ml_dtypes_and_torch_agree(weights):
 
     half = weights.to(torch.bfloat16)
     assert same(n.nvfp4_fp8_scale_sweep(half, None), n.nvfp4_fp8_scale_sweep(half.float().numpy().astype(ml_dtypes.bfloat16), None))
+
+
+def test_the_negative_bit(weights):
+    negated = torch.complex(torch.zeros_like(weights), weights).conj().imag
+    assert negated.is_neg()
+    for x in (negated, torch._neg_view(weights)):
+        assert torch.equal(n.fake_quantize(x), n.fake_quantize(-weights))
+    blocks, scales = torch.ones(2, 16), torch._neg_view(torch.full((2,), -2.0))
+    assert torch.equal(n.nvfp4_dequantize(scales, blocks), torch.full((2, 16), 2.0))
+    observed = n.MseCalibrator(torch._neg_view(torch.tensor(-4.0)), quant_func="nvfp4")
+    observed.collect(weights)
+    assert observed.compute_amax() > 0
+
+
+def test_outputs_with_the_negative_bit_are_refused(weights):
+    memory = torch.zeros_like(weights)
+    with pytest.raises(ValueError, match="^out has the negative bit"):
+        n.fake_quantize(weights, out=torch._neg_view(memory))
+    assert not memory.any()
