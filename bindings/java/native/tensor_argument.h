@@ -64,7 +64,7 @@ class TensorArgument {
   TensorArgument(const TensorArgument&) = delete;
   TensorArgument& operator=(const TensorArgument&) = delete;
   ~TensorArgument() {
-    if (asked_) queries = next_query_;
+    if (asked_) queries = nullptr;  // a call that failed before its answer leaves no list behind
   }
 
   // These return false with an exception pending.
@@ -94,16 +94,19 @@ class TensorArgument {
     });
   }
 
-  // Whether this thread's call has outputs that ask for memory; if so, they have it now, and the call is to be made again.
+  // Whether this thread's call has outputs that ask for memory; if so, they have it now, and the call is to be made again. They are asked once:
+  // in the second round callbacks run, and the list is for the outputs of the calls that they make.
   static bool answer(JNIEnv* env) {
-    for (TensorArgument* output = queries; output; output = output->next_query_) {
+    TensorArgument* const first = queries;
+    queries = nullptr;
+    for (TensorArgument* output = first; output; output = output->next_query_) {
       if (!output->take_answer(env)) return false;
     }
-    return queries != nullptr;
+    return first != nullptr;
   }
 
  private:
-  // Outputs of this thread's call that are shape queries. Callbacks make calls of their own, but not within a query's.
+  // Outputs of this thread's call that are shape queries, during its first round, in which no callback runs.
   inline static thread_local TensorArgument* queries = nullptr;
 
   bool has_no_memory() const { return object_ && view_[kKind] >= kQuery; }

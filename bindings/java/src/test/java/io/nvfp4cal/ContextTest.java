@@ -133,6 +133,34 @@ class ContextTest {
     }
   }
 
+  /** A call's unallocated output is its own: other calls of the runner neither touch it nor are made twice because of it. */
+  @Test
+  void callsWithinARunner() {
+    Tensor small = TestData.matrix(2, 16, 7);
+    float[] smallScales = Nvfp4.scaleSweep(small, null, null).toFloatArray();
+    int[] runs = {0};
+    try (Context context = new Context().setThreads(2);
+        HessianAccumulator hessian = new HessianAccumulator()) {
+      context.setRunner(
+          (task, n) -> {
+            runs[0]++;
+            hessian.collect(small);
+            LongStream.range(0, n).forEach(task);
+            assertArrayEquals(smallScales, Nvfp4.scaleSweep(small, null, null).toFloatArray());
+          });
+      assertArrayEquals(expected, sweep(context));
+      int unallocated = runs[0];
+      assertTrue(unallocated > 0);
+      assertEquals(2L * unallocated, hessian.rows());
+      // Asking for the shape runs nothing: as many runs as with an output of one's own.
+      Tensor own = Tensor.allocate(DType.F32, expected.length);
+      Nvfp4.scaleSweep(context, x, null, null, own, 0);
+      assertArrayEquals(expected, own.toFloatArray());
+      assertEquals(2 * unallocated, runs[0]);
+      assertEquals(2L * runs[0], hessian.rows());
+    }
+  }
+
   @Test
   void runnersThatFail() {
     try (Context context = new Context()) {
