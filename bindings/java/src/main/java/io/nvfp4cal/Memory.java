@@ -8,10 +8,19 @@ import java.nio.ByteOrder;
  * Where the first element of a tensor lies.
  *
  * @param kind of ViewLayout: an address, a direct buffer, or an array of that type
- * @param storage the buffer or array, null for an address
+ * @param storage the buffer or array; for an address the Block around it, null where nobody knows its bounds
  * @param offset the address itself, a byte of the buffer, or an element of the array
  */
 record Memory(int kind, Object storage, long offset) {
+
+  /** Bytes at an address. */
+  private record Block(long address, long bytes) {}
+
+  /** The library's memory behind a tensor: what lies between its lowest and its highest element. */
+  static Memory lent(long address, DType dtype, Span span) {
+    long lowest = address + span.low() * dtype.byteSize();
+    return new Memory(ViewLayout.ADDRESS, new Block(lowest, span.length() * dtype.byteSize()), address);
+  }
 
   boolean isArray() {
     return kind != ViewLayout.ADDRESS && kind != ViewLayout.BUFFER;
@@ -31,14 +40,21 @@ record Memory(int kind, Object storage, long offset) {
     }
   }
 
-  /** All elements lie inside the array or buffer. */
+  /** All elements lie inside the array, the buffer or the block. */
   void checkInside(DType dtype, Span span) {
     if (storage == null || span.count() == 0) {
       return;
     }
-    long capacity =
-        kind == ViewLayout.BUFFER ? ((ByteBuffer) storage).capacity() / dtype.byteSize() : Array.getLength(storage);
+    long capacity;
     long begin = offset / unit(dtype);
+    if (storage instanceof Block block) {
+      capacity = block.bytes() / dtype.byteSize();
+      begin = (offset - block.address()) / dtype.byteSize();
+    } else if (storage instanceof ByteBuffer buffer) {
+      capacity = buffer.capacity() / dtype.byteSize();
+    } else {
+      capacity = Array.getLength(storage);
+    }
     // Compared without sums that could overflow.
     if (begin < 0 || span.low() < -begin || begin >= capacity || span.high() >= capacity - begin) {
       throw new IllegalArgumentException(

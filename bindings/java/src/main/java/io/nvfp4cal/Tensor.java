@@ -209,8 +209,9 @@ public final class Tensor extends TensorElements {
     long[] shape = Arrays.copyOfRange(view, ViewLayout.SHAPE, ViewLayout.SHAPE + ndim);
     boolean strided = (view[ViewLayout.FLAGS] & ViewLayout.STRIDED) != 0;
     long[] strides = strided ? Arrays.copyOfRange(view, ViewLayout.STRIDES, ViewLayout.STRIDES + ndim) : null;
-    Memory memory = new Memory(ViewLayout.ADDRESS, null, view[ViewLayout.OFFSET]);
-    return new Tensor(memory, DType.of(view[ViewLayout.DTYPE]), Span.of(shape, strides), lease, readOnly);
+    DType dtype = DType.of(view[ViewLayout.DTYPE]);
+    Span span = Span.of(shape, strides);
+    return new Tensor(Memory.lent(view[ViewLayout.OFFSET], dtype, span), dtype, span, lease, readOnly);
   }
 
   /**
@@ -261,7 +262,7 @@ public final class Tensor extends TensorElements {
    * @param shape extents of the new view
    * @param strides of the new view, in elements, may be 0 or negative; null: row-major
    * @return the view
-   * @throws IllegalArgumentException if it reaches outside the array or buffer
+   * @throws IllegalArgumentException if it reaches outside the array or buffer, or what the library lends
    */
   public Tensor view(long first, long[] shape, long[] strides) {
     check();

@@ -76,6 +76,45 @@ class CallbackTest {
     }
   }
 
+  /** What the library lends has bounds, as arrays have: from the lowest element to the highest, whatever the strides. */
+  @Test
+  void viewsStayInsideWhatIsLent() {
+    Tensor backwards = x.view(254, new long[] {2, 64}, new long[] {-64, -2});
+    int[] calls = {0};
+    try (MseCalibrator one = mse().setMultipliers(1, 1, 1)) {
+      one.setQuantizeFunction(
+          (given, amax, out) -> {
+            calls[0]++;
+            assertArrayEquals(new float[] {values[254], values[253]}, given.view(0, new long[] {2}, new long[] {-1}).toFloatArray());
+            Tensor lowest = given.view(-190, new long[] {191}, null);
+            assertEquals(values[64], lowest.toFloatArray()[0]);
+            assertArrayEquals(given.toFloatArray(), lowest.view(190, given.shape(), given.strides()).toFloatArray());
+            assertMessage(
+                IllegalArgumentException.class, "around number 190 of 191", () -> given.view(0, new long[] {2}, null));
+            assertMessage(
+                IllegalArgumentException.class, "around number -1 of 191", () -> given.view(-191, new long[] {2}, null));
+            assertMessage(
+                IllegalArgumentException.class, "around number 0 of 128", () -> out.view(0, new long[] {129}, null));
+            assertMessage(
+                IllegalArgumentException.class, "of 128", () -> out.view(1L << 40, new long[] {4}, null).toFloatArray());
+            assertThrows(IllegalArgumentException.class, () -> out.view(Long.MIN_VALUE / 4, new long[] {1}, null));
+            assertThrows(IllegalArgumentException.class, () -> out.view(-1, new long[] {1}, null));
+            assertMessage(IllegalArgumentException.class, "0 to 1 around number 0 of 1", () -> amax.view(0, new long[] {2}, null));
+            assertEquals(0, out.view(500, new long[] {0}, null).elements());
+            out.view(0, new long[] {128}, null).set(given.toFloatArray());
+          });
+      one.collect(backwards);
+      assertEquals(1, calls[0]);
+      assertEquals(0, one.losses().toDoubleArray()[0]);
+    }
+    try (HessianAccumulator sums = new HessianAccumulator().setLayout(HessianLayout.DIAGONAL)) {
+      sums.collect(x);
+      Tensor state = sums.stateArray(0).tensor();
+      assertEquals(1, state.view(63, new long[] {1}, null).elements());
+      assertMessage(IllegalArgumentException.class, "around number 63 of 64", () -> state.view(63, new long[] {2}, null));
+    }
+  }
+
   @Test
   void errorFunctions() {
     try (MseCalibrator elements = mse().setIntQuantizer(4, IntRange.FULL);
