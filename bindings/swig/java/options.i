@@ -8,7 +8,8 @@
 
 NVFP4CAL_JAVA_OPTIONS(nvfp4cal_options, QuantizeOptions)
 NVFP4CAL_JAVA_OPTIONS(nvfp4cal_block_options, BlockOptions)
-%typemap(javain) const nvfp4cal_options * "QuantizeOptions.input($javainput)"
+%typemap(javain, pre="    TensorUse $javainputUse = new TensorUse();", post="      $javainputUse.end();")
+  const nvfp4cal_options * "$javainputUse.options($javainput)"
 
 %typemap(in) const nvfp4cal_options * (nvfp4cal_options options, nvfp4cal_java::TensorArgument weights) %{
   if (!nvfp4cal_java::read_options(jenv, $input, options, weights)) return $null;

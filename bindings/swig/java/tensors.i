@@ -5,8 +5,10 @@
 %typemap(jni) const nvfp4cal_tensor *, nvfp4cal_tensor * "jobject"
 %typemap(jtype) const nvfp4cal_tensor *, nvfp4cal_tensor * "Tensor"
 %typemap(jstype) const nvfp4cal_tensor *, nvfp4cal_tensor * "Tensor"
-%typemap(javain) const nvfp4cal_tensor * "Tensor.input($javainput)"
-%typemap(javain) nvfp4cal_tensor * "Tensor.output($javainput)"
+%typemap(javain, pre="    TensorUse $javainputUse = new TensorUse();", post="      $javainputUse.end();")
+  const nvfp4cal_tensor * "$javainputUse.input($javainput)"
+%typemap(javain, pre="    TensorUse $javainputUse = new TensorUse();", post="      $javainputUse.end();")
+  nvfp4cal_tensor * "$javainputUse.output($javainput)"
 
 %typemap(in) const nvfp4cal_tensor * (nvfp4cal_java::TensorArgument argument) %{
   if (!argument.read_input(jenv, $input)) return $null;

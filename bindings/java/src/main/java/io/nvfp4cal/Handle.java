@@ -1,6 +1,7 @@
 package io.nvfp4cal;
 
 import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -80,6 +81,7 @@ public abstract sealed class Handle implements AutoCloseable permits Calibrator,
       return body.get();
     } finally {
       use.set(IDLE);
+      Reference.reachabilityFence(this);
     }
   }
 
@@ -101,18 +103,28 @@ public abstract sealed class Handle implements AutoCloseable permits Calibrator,
     if (handle == null) {
       return body.get();
     }
-    int users = handle.use.get();
-    while (users < 0 || !handle.use.compareAndSet(users, users + 1)) {
-      if (users < 0) {
-        throw handle.refusal(users);
-      }
-      users = handle.use.get();
-    }
+    handle.share();
     try {
       return body.get();
     } finally {
-      handle.use.decrementAndGet();
+      handle.unshare();
     }
+  }
+
+  /** Until {@link #unshare}, which comes in any case, there is no call on the handle and no close. */
+  void share() {
+    int users = use.get();
+    while (users < 0 || !use.compareAndSet(users, users + 1)) {
+      if (users < 0) {
+        throw refusal(users);
+      }
+      users = use.get();
+    }
+  }
+
+  void unshare() {
+    use.decrementAndGet();
+    Reference.reachabilityFence(this);
   }
 
   /** Takes over the context's settings. */

@@ -24,6 +24,23 @@ final class Lease {
     }
   }
 
+  /** Keeps a handle that lends from calls and from close until {@link #release}; a callback's tensors end with it anyway. */
+  void hold() {
+    if (owner instanceof Handle handle) {
+      handle.share();
+      if (ended) { // between the caller's check and now
+        handle.unshare();
+        check();
+      }
+    }
+  }
+
+  void release() {
+    if (owner instanceof Handle handle) {
+      handle.unshare();
+    }
+  }
+
   @Override
   public String toString() {
     return owner + " " + term;

@@ -92,11 +92,7 @@ public final class QuantizeOptions {
     return this;
   }
 
-  /** As an input of a call. */
-  static QuantizeOptions input(QuantizeOptions options) {
-    if (options != null) {
-      Tensor.input(options.weights);
-    }
-    return options;
+  Tensor weights() {
+    return weights;
   }
 }

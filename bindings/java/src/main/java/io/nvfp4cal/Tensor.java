@@ -291,20 +291,4 @@ public final class Tensor extends TensorElements {
     other.view[ViewLayout.DEVICE_ID] = deviceId;
     return other;
   }
-
-  /** As an input of a call. */
-  static Tensor input(Tensor tensor) {
-    if (tensor != null) {
-      tensor.check();
-    }
-    return tensor;
-  }
-
-  /** As an output of a call. */
-  static Tensor output(Tensor tensor) {
-    if (tensor != null) {
-      tensor.checkWritable();
-    }
-    return tensor;
-  }
 }

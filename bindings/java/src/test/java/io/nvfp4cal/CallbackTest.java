@@ -14,6 +14,7 @@ import io.nvfp4cal.golden.SmallFloats;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 
 /** Functions of Java that the library calls, and what they throw. */
@@ -113,6 +114,87 @@ class CallbackTest {
       assertEquals(1, state.view(63, new long[] {1}, null).elements());
       assertMessage(IllegalArgumentException.class, "around number 63 of 64", () -> state.view(63, new long[] {2}, null));
     }
+  }
+
+  private static void assertInUse(Calibrator<?> lender) {
+    String message = lender.getClass().getSimpleName() + " is in use by another call";
+    assertMessage(IllegalStateException.class, message, lender::close);
+    assertMessage(IllegalStateException.class, message, lender::reset);
+    assertMessage(IllegalStateException.class, message, lender::lastError);
+  }
+
+  /** A handle whose memory a call reads is not changed or closed meanwhile, and is let go in any case. */
+  @Test
+  void lendersAreInUse() {
+    HessianAccumulator lender = new HessianAccumulator().setLayout(HessianLayout.DIAGONAL);
+    lender.collect(x);
+    try (MseCalibrator one = mse().setMultipliers(1, 1, 1);
+        MaxCalibrator max = new MaxCalibrator()) {
+      max.collect(x);
+      Tensor state = lender.stateArray(0).tensor();
+      int[] calls = {0};
+      one.setQuantizeFunction(
+          (given, amax, out) -> {
+            calls[0]++;
+            assertInUse(lender);
+            // Others may read it, too.
+            max.merge(readBy(state));
+            out.set(given.toFloatArray());
+          });
+      one.collect(state);
+      one.collect(state.view(32, new long[] {32}, null));
+      assertEquals(2, calls[0]);
+      one.reset();
+      one.setInitialAmax(Tensor.scalar(1))
+          .setQuantizeFunction(
+              (given, amax, out) -> {
+                assertInUse(lender);
+                throw new IOException();
+              });
+      Throwable cause = assertThrows(CallbackException.class, () -> one.collect(state)).getCause();
+      assertTrue(cause instanceof IOException, cause.toString());
+      // Refused at an argument behind it.
+      Tensor ended = max.stateArray(0).tensor();
+      max.lastError();
+      Tensor out = Tensor.unallocated(DType.F32);
+      assertMessage(IllegalStateException.class, "is over", () -> Nvfp4.scaleSweep(null, state, ended, null, out, 0));
+      assertEquals(4, lender.rows());
+      assertMessage(IllegalStateException.class, "is over", () -> one.collect(state));
+    }
+    lender.close();
+  }
+
+  private static MaxCalibrator readBy(Tensor x) {
+    MaxCalibrator max = new MaxCalibrator();
+    max.collect(x);
+    return max;
+  }
+
+  /** The same for what the call writes, and for weights within options. */
+  @Test
+  void lendersOfOutputsAndWeightsAreInUse() {
+    Tensor large = TestData.matrix(512, 512, 11);
+    MaxCalibrator weights = new MaxCalibrator().setAxes(0, 1);
+    MaxCalibrator result = new MaxCalibrator().setAxes(0, 1);
+    weights.collect(large);
+    result.collect(large);
+    int[] runs = {0};
+    try (Context context = new Context().setThreads(2)) {
+      context.setRunner(
+          (task, n) -> {
+            runs[0]++;
+            assertInUse(weights);
+            assertInUse(result);
+            LongStream.range(0, n).forEach(task);
+          });
+      QuantizeOptions options = new QuantizeOptions().method(Method.MSE).weights(weights.stateArray(0).tensor());
+      Tensor out = result.stateArray(0).tensor();
+      Nvfp4.fakeQuantize(context, large, null, null, options, out, 0);
+      assertTrue(runs[0] > 0);
+      assertArrayEquals(Nvfp4.fakeQuantize(large, null, null, options).toFloatArray(), out.toFloatArray());
+    }
+    weights.close();
+    result.close();
   }
 
   @Test
