@@ -347,3 +347,13 @@ def test_a_function_that_initialises_its_calibrator_anew(x, renew):
     assert calibrator.losses() is None  # what was collected went to the object as it was
     calibrator.collect(x)
     assert not calibrator.losses().any()
+
+
+def test_complex_values_of_functions_are_refused(x):
+    calibrator = n.MseCalibrator(1.0, quant_func=lambda values, amax: values + 0j)
+    with pytest.raises(TypeError, match="^quant_func returned complex values$"):
+        calibrator.collect(x)
+    calibrator = n.MseCalibrator(1.0, quant_func="int8", error_func=lambda values, quantized: values * 1j)
+    with pytest.raises(TypeError, match="^error_func returned complex values$"):
+        calibrator.collect(x)
+    assert calibrator.losses() is None

@@ -65,7 +65,10 @@ def _fill(memory: Any, values: Any, name: str) -> None:
     if shape != out.shape and (out.size != 1 or np.prod(shape) != 1):
         raise ValueError(f"{name} returned an array of shape {shape}, not {out.shape}")
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(values, torch.Tensor):
+    is_tensor = torch is not None and isinstance(values, torch.Tensor)
+    if values.is_complex() if is_tensor else np.iscomplexobj(values):
+        raise TypeError(f"{name} returned complex values")
+    if torch is not None and is_tensor:
         torch.from_numpy(out).copy_(values.detach().reshape(out.shape))
     else:
         np.copyto(out, np.asarray(values).reshape(out.shape), casting="unsafe")

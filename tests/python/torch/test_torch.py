@@ -261,3 +261,9 @@ def test_outputs_with_the_negative_bit_are_refused(weights):
     with pytest.raises(ValueError, match="^out has the negative bit"):
         n.fake_quantize(weights, out=torch._neg_view(memory))
     assert not memory.any()
+
+
+def test_complex_values_of_functions_are_refused(weights):
+    calibrator = n.MseCalibrator(1.0, quant_func=lambda values, amax: torch.complex(values, values))
+    with pytest.raises(TypeError, match="^quant_func returned complex values$"):
+        calibrator.collect(weights)
