@@ -1,4 +1,5 @@
 """MaxCalibrator, the activation calibrators, HessianAccumulator."""
+import pickle
 import warnings
 
 import numpy as np
@@ -170,3 +171,33 @@ def test_options_after_data():
     with pytest.raises(n.WrongStateError) as caught:
         c._handle.set_axes([0])
     assert isinstance(caught.value, RuntimeError)
+
+
+@pytest.mark.parametrize("track_amax", [False, True])
+def test_only_changed_shapes_are_called_changed(track_amax):
+    x = np.ones((4, 32), np.float32)
+    blocks, rows = n.MaxCalibrator(block_size=16, track_amax=track_amax), n.MaxCalibrator(axis=1, track_amax=track_amax)
+    for _ in range(2):  # before data and after
+        for calibrator, refused, message in ((blocks, None, "x is None"), (blocks, x[:, :17], "cols 17 is not a multiple of 16"),
+                                             (rows, x[0], "axis 1 for a tensor of 1 dimensions")):  # fmt: skip
+            with pytest.raises(n.InvalidArgumentError) as caught:
+                calibrator.collect(refused)
+            assert str(caught.value) == message and not isinstance(caught.value, RuntimeError)
+        blocks.collect(x)
+        rows.collect(x)
+    for calibrator, refused in ((blocks, x[:3]), (rows, x[:, :16]), (rows, x[None])):
+        with pytest.raises(RuntimeError, match="^amax shape changed! (x gives maxima|maxima) of shape"):
+            calibrator.collect(refused)
+
+
+def test_exceptions_are_shown_as_their_public_class():
+    calibrator = n.MaxCalibrator(axis=0)
+    calibrator.collect(np.ones((2, 16), np.float32))
+    for value, cls, builtin in ((np.full((2, 16), np.nan, np.float32), n.NotFiniteError, AssertionError),
+                                (np.ones((3, 16), np.float32), n.InvalidArgumentError, RuntimeError)):  # fmt: skip
+        with pytest.raises(cls) as caught:
+            calibrator.collect(value)
+        again = pickle.loads(pickle.dumps(caught.value))
+        for error in (caught.value, again):
+            assert isinstance(error, cls) and isinstance(error, builtin) and type(error).__name__ == cls.__name__ and error.status == cls.status
+        assert type(again) is type(caught.value) and str(again) == str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any, List, Sequence
 
@@ -18,9 +19,28 @@ __all__ = ["MaxCalibrator", "NVFP4ActMaxCalibrator", "NVFP4ActHeadroomCalibrator
 class _ShapeChanged(InvalidArgumentError, RuntimeError):
     """ModelOpt's callers expect a RuntimeError."""
 
+    def __reduce__(self) -> Any:
+        return _unpickled, ("_ShapeChanged", str(self), self.status)
+
 
 class _NotFinite(NotFiniteError, AssertionError):
     """ModelOpt's callers expect an AssertionError."""
+
+    def __reduce__(self) -> Any:
+        return _unpickled, ("_NotFinite", str(self), self.status)
+
+
+def _unpickled(name: str, message: str, status: int) -> Any:
+    return globals()[name](message, status)
+
+
+# What a traceback shows is the class that programs catch.
+_ShapeChanged.__name__ = _ShapeChanged.__qualname__ = InvalidArgumentError.__name__
+_NotFinite.__name__ = _NotFinite.__qualname__ = NotFiniteError.__name__
+
+
+# Of the messages that refuse an array because of earlier ones: collect's, and merge's with track_amax.
+_SHAPE_CHANGED = re.compile(r"^x gives maxima of shape .*, earlier ones have |^maxima of shape .* cannot be merged$")
 
 
 def axes_of(axis: int | Sequence[int] | None) -> List[int]:
@@ -99,6 +119,8 @@ class MaxCalibrator(_Calibrator):
             else:
                 self._collect(x, stream)
         except InvalidArgumentError as error:
+            if not _SHAPE_CHANGED.search(str(error)):
+                raise
             raise _ShapeChanged(f"amax shape changed! {error}", error.status) from None
         self._dtype = _narrow(x) if self._dtype in (None, _narrow(x)) else False
 
