@@ -150,7 +150,7 @@ def test_scalars(weights):
     [
         ([1.0, 2.0], "x is no array .* but list"),
         ("text", "x is no array .* but str"),
-        (None, "x is NULL"),
+        (None, "x is None"),
         (np.zeros(16, ">f4"), "byte order"),
         (np.zeros(16, np.complex64), 'format "Zf"'),
         (np.array(["a"] * 16), "no number"),

@@ -89,3 +89,42 @@ def test_setters_refuse_nonsense():
         n.MaxCalibrator(axis=(0, 0))
     with pytest.raises(n.Error):
         n.MaxCalibrator(axis=0, block_size=16)
+
+
+def test_messages_use_the_names_of_arguments(weights):
+    q = n.quantize(weights)
+    ones = np.ones((8, 4), np.float32)
+    blocks = weights.reshape(32, 16)
+    for message, call in {
+        "amax[1] is nan": lambda: n.quantize(weights, np.where(np.arange(4) == 1, np.nan, ones).astype(np.float32), 1.0),
+        "amax is int8, expected float32": lambda: n.fake_quantize(weights, ones.astype(np.int8), 1.0),
+        "scale_2[0] is -1, expected a positive value": lambda: n.dequantize(q.packed, q.scale, -1.0),
+        "scale is float32, expected float8_e4m3 or uint8": lambda: n.dequantize(q.packed, ones, 1.0),
+        "scale is None": lambda: n.swizzle_scales(None),
+        "x is None": lambda: n.fake_quantize(None),
+        "H_blocks and X are both None": lambda: n.nvfp4_optimal_hessian(blocks),
+        "H_blocks of shape [3, 3], expected [columns, 16, 16]": lambda: n.nvfp4_admm(blocks, H_blocks=np.eye(3, dtype=np.float32)),
+        "X is int8, expected float32, bfloat16, float16 or float64": lambda: n.nvfp4_optimal_hessian(blocks, X=np.ones((2, 16), np.int8)),
+    }.items():
+        with pytest.raises(n.Error) as caught:
+            call()
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("call", [n.quantize, n.fake_quantize])
+def test_a_global_amax_in_the_place_of_block_amaxes_is_told(weights, call):
+    for amax in (np.float32(1), 1.0):
+        with pytest.raises(n.InvalidArgumentError, match="^amax has 1 elements, expected 32; one value for the whole array goes to global_amax=$"):
+            call(weights, amax)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint16", "int32", "uint64"])
+def test_dtypes_that_are_not_known_are_named(dtype):
+    with pytest.raises(n.UnsupportedError, match=f"^x has dtype {dtype}, which is none of float32, "):
+        n.quantize(np.ones((2, 16), dtype))
+
+
+def test_dtypes_without_a_name():
+    for number in (0x1ABFF, 0x42004):  # a code that DLPack does not have; four lanes
+        text = f"x has dtype {hex(number)}, which is not known"
+        assert str(error_of(-3, text)) == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -118,6 +119,26 @@ _CLASSES = {
 }
 
 
+# DLPack's type codes as numpy and torch spell them.
+_CODES = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 5: "complex", 6: "bool"}
+_KNOWN = "float32, float64, float16, bfloat16, float8_e4m3fn, int8, uint8, int64"
+
+
+def _unknown_dtype(match: re.Match[str]) -> str:
+    number = int(match[1], 16)
+    code, bits, lanes = number & 0xFF, number >> 8 & 0xFF, number >> 16
+    if code not in _CODES or lanes != 1:
+        return match[0]
+    return f"dtype {_CODES[code]}{bits if code != 6 else ''}, which is none of {_KNOWN}"
+
+
 def error_of(status: int, message: str) -> Error:
-    """The exception of a status; a status that this release does not know is a plain Error."""
+    """The exception of a status, in Python's words; a status that this release does not know is a plain Error."""
+    message = re.sub(r"dtype 0x([0-9a-f]+), which is not known", _unknown_dtype, message)
+    message = re.sub(r"^(\w+ is|\w+ and \w+ are both) NULL$", r"\1 None", message)
     return _CLASSES.get(status, Error)(message, status)
+
+
+def rename(error: Error, names: dict[str, str]) -> None:
+    """Replaces names of the C function's parameters in the message by those of the Python function."""
+    error.args = (re.sub(rf"\b({'|'.join(names)})\b", lambda match: names[match[0]], str(error)),)

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _native
 from ._arrays import Array, Kind, kind_for_device, kind_of
+from ._errors import Error, rename
 from .context import Context, native
 
 __all__ = [
@@ -126,6 +127,10 @@ def nvfp4_optimal(
     return tuple(kind.finish(_native.block_optimal(native(context), W, dim, options, *_outputs(kind, return_dequant), stream)))
 
 
+# Parameters of the C functions that have other names here.
+_HESSIAN_NAMES = {"w": "W", "hessians": "H_blocks", "activations": "X"}
+
+
 def nvfp4_optimal_hessian(
     W: Array, dim: int = -1, return_dequant: bool = False, X: Array | None = None, H_blocks: Array | None = None, *,
     context: Context | None = None, stream: int | None = None,
@@ -140,7 +145,11 @@ def nvfp4_optimal_hessian(
     """
     kind = kind_of(W)
     wanted = _outputs(kind, return_dequant)
-    return tuple(kind.finish(_native.block_optimal_hessian(native(context), W, dim, H_blocks, X, None, *wanted, stream)))
+    try:
+        return tuple(kind.finish(_native.block_optimal_hessian(native(context), W, dim, H_blocks, X, None, *wanted, stream)))
+    except Error as error:
+        rename(error, _HESSIAN_NAMES)
+        raise
 
 
 def nvfp4_admm(
@@ -160,7 +169,11 @@ def nvfp4_admm(
     kind = kind_of(W)
     options = (_native.BLOCK_ADMM_FROM_OPTIMAL if from_optimal else 0, n_outer, n_inner)
     wanted = _outputs(kind, return_dequant)
-    return tuple(kind.finish(_native.block_admm(native(context), W, dim, H_blocks, X, options, *wanted, stream)))
+    try:
+        return tuple(kind.finish(_native.block_admm(native(context), W, dim, H_blocks, X, options, *wanted, stream)))
+    except Error as error:
+        rename(error, _HESSIAN_NAMES)
+        raise
 
 
 def nvfp4_dequantize(scales: Array, quants: Array, dim: int = -1, *, context: Context | None = None, stream: int | None = None) -> Any:

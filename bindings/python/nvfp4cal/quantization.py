@@ -7,6 +7,7 @@ from typing import Any, Tuple
 
 from . import _native
 from ._arrays import Array, E4M3, Kind, U8, float32, kind_of
+from ._errors import Error, rename
 from ._options import ORDERS, choose, options
 from .context import Context, native
 
@@ -40,6 +41,13 @@ class QuantizedTensor:
 
     def __repr__(self) -> str:
         return f"QuantizedTensor(shape={tuple(self.shape)}, block_size={self.block_size}, global_amax={self.global_amax})"
+
+
+def _tell(error: Error) -> None:
+    """Says what quantize and fake_quantize were refused for in the names of their arguments."""
+    rename(error, {"block_amax": "amax"})
+    if str(error).startswith("amax has 1 elements"):
+        error.args = (f"{error}; one value for the whole array goes to global_amax=",)
 
 
 def _scalar(value: Any) -> Any:
@@ -82,7 +90,11 @@ def quantize(
         global_amax = largest.compute_amax(kind.empty)
     global_amax, amax = float32(global_amax), float32(amax)
     chosen = options(method, block_size, normalization, weights, code_window, swizzled)
-    packed, scale, scale_2 = _native.quantize(native(context), x, global_amax, amax, chosen, kind.empty, kind.empty, kind.empty, stream)
+    try:
+        packed, scale, scale_2 = _native.quantize(native(context), x, global_amax, amax, chosen, kind.empty, kind.empty, kind.empty, stream)
+    except Error as error:
+        _tell(error)
+        raise
     packed, scale, scale_2 = kind.finish((packed, scale, scale_2))
     return QuantizedTensor(packed, scale, _scalar(scale_2), global_amax, tuple(x.shape), block_size, swizzled)
 
@@ -115,7 +127,12 @@ def dequantize(
         raise TypeError("dequantize() needs packed, scale and scale_2")
     kind = kind_of(packed)
     number = choose("order", order, ORDERS)
-    return kind.finish(_native.dequantize(native(context), packed, scale, float32(scale_2), number, (kind.empty, kind.dtype(dtype)), stream))
+    wanted = (kind.empty, kind.dtype(dtype))
+    try:
+        return kind.finish(_native.dequantize(native(context), packed, scale, float32(scale_2), number, wanted, stream))
+    except Error as error:
+        rename(error, {"scales": "scale", "global_scale": "scale_2"})
+        raise
 
 
 def fake_quantize(
@@ -146,13 +163,15 @@ def fake_quantize(
     kind = kind_of(x)
     global_amax, amax = float32(global_amax), float32(amax)
     chosen = options(method, block_size, normalization, weights, code_window)
-    if out is not None:
-        if callable(out) or isinstance(out, tuple):  # what the native module takes besides arrays
-            raise TypeError(f"out is no array but {type(out).__name__}")
-        _native.fake_quantize(native(context), x, global_amax, amax, chosen, out, stream)
-        return out
-    wanted = (kind.empty, kind.dtype(getattr(x, "dtype", None) if dtype is None else dtype))
-    return kind.finish(_native.fake_quantize(native(context), x, global_amax, amax, chosen, wanted, stream))
+    if callable(out) or isinstance(out, tuple):  # what the native module takes besides arrays
+        raise TypeError(f"out is no array but {type(out).__name__}")
+    wanted = (kind.empty, kind.dtype(getattr(x, "dtype", None) if dtype is None else dtype)) if out is None else out
+    try:
+        made = _native.fake_quantize(native(context), x, global_amax, amax, chosen, wanted, stream)
+    except Error as error:
+        _tell(error)
+        raise
+    return kind.finish(made) if out is None else out
 
 
 def swizzle_scales(scale: Array, *, context: Context | None = None, stream: int | None = None) -> Any:
@@ -164,7 +183,11 @@ def swizzle_scales(scale: Array, *, context: Context | None = None, stream: int 
     Source: FlashInfer, TensorRT-LLM ``block_scale_interleave``, vLLM ``swizzle_blockscale``; C: nvfp4cal_swizzle_scales.
     """
     kind = kind_of(scale)
-    return kind.finish(_native.swizzle_scales(native(context), scale, kind.empty, stream))
+    try:
+        return kind.finish(_native.swizzle_scales(native(context), scale, kind.empty, stream))
+    except Error as error:
+        rename(error, {"scales": "scale"})
+        raise
 
 
 def unswizzle_scales(tiles: Array, shape: Tuple[int, ...], *, context: Context | None = None, stream: int | None = None) -> Any:
