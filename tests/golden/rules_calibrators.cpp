@@ -96,7 +96,7 @@ void percentiles(Check& check) {
   if (check.one().param("upper_percentile", 99.99) >= 100.0) wanted.at(1) = wanted.at(2);
   Tally tally;
   for (size_t i = 0; i < 3; ++i)
-    tally.add(close(found.at(i), wanted.at(i), i == 2 ? 0.0 : tolerance_of(check, 1e-12)), i, found[i], wanted[i]);
+    tally.add(close(found.at(i), wanted.at(i), i == 2 ? 0.0 : tolerance_of(check, 1e-12)), i, found.at(i), wanted.at(i));
   tally.report(check);
 }
 

@@ -149,10 +149,11 @@ void dequantized(Check& check) {
   const Blocks blocks(check.one());
   const Found found(check, blocks, check.argument(0));
   const std::vector<double> decoded = blocks.levels(check.output(check.argument(0) + "_dequant"));
+  if (decoded.size() != found.levels.size()) return check.fail("not one value an element");
   Tally tally;
   for (size_t i = 0; i < found.levels.size(); ++i) {
     const float wanted = static_cast<float>(found.levels[i]) * static_cast<float>(found.scales[i / blocks.size()]);
-    tally.add(decoded.at(i) == static_cast<double>(wanted), i, decoded[i], static_cast<double>(wanted));
+    tally.add(decoded[i] == static_cast<double>(wanted), i, decoded[i], static_cast<double>(wanted));
   }
   tally.report(check);
 }
@@ -176,10 +177,11 @@ void errors_at(Check& check, bool weighed) {
   const Blocks blocks(check.one());
   const std::vector<double> scales = blocks.scales(check.expected()), levels = blocks.levels_at(scales),
                             wanted = check.one().expected(check.argument(0)).numbers();
+  if (wanted.size() != blocks.count()) return check.fail("not one error a block");
   Tally tally;
   for (size_t b = 0; b < blocks.count(); ++b) {
     const double found = weighed ? blocks.hessian_error(b, scales[b], levels) : blocks.sse(b, scales[b], levels);
-    tally.add(std::fabs(found - wanted.at(b)) <= 1e-9 * wanted[b] + blocks.floor(b), b, found, wanted[b]);
+    tally.add(std::fabs(found - wanted[b]) <= 1e-9 * wanted[b] + blocks.floor(b), b, found, wanted[b]);
   }
   tally.report(check);
 }
