@@ -68,8 +68,9 @@ struct Position {
     const VI floor = hn::And(hn::BitCast(di, t), hn::Set(di, static_cast<int32_t>(0xFFF00000u)));
     top = hn::Min(floor, hn::BitCast(di, hn::Set(DF(), num::kE4m3Max)));
   }
-  // Lanes that the main ladder can judge: codes 16 and above, and a maximum that not every code clips far.
-  HWY_INLINE MF fits() const { return hn::And(hn::Ge(t, hn::Set(DF(), 0x1p-5f)), hn::Le(t, hn::Set(DF(), 770.0f))); }
+  // The main ladder judges lanes that are neither: codes below 16, and maxima that every code clips far.
+  HWY_INLINE MF low() const { return hn::Lt(t, hn::Set(DF(), 0x1p-5f)); }
+  HWY_INLINE MF beyond() const { return hn::Gt(t, hn::Set(DF(), 770.0f)); }
   HWY_INLINE MF at_end() const { return hn::Ge(t, hn::Set(DF(), num::kE4m3Max)); }
   // The last rung with m <= 7.985 v: from there on quotients do not fit. Below code 16 the ninth rung is no code.
   HWY_INLINE VI last_rung() const {
@@ -176,9 +177,7 @@ HWY_INLINE Verdict judge_wide(const IntegerLadder& ladder, const IntegerGroup& g
   const VI code = hn::Sub(first, rung);
   // the winner's upper bound: its lower one and twice its own tolerance
   const VF unit = hn::Mul(hn::Div(mantissa, g.m), hn::Set(df, ladder.unit_scale * 0x1p-11f * 1.001f));
-  const VF linear = hn::Mul(hn::ConvertTo(df, code), hn::Set(df, 0x1p-9f));
-  const VF normal = hn::BitCast(df, hn::Add(hn::ShiftLeft<20>(code), hn::Set(di, 120 << 23)));
-  const VF scale = hn::Mul(unit, hn::IfThenElse(at_end, normal, linear));
+  const VF scale = hn::Mul(unit, values_of(code));
   const VF low = hn::BitCast(df, smallest.first);
   const VF high = hn::MulAdd(hn::Mul(steps, scale), hn::Set(df, 2.001f), hn::Mul(low, hn::Set(df, 1.0f + 0x1p-12f)));
   return {code, hn::Sub(first, rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), high),

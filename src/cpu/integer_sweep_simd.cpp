@@ -89,9 +89,8 @@ class IntegerSweep {
     const Position at(ladder_, g.m);
     const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
-    const MF odd =
-        hn::Or(hn::RebindMask(df, hn::Lt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits))), hn::Gt(at.t, hn::Set(df, 770.0f)));
-    if (HWY_LIKELY(hn::AllTrue(df, hn::AndNot(hn::Or(odd, saturated), hn::Ge(at.t, hn::Set(df, 0x1p-5f)))))) {
+    const MF odd = hn::Or(hn::RebindMask(df, hn::Lt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits))), at.beyond());
+    if (HWY_LIKELY(hn::AllFalse(df, hn::Or(hn::Or(odd, saturated), at.low())))) {
       const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta);
       enqueue(verdict, lanes, numbers);
       return verdict.code;
@@ -110,7 +109,7 @@ class IntegerSweep {
     MF open = hn::AndNot(hn::Or(special.zero, special.saturated), lanes);
     rest_.push(hn::And(open, special.odd), numbers);
     open = hn::AndNot(special.odd, open);
-    const MF low = hn::And(open, hn::Lt(at.t, hn::Set(df, 0x1p-5f)));
+    const MF low = hn::And(open, at.low());
     const MF main = hn::AndNot(low, open);
     VI code = hn::Set(di, 1);
     if (hn::CountTrue(df, low) > hn::CountTrue(df, main)) {

@@ -136,6 +136,15 @@ HWY_INLINE void load_magnitudes(const char* data, VF* HWY_RESTRICT columns) {
   }
 }
 
+// num::e4m3_magnitude of codes 0 .. 126.
+HWY_INLINE VF values_of(VI code) {
+  const DF df;
+  const DI di;
+  const VF normal = hn::BitCast(df, hn::Add(hn::ShiftLeft<20>(code), hn::Set(di, 120 << 23)));
+  const VF linear = hn::Mul(hn::ConvertTo(df, code), hn::Set(df, 0x1p-9f));
+  return hn::IfThenElse(hn::RebindMask(df, hn::Lt(code, hn::Set(di, 8))), linear, normal);
+}
+
 // ---- rounding ----------------------------------------------------------------------------------------------------------
 
 // num::e2m1_round: nearest level of y >= 0, ties to even, saturating.

@@ -20,9 +20,7 @@ struct Rung {
 HWY_INLINE Rung rung_of(const SweepPlan& plan, VI code) {
   const DF df;
   const DI di;
-  const VF normal = hn::BitCast(df, hn::Add(hn::ShiftLeft<20>(code), hn::Set(di, 120 << 23)));
-  const VF linear = hn::Mul(hn::ConvertTo(df, code), hn::Set(df, 0x1p-9f));
-  const VF value = hn::IfThenElse(hn::RebindMask(df, hn::Lt(code, hn::Set(di, 8))), linear, normal);
+  const VF value = values_of(code);
   // scale(v) = scale(mantissa of v) * 2^exponent(v): exact, since G is in [1, 2)
   const VI bits = hn::BitCast(di, value);
   const VI mantissa = hn::And(hn::ShiftRight<20>(bits), hn::Set(di, 7));
