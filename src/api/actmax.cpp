@@ -107,18 +107,13 @@ nvfp4cal_status nvfp4cal_actmax_state_tensor(nvfp4cal_actmax* handle, int32_t in
     require(reduce, "reduce");
     if (index != 0 && index != 1) fail(Status::kInvalidArgument, "state tensor %d, this calibrator has 2", index);
     std::vector<int64_t>& counts = handle->calibrator.mutable_counts();
-    *view = nvfp4cal_tensor{};
-    view->struct_size = sizeof *view;
     if (index == 0) {
-      view->data = counts.data();
-      view->dtype = NVFP4CAL_DTYPE_I64;
-      view->ndim = 1;
-      view->shape[0] = static_cast<int64_t>(counts.size());
+      const int64_t bins = static_cast<int64_t>(counts.size());
+      *view = tensor_of(make_view(counts.data(), Dtype::kI64, 1, &bins));
       *reduce = NVFP4CAL_REDUCE_SUM;
       return;
     }
-    view->data = &handle->calibrator.mutable_literal_max();
-    view->dtype = NVFP4CAL_DTYPE_F32;
+    *view = tensor_of(make_view(&handle->calibrator.mutable_literal_max(), Dtype::kF32, 0, nullptr));
     *reduce = NVFP4CAL_REDUCE_MAX;
   });
 }

@@ -84,12 +84,7 @@ nvfp4cal_status nvfp4cal_hessian_state_tensor(nvfp4cal_hessian* handle, int32_t 
     calib::Hessian& hessian = handle->calibrator;
     std::vector<double>& values = index == 0 ? hessian.mutable_sums() : hessian.mutable_rows();
     const std::vector<int64_t> shape = index == 0 ? hessian.sums_shape() : std::vector<int64_t>{1};
-    *view = nvfp4cal_tensor{};
-    view->struct_size = sizeof *view;
-    view->data = values.data();
-    view->dtype = NVFP4CAL_DTYPE_F64;
-    view->ndim = static_cast<int32_t>(shape.size());
-    for (size_t d = 0; d < shape.size(); ++d) view->shape[d] = shape[d];
+    *view = tensor_of(make_view(values.data(), Dtype::kF64, static_cast<int>(shape.size()), shape.data()));
     *reduce = NVFP4CAL_REDUCE_SUM;
   });
 }

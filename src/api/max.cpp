@@ -65,12 +65,7 @@ nvfp4cal_status nvfp4cal_max_state_tensor(nvfp4cal_max* handle, int32_t index, n
     if (index != 0) fail(Status::kInvalidArgument, "state tensor %d, this calibrator has 1", index);
     std::vector<float>& amax = handle->calibrator.mutable_amax();
     const std::vector<int64_t>& shape = handle->calibrator.shape();
-    *view = nvfp4cal_tensor{};
-    view->struct_size = sizeof *view;
-    view->data = amax.data();
-    view->dtype = NVFP4CAL_DTYPE_F32;
-    view->ndim = static_cast<int32_t>(shape.size());
-    for (size_t d = 0; d < shape.size(); ++d) view->shape[d] = shape[d];
+    *view = tensor_of(make_view(amax.data(), Dtype::kF32, static_cast<int>(shape.size()), shape.data()));
     *reduce = NVFP4CAL_REDUCE_MAX;
   });
 }

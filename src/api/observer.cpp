@@ -189,12 +189,8 @@ nvfp4cal_status nvfp4cal_observer_state_tensor(nvfp4cal_observer* handle, int32_
     if (index < 0 || index > 1) fail(Status::kInvalidArgument, "state tensor %d, this observer has 2", index);
     calib::Ranges& ranges = handle->calibrator.running_ranges();
     const std::vector<int64_t>& shape = handle->calibrator.shape();
-    *view = nvfp4cal_tensor{};
-    view->struct_size = sizeof *view;
-    view->data = index == 0 ? ranges.min.data() : ranges.max.data();
-    view->dtype = NVFP4CAL_DTYPE_F32;
-    view->ndim = static_cast<int32_t>(shape.size());
-    for (size_t d = 0; d < shape.size(); ++d) view->shape[d] = shape[d];
+    const std::vector<float>& values = index == 0 ? ranges.min : ranges.max;
+    *view = tensor_of(make_view(values.data(), Dtype::kF32, static_cast<int>(shape.size()), shape.data()));
     *reduce = index == 0 ? NVFP4CAL_REDUCE_MIN : NVFP4CAL_REDUCE_MAX;
   });
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "calib/float_values.h"
+#include "calib/read_floats.h"
 #include "calib/mse_multipliers.h"
 #include "calib/request.h"
 #include "calib/state_bytes.h"
@@ -118,7 +118,7 @@ void Mse::set_error_function(ErrorFunction function, ErrorValues values) {
 
 void Mse::set_initial_amax(const TensorView& amax) {
   require_no_data("set_initial_amax");
-  std::vector<float> values = float_values(amax, "amax");
+  std::vector<float> values = read_floats(amax, "amax");
   if (values.empty()) fail(Status::kInvalidArgument, "amax of shape %s has no elements", amax.shape_text().c_str());
   check_amaxes(values, "amax");
   amax_shape_.assign(amax.shape, amax.shape + amax.ndim);

@@ -1,4 +1,4 @@
-// Elements of small float tensors, for calibrators that keep them.
+// Elements of small float tensors (options, amaxes, matrices), for calibrators that keep them.
 #pragma once
 
 #include <vector>
@@ -7,11 +7,10 @@
 
 namespace nvfp4cal::calib {
 
-// The element of a float tensor at an offset (in elements) as float32.
-float read_element(const TensorView& view, int64_t offset);
+// Elements in row-major order; float64 is rounded to float32. Throws kUnsupported for other dtypes. `name` is the tensor's in messages.
+std::vector<float> read_floats(const TensorView& view, const char* name);
 
-// Elements in row-major order, rounded to float32 first; throws kUnsupported for other dtypes and kNotFinite naming the first
-// flat index. `name` is the tensor's in messages.
+// The same as doubles; throws kNotFinite naming the first flat index.
 std::vector<double> read_finite(const TensorView& view, const char* name);
 
 }  // namespace nvfp4cal::calib

@@ -1,8 +1,8 @@
 #include "calib/request.h"
 
 #include <cmath>
-#include <cstring>
 
+#include "calib/read_floats.h"
 #include "core/backends.h"
 #include "num/scale.h"
 
@@ -53,18 +53,7 @@ std::vector<float> read_float32(const TensorView& view, const char* name) {
   if (view.dtype != Dtype::kF32) fail(Status::kUnsupported, "%s is %s, expected float32", name, dtype_name(view.dtype));
   if (view.on_device())
     fail(Status::kCudaUnavailable, "%s lies on device type %d: this build computes on the CPU only", name, view.device_type);
-  std::vector<float> values;
-  const int64_t n = view.elements();
-  values.reserve(static_cast<size_t>(n));
-  if (n == 0) return values;
-  for_each_run(view, 0, n, [&](int64_t offset, int64_t step, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-      float value;
-      std::memcpy(&value, static_cast<const char*>(view.data) + (offset + i * step) * 4, 4);
-      values.push_back(value);
-    }
-  });
-  return values;
+  return read_floats(view, name);
 }
 
 std::vector<float> read_global_amax(const TensorView& view) {

@@ -1,6 +1,5 @@
 #include "calib/sweep.h"
 
-#include "calib/float_values.h"
 #include "calib/read_floats.h"
 #include "calib/state_bytes.h"
 #include "calib/sweep_reference.h"
@@ -51,15 +50,8 @@ void Sweep::set_weights(const TensorView* weights) {
   std::vector<int64_t> shape;
   if (weights && !hessian_.empty()) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
   if (weights) {
-    if (!is_float_input(weights->dtype)) {
-      fail(Status::kUnsupported, "weights is %s, expected float32, bfloat16, float16 or float64", dtype_name(weights->dtype));
-    }
-    const int64_t n = weights->elements();
-    if (n == 0) fail(Status::kInvalidArgument, "weights of shape %s has no elements", weights->shape_text().c_str());
-    values.reserve(static_cast<size_t>(n));
-    for_each_run(*weights, 0, n, [&](int64_t offset, int64_t step, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) values.push_back(read_element(*weights, offset + i * step));
-    });
+    values = read_floats(*weights, "weights");
+    if (values.empty()) fail(Status::kInvalidArgument, "weights of shape %s has no elements", weights->shape_text().c_str());
     for (size_t i = 0; i < values.size(); ++i) {
       if (!(values[i] > 0.0f) || !num::is_finite(values[i])) {
         fail(Status::kInvalidArgument, "weights[%zu] is %g, expected a positive finite value", i, static_cast<double>(values[i]));
@@ -82,7 +74,7 @@ void Sweep::set_initial_amax(const TensorView* amax) {
   std::vector<float> values;
   std::vector<int64_t> shape;
   if (amax) {
-    values = float_values(*amax, "amax");
+    values = read_floats(*amax, "amax");
     check_amaxes(values, "amax");
     shape.assign(amax->shape, amax->shape + amax->ndim);
   }
