@@ -5,7 +5,6 @@ use crate::closures::{call_elements, ElementsFn};
 use crate::error::{CallbackError, Result};
 use crate::handle::{collect, compute, raw, setters, verbs, Handle};
 use crate::max::Max;
-use crate::options::optional;
 use crate::tensor::Tensor;
 use crate::view::TensorView;
 
@@ -53,20 +52,38 @@ impl<'a> Sweep<'a> {
         self.handle.check(unsafe { sys::nvfp4cal_sweep_set_global_amax_from(self.handle.as_ptr(), max.handle.as_ptr()) })
     }
 
-    /// Weights of the squared errors, positive and finite: `[last dimension of x]`, or x's shape; copied. None: all one.
-    pub fn set_weights(&mut self, weights: Option<TensorView<'_>>) -> Result<()> {
-        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_weights(self.handle.as_ptr(), optional(&weights)) })
+    /// Weights of the squared errors, positive and finite: `[last dimension of x]`, or x's shape; copied.
+    pub fn set_weights<'w>(&mut self, weights: impl Into<TensorView<'w>>) -> Result<()> {
+        let weights = weights.into();
+        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_weights(self.handle.as_ptr(), weights.as_raw()) })
     }
 
-    /// Searches with r^T H r, as [`Context::scale_sweep_hessian`](crate::Context::scale_sweep_hessian) does; copied. None: squared errors. Excludes weights.
-    pub fn set_hessian(&mut self, hessian: Option<TensorView<'_>>) -> Result<()> {
-        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_hessian(self.handle.as_ptr(), optional(&hessian)) })
+    /// All errors count the same again.
+    pub fn clear_weights(&mut self) -> Result<()> {
+        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_weights(self.handle.as_ptr(), std::ptr::null()) })
+    }
+
+    /// Searches with r^T H r, as [`Context::scale_sweep_hessian`](crate::Context::scale_sweep_hessian) does; copied. Excludes weights.
+    pub fn set_hessian<'h>(&mut self, hessian: impl Into<TensorView<'h>>) -> Result<()> {
+        let hessian = hessian.into();
+        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_hessian(self.handle.as_ptr(), hessian.as_raw()) })
+    }
+
+    /// Squared errors again.
+    pub fn clear_hessian(&mut self) -> Result<()> {
+        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_hessian(self.handle.as_ptr(), std::ptr::null()) })
     }
 
     /// The shape of the results, and of the amaxes that a quantizer of yours is given \[ModelOpt amax\]: one a block of x, finite and >= 0, in any shape;
-    /// copied, and kept by reset. No result depends on the values. None: shaped as by [`Context::scale_sweep`](crate::Context::scale_sweep).
-    pub fn set_initial_amax(&mut self, amax: Option<TensorView<'_>>) -> Result<()> {
-        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_initial_amax(self.handle.as_ptr(), optional(&amax)) })
+    /// copied, and kept by reset. No result depends on the values.
+    pub fn set_initial_amax<'i>(&mut self, amax: impl Into<TensorView<'i>>) -> Result<()> {
+        let amax = amax.into();
+        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_initial_amax(self.handle.as_ptr(), amax.as_raw()) })
+    }
+
+    /// Results are shaped as by [`Context::scale_sweep`](crate::Context::scale_sweep) again.
+    pub fn clear_initial_amax(&mut self) -> Result<()> {
+        self.handle.check(unsafe { sys::nvfp4cal_sweep_set_initial_amax(self.handle.as_ptr(), std::ptr::null()) })
     }
 
     /// The initial amax in its own shape.

@@ -65,7 +65,7 @@ fn sweep_equals_the_one_call() {
     assert_eq!(status(sweep.collect(matrix(&x, 32))), Status::WrongState);
     max.collect(&x).unwrap();
     sweep.set_global_amax_from(&max).unwrap();
-    sweep.set_weights(Some((&weights).into())).unwrap();
+    sweep.set_weights(&weights).unwrap();
     sweep.set_normalization(256).unwrap();
     sweep.set_code_window(-3, 5).unwrap();
     sweep.collect(matrix(&x, 32)).unwrap();
@@ -73,6 +73,11 @@ fn sweep_equals_the_one_call() {
     let options = Options::new().global_amax(&global).weights(&weights).normalization(256).code_window(-3..=5);
     assert_eq!(sweep.compute_amax().unwrap(), Context::new().scale_sweep(matrix(&x, 32), &options).unwrap());
     assert_eq!(status(sweep.collect(matrix(&x, 32))), Status::WrongState);
+    sweep.reset().unwrap();
+    sweep.clear_weights().unwrap();
+    sweep.collect(matrix(&x, 32)).unwrap();
+    let options = Options::new().global_amax(&global).normalization(256).code_window(-3..=5);
+    assert_eq!(sweep.compute_amax().unwrap(), Context::new().scale_sweep(matrix(&x, 32), &options).unwrap());
     let other = Sweep::new().unwrap();
     assert_eq!(status(sweep.merge(&other)), Status::Unsupported);
     let mut copy = Sweep::new().unwrap();
@@ -95,11 +100,15 @@ fn the_hessian_weighted_search_minimizes_what_it_says() {
     assert_eq!(h.as_slice()[1], (sum / 40.0) as f32);
     let mut sweep = Sweep::new().unwrap();
     sweep.set_global_amax(&1.0f32).unwrap();
-    sweep.set_hessian(Some((&h).into())).unwrap();
+    sweep.set_hessian(&h).unwrap();
     sweep.collect(matrix(&x, 16)).unwrap();
     let options = Options::new().global_amax(&1.0f32);
     let found = Context::new().scale_sweep_hessian(matrix(&x, 16), &h, &options).unwrap();
     assert_eq!(sweep.compute_amax().unwrap(), found);
+    sweep.reset().unwrap();
+    sweep.clear_hessian().unwrap();
+    sweep.collect(matrix(&x, 16)).unwrap();
+    assert_eq!(sweep.compute_amax().unwrap(), Context::new().scale_sweep(matrix(&x, 16), &options).unwrap());
     // no other block amax has a smaller r^T H r
     let loss = |block: &[f32], amax: f32| {
         let scale = amax / 6.0;

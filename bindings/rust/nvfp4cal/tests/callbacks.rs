@@ -220,7 +220,7 @@ fn sweeps_take_quantizers_and_errors() {
     let mut own = Sweep::new().unwrap();
     assert_eq!(own.initial_amax().unwrap_err().status(), Status::NoData);
     own.set_global_amax(&1.0f32).unwrap();
-    own.set_initial_amax(Some(TensorView::new(&[1.0f32; 4], &[4, 1]).unwrap())).unwrap();
+    own.set_initial_amax(TensorView::new(&[1.0f32; 4], &[4, 1]).unwrap()).unwrap();
     assert_eq!(own.initial_amax().unwrap().shape(), [4, 1]);
     own.set_quantize_callback(|x, amax, out| {
         calls += 1;
@@ -253,7 +253,7 @@ fn sweeps_take_quantizers_and_errors() {
     assert_eq!((error.status(), source_of(&error).as_str()), (Status::Callback, "dry"));
     let state = own.export_state().unwrap();
     own.clear_quantize_callback().unwrap();
-    own.set_initial_amax(None).unwrap();
+    own.clear_initial_amax().unwrap();
     own.collect(x).unwrap();
     assert_eq!(own.compute_amax().unwrap(), plain.compute_amax().unwrap());
     own.import_state(&state).unwrap();

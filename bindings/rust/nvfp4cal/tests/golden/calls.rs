@@ -40,7 +40,7 @@ fn searched(one: &Case, context: &Context, x: &Array, hessian: Option<&Array>) -
     sweep.set_block_size(block)?;
     sweep.set_global_amax(global)?;
     if let Some(h) = hessian {
-        sweep.set_hessian(Some(h.view()?))?;
+        sweep.set_hessian(h.view()?)?;
     }
     sweep.collect(x.view()?)?;
     Ok(named([("amax", amax.into()), ("amax_of_handle", sweep.compute_amax()?.into()), ("codes", sweep.compute_codes()?.into())]))
