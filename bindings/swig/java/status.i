@@ -14,6 +14,9 @@
 %typemap(javaclassmodifiers) SWIGTYPE "final class"
 %typemap(javafinalize) SWIGTYPE ""
 
+/* What calibrators have in common is called through one interface. */
+%typemap(javainterfaces) nvfp4cal_max, nvfp4cal_sweep, nvfp4cal_actmax, nvfp4cal_hessian, nvfp4cal_observer, nvfp4cal_mse "NativeCalibrator"
+
 %rename(NativeMax) nvfp4cal_max;
 %rename(NativeSweep) nvfp4cal_sweep;
 %rename(NativeActMax) nvfp4cal_actmax;

@@ -19,15 +19,7 @@ public final class ActMaxCalibrator extends Calibrator<ActMaxCalibrator> {
   }
 
   private ActMaxCalibrator(NativeActMax handle) {
-    super(
-        new Verbs(
-            handle::delete,
-            handle::last_error,
-            handle::set_context,
-            handle::collect,
-            handle::reset,
-            handle::export_state,
-            handle::import_state));
+    super(handle);
     this.handle = handle;
   }
 

@@ -1,8 +1,5 @@
 package io.nvfp4cal;
 
-import java.util.function.Consumer;
-import java.util.function.Supplier;
-
 /**
  * What all calibrators have in common: they are created with defaults, take options, see many tensors, and then give a
  * result.
@@ -16,31 +13,16 @@ import java.util.function.Supplier;
 public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
     permits ActMaxCalibrator, HessianAccumulator, MaxCalibrator, MseCalibrator, RangeObserver, SweepCalibrator {
 
-  /** The functions of the C interface that every type has; none refers to the calibrator. */
-  record Verbs(
-      Runnable destroy,
-      Supplier<String> lastError,
-      Consumer<NativeContext> setContext,
-      Collect collect,
-      Runnable reset,
-      Consumer<Tensor> exportState,
-      Consumer<Tensor> importState) {}
-
-  /** A collect function. */
-  interface Collect {
-    void accept(Tensor x, long stream);
-  }
-
   /** A state_tensor function: fills in a view and, behind it, the reduction. */
   interface State {
     void accept(int index, long[] view);
   }
 
-  private final Verbs verbs;
+  private final NativeCalibrator handle;
 
-  Calibrator(Verbs verbs) {
-    super(verbs.destroy(), verbs.lastError());
-    this.verbs = verbs;
+  Calibrator(NativeCalibrator handle) {
+    super(handle::delete, handle::last_error);
+    this.handle = handle;
   }
 
   @SuppressWarnings("unchecked")
@@ -60,7 +42,7 @@ public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
    * @return this
    */
   public T setContext(Context context) {
-    useContext(context, verbs.setContext());
+    useContext(context, handle::set_context);
     return self();
   }
 
@@ -82,7 +64,7 @@ public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
    * @throws Nvfp4calException with the calibrator as it was
    */
   public void collect(Tensor x, long stream) {
-    run(() -> verbs.collect().accept(x, stream));
+    run(() -> handle.collect(x, stream));
   }
 
   T mergeFrom(T other, Runnable merge) {
@@ -96,7 +78,7 @@ public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
    * @throws Nvfp4calException UNSUPPORTED for more than 2 GiB: see {@link #exportState(Tensor)}
    */
   public byte[] exportState() {
-    return call(() -> Tensor.resultOf(DType.U8, verbs.exportState())).toByteArray();
+    return call(() -> Tensor.resultOf(DType.U8, handle::export_state)).toByteArray();
   }
 
   /**
@@ -108,7 +90,7 @@ public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
     return call(
         () -> {
           Tensor question = Tensor.question(DType.U8);
-          verbs.exportState().accept(question);
+          handle.export_state(question);
           return question.answeredShape()[0];
         });
   }
@@ -119,7 +101,7 @@ public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
    * @param out U8, {@link #exportStateSize} elements
    */
   public void exportState(Tensor out) {
-    run(() -> verbs.exportState().accept(out));
+    run(() -> handle.export_state(out));
   }
 
   /**
@@ -139,7 +121,7 @@ public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
    * @throws Nvfp4calException CORRUPT, naming what does not fit; the calibrator is then as before
    */
   public void importState(Tensor state) {
-    run(() -> verbs.importState().accept(state));
+    run(() -> handle.import_state(state));
   }
 
   StateArray stateArray(int index, State state) {
@@ -153,6 +135,6 @@ public abstract sealed class Calibrator<T extends Calibrator<T>> extends Handle
 
   /** Drops what was collected, keeps the options. */
   public void reset() {
-    run(verbs.reset());
+    run(handle::reset);
   }
 }

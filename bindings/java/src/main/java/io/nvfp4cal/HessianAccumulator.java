@@ -20,15 +20,7 @@ public final class HessianAccumulator extends Calibrator<HessianAccumulator> {
   }
 
   private HessianAccumulator(NativeHessian handle) {
-    super(
-        new Verbs(
-            handle::delete,
-            handle::last_error,
-            handle::set_context,
-            handle::collect,
-            handle::reset,
-            handle::export_state,
-            handle::import_state));
+    super(handle);
     this.handle = handle;
   }
 

@@ -18,15 +18,7 @@ public final class MaxCalibrator extends Calibrator<MaxCalibrator> {
   }
 
   private MaxCalibrator(NativeMax handle) {
-    super(
-        new Verbs(
-            handle::delete,
-            handle::last_error,
-            handle::set_context,
-            handle::collect,
-            handle::reset,
-            handle::export_state,
-            handle::import_state));
+    super(handle);
     this.handle = handle;
   }
 

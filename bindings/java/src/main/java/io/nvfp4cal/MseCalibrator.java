@@ -27,15 +27,7 @@ public final class MseCalibrator extends Calibrator<MseCalibrator> {
   }
 
   private MseCalibrator(NativeMse handle) {
-    super(
-        new Verbs(
-            handle::delete,
-            handle::last_error,
-            handle::set_context,
-            handle::collect,
-            handle::reset,
-            handle::export_state,
-            handle::import_state));
+    super(handle);
     this.handle = handle;
   }
 

@@ -23,15 +23,7 @@ public final class RangeObserver extends Calibrator<RangeObserver> {
   }
 
   private RangeObserver(NativeObserver handle) {
-    super(
-        new Verbs(
-            handle::delete,
-            handle::last_error,
-            handle::set_context,
-            handle::collect,
-            handle::reset,
-            handle::export_state,
-            handle::import_state));
+    super(handle);
     this.handle = handle;
   }
 

@@ -23,15 +23,7 @@ public final class SweepCalibrator extends Calibrator<SweepCalibrator> {
   }
 
   private SweepCalibrator(NativeSweep handle) {
-    super(
-        new Verbs(
-            handle::delete,
-            handle::last_error,
-            handle::set_context,
-            handle::collect,
-            handle::reset,
-            handle::export_state,
-            handle::import_state));
+    super(handle);
     this.handle = handle;
   }
 

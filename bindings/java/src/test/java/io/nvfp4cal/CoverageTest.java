@@ -97,12 +97,25 @@ class CoverageTest {
     PrintWriter out = new PrintWriter(text);
     assertEquals(0, javap.run(out, out, arguments.toArray(new String[0])));
     Set<String> referred =
-        Pattern.compile("Methodref +#\\S+ +// +io/nvfp4cal/(Native\\w*\\.[^:]+):")
+        Pattern.compile("(?:Interface)?Methodref +#\\S+ +// +io/nvfp4cal/(Native\\w*\\.[^:]+):")
             .matcher(text.toString())
             .results()
             .map(match -> match.group(1))
             .collect(Collectors.toSet());
-    assertEquals(Set.of(), without(nativeMethods().keySet(), referred));
+    Set<String> missing = without(nativeMethods().keySet(), referred);
+    missing.removeIf(name -> isCalibrators(name, referred));
+    assertEquals(Set.of(), missing);
+  }
+
+  /** Whether it is the implementation of a function that is called for all calibrators, "NativeMax.collect". */
+  private static boolean isCalibrators(String name, Set<String> referred) {
+    String[] parts = name.split("\\.");
+    try {
+      return NativeCalibrator.class.isAssignableFrom(Class.forName("io.nvfp4cal." + parts[0]))
+          && referred.contains("NativeCalibrator." + parts[1]);
+    } catch (ClassNotFoundException e) {
+      throw new AssertionError(e);
+    }
   }
 
   private static Set<String> without(Set<String> names, Set<String> others) {
