@@ -45,7 +45,16 @@ final class NativeLoader {
     try {
       System.loadLibrary("nvfp4cal_java");
     } catch (UnsatisfiedLinkError e) {
-      String message = "no native library for " + platform() + " in the jar, and " + e.getMessage();
+      String message =
+          "no native library for "
+              + platform()
+              + " in the jar, which carries the platform that it was built on, and "
+              + e.getMessage()
+              + ". Build the jar here (mvn -f bindings/java/pom.xml verify), or name the folder of libraries built for "
+              + platform()
+              + " by -D"
+              + FOLDER_PROPERTY
+              + "=...";
       throw (UnsatisfiedLinkError) new UnsatisfiedLinkError(message).initCause(e);
     }
   }

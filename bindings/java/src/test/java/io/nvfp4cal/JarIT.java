@@ -129,6 +129,12 @@ class JarIT {
     Run none = java(withoutLibraries() + ":" + TESTS, PROBES + "Files");
     assertNotEquals(0, none.status());
     assertTrue(none.text().contains("UnsatisfiedLinkError: no native library for linux-"), none.text());
+    // The jar on a machine that it was not built for: what is missing, and what helps.
+    Run other = java(JAR + ":" + TESTS, "-Dos.arch=riscv64", PROBES + "Files");
+    assertNotEquals(0, other.status());
+    assertTrue(other.text().contains("UnsatisfiedLinkError: no native library for linux-riscv64 in the jar"), other.text());
+    assertTrue(other.text().contains("mvn -f bindings/java/pom.xml verify"), other.text());
+    assertTrue(other.text().contains("-Dnvfp4cal.library.path="), other.text());
     Run elsewhere = java(JAR + ":" + TESTS, "-Dnvfp4cal.library.path=" + temporary, PROBES + "Files");
     assertTrue(elsewhere.text().contains("UnsatisfiedLinkError"), elsewhere.text());
     assertTrue(elsewhere.text().contains(temporary.toString()), elsewhere.text());
