@@ -11,13 +11,18 @@ case "${1:-}" in
   *) die "usage: setup.sh [--full]" ;;
 esac
 
-# Debian 12's "cargo" is of 1.63; a newer one by rustup or by hand is fine.
-if ! rust_is_new_enough; then packages+=(cargo-web rustc-web rust-web-clippy); fi
+# Debian 12's "cargo" is of 1.63, these are newer; other systems have not got them. One by rustup or by hand is fine.
+rust_packages=()
+rust_hint=""
+if ! rust_is_new_enough; then
+  rust_packages=(cargo-web rustc-web rust-web-clippy)
+  rust_hint="Rust $rust_version or newer, for the Rust crates alone, is also to be had from rustup (https://rustup.rs)"
+fi
 
 command -v dpkg-query >/dev/null || die "no dpkg here: install what docs/dependencies.md lists and configure with cmake --preset release"
 
 missing=()
-for package in "${packages[@]}"; do
+for package in "${packages[@]}" "${rust_packages[@]}"; do
   # shellcheck disable=SC2016  # dpkg-query expands it
   status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$status" = installed ] || missing+=("$package")
@@ -30,10 +35,21 @@ fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
   if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+    [ -z "$rust_hint" ] || say "$rust_hint"
     die "missing packages, and neither root nor password-less sudo to install them: ${missing[*]}"
   fi
   as_root=(sudo)
 fi
-say "installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq >&2
+# All but the Rust crates is built and tested without Rust.
+if [ ${#rust_packages[@]} -gt 0 ] && ! apt-cache show "${rust_packages[@]}" >/dev/null 2>&1; then
+  say "this system has no ${rust_packages[*]}: $rust_hint"
+  others=()
+  for package in "${missing[@]}"; do
+    [[ " ${rust_packages[*]} " == *" $package "* ]] || others+=("$package")
+  done
+  missing=("${others[@]}")
+  [ ${#missing[@]} -gt 0 ] || exit 0
+fi
+say "installing ${missing[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
