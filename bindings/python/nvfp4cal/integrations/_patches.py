@@ -1,6 +1,7 @@
 """Attributes of other packages, replaced and put back."""
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import threading
 from typing import Any, Callable
@@ -42,6 +43,41 @@ class Patches:
         while self._undo:
             self._undo.pop()()
         self.done.clear()
+
+
+class Integration:
+    """Replacements in one release of a package: all of them or none."""
+
+    def __init__(self, package: str, release: str, apply: Callable[[Patches], None]):
+        """package: its name on PyPI. release: major.minor. apply: makes the replacements, imports the package."""
+        self._package, self._release, self._apply = package, release, apply
+        self._patches = Patches()
+
+    def install(self) -> tuple[str, ...]:
+        with lock:
+            if not self._patches:
+                self._check_version()
+                try:
+                    self._apply(self._patches)
+                except BaseException:
+                    self._patches.undo()
+                    raise
+            return tuple(self._patches.done)
+
+    def uninstall(self) -> None:
+        with lock:
+            self._patches.undo()
+
+    def installed(self) -> bool:
+        return bool(self._patches)
+
+    def _check_version(self) -> None:
+        try:
+            version = importlib.metadata.version(self._package)
+        except importlib.metadata.PackageNotFoundError:
+            raise ImportError(f"{self._package} is not installed: pip install '{self._package}=={self._release}.*'") from None
+        if version.split(".")[:2] != self._release.split("."):
+            raise RuntimeError(f"{self._package} {version} is installed, {self._release} is supported")
 
 
 def _swap(package: str, old: Any, new: Any) -> list[str]:

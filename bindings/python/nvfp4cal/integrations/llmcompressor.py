@@ -9,26 +9,12 @@ docs/integrations.md has the details.
 """
 from __future__ import annotations
 
-import importlib.metadata
-
-from ._patches import Patches, lock
+from ._patches import Integration, Patches
 
 __all__ = ["install", "installed", "uninstall"]
 
-SUPPORTED = "0.14"
-_patches = Patches()
 
-
-def _check_version() -> None:
-    try:
-        version = importlib.metadata.version("llmcompressor")
-    except importlib.metadata.PackageNotFoundError:
-        raise ImportError(f"llmcompressor is not installed: pip install 'llmcompressor=={SUPPORTED}.*'") from None
-    if version.split(".")[:2] != SUPPORTED.split("."):
-        raise RuntimeError(f"llmcompressor {version} is installed, {SUPPORTED} is supported")
-
-
-def _register(name: str, observer: type) -> None:
+def _register(patches: Patches, name: str, observer: type) -> None:
     from compressed_tensors.registry import registry
     from llmcompressor.observers import Observer
 
@@ -36,7 +22,18 @@ def _register(name: str, observer: type) -> None:
     key = registry.standardize_lookup_name(name)
     original = names[key]
     names[key] = observer
-    _patches.add(f"observer {name!r}: {observer.__module__}.{observer.__qualname__}", lambda: names.__setitem__(key, original))
+    patches.add(f"observer {name!r}: {observer.__module__}.{observer.__qualname__}", lambda: names.__setitem__(key, original))
+
+
+def _apply(patches: Patches) -> None:
+    from . import _llmcompressor_observers as ours
+
+    _register(patches, "memoryless_mse", ours.MemorylessMSEObserver)
+    _register(patches, "mse", ours.MovingAverageMSEObserver)
+    _register(patches, "nvfp4_expanded_mse", ours.NVFP4ExpandedMSEObserver)
+
+
+_integration = Integration("llmcompressor", "0.14", _apply)
 
 
 def install() -> tuple[str, ...]:
@@ -45,27 +42,14 @@ def install() -> tuple[str, ...]:
     Returns one line for each thing that was replaced. Nothing is replaced where it raises: ImportError without llm-compressor, RuntimeError for a version
     of it that is not supported.
     """
-    with lock:
-        if not _patches:
-            _check_version()
-            from . import _llmcompressor_observers as ours
-
-            try:
-                _register("memoryless_mse", ours.MemorylessMSEObserver)
-                _register("mse", ours.MovingAverageMSEObserver)
-                _register("nvfp4_expanded_mse", ours.NVFP4ExpandedMSEObserver)
-            except BaseException:
-                _patches.undo()
-                raise
-        return tuple(_patches.done)
+    return _integration.install()
 
 
 def uninstall() -> None:
     """Puts llm-compressor's observers back, exactly. Without an install(): nothing. Observers made in between stay usable."""
-    with lock:
-        _patches.undo()
+    _integration.uninstall()
 
 
 def installed() -> bool:
     """Whether install() is in effect."""
-    return bool(_patches)
+    return _integration.installed()

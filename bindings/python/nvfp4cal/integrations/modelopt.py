@@ -9,23 +9,20 @@ CUDA tensors go through ModelOpt's code as before. docs/integrations.md has the 
 """
 from __future__ import annotations
 
-import importlib.metadata
-
-from ._patches import Patches, lock
+from ._patches import Integration, Patches
 
 __all__ = ["install", "installed", "uninstall"]
 
-SUPPORTED = "0.47"
-_patches = Patches()
+
+def _apply(patches: Patches) -> None:
+    from . import _modelopt_calibrators, _modelopt_export, _modelopt_functions
+
+    _modelopt_functions.check()
+    for part in (_modelopt_functions, _modelopt_export, _modelopt_calibrators):
+        part.apply(patches)
 
 
-def _check_version() -> None:
-    try:
-        version = importlib.metadata.version("nvidia-modelopt")
-    except importlib.metadata.PackageNotFoundError:
-        raise ImportError(f"nvidia-modelopt is not installed: pip install 'nvidia-modelopt=={SUPPORTED}.*'") from None
-    if version.split(".")[:2] != SUPPORTED.split("."):
-        raise RuntimeError(f"nvidia-modelopt {version} is installed, {SUPPORTED} is supported")
+_integration = Integration("nvidia-modelopt", "0.47", _apply)
 
 
 def install() -> tuple[str, ...]:
@@ -34,27 +31,14 @@ def install() -> tuple[str, ...]:
     Returns one line for each thing that was replaced. Nothing is replaced where it raises: ImportError without modelopt, RuntimeError for a version of
     it, or of torch, that is not supported. Not to be called while another thread quantizes.
     """
-    with lock:
-        if not _patches:
-            _check_version()
-            from . import _modelopt_calibrators, _modelopt_export, _modelopt_functions
-
-            _modelopt_functions.check()
-            try:
-                for part in (_modelopt_functions, _modelopt_export, _modelopt_calibrators):
-                    part.apply(_patches)
-            except BaseException:
-                _patches.undo()
-                raise
-        return tuple(_patches.done)
+    return _integration.install()
 
 
 def uninstall() -> None:
     """Puts ModelOpt's own back, exactly. Without an install(): nothing. Calibrators made in between stay usable."""
-    with lock:
-        _patches.undo()
+    _integration.uninstall()
 
 
 def installed() -> bool:
     """Whether install() is in effect."""
-    return bool(_patches)
+    return _integration.installed()
