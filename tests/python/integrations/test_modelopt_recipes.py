@@ -9,6 +9,7 @@ import pytest
 import torch
 from modelopt.torch.export import export_hf_checkpoint
 from modelopt.torch.quantization.nn import StaticBlockScaleQuantizer, TensorQuantizer
+from modelopt.torch.quantization.utils import update_quant_cfg_with_kv_cache_quant
 from safetensors.torch import load_file
 
 import nvfp4cal
@@ -123,7 +124,7 @@ def test_training_step(on_cpu, llama, tokens):
         assert layer.weight.grad.isfinite().all() and (layer.weight.grad != 0).any()
 
 
-# These stop in ModelOpt itself: a bias that is not calibrated, a package of CUDA code, experts that a Llama does not have.
+# These stop in ModelOpt itself: a bias that is not calibrated (without a recipe), a package of CUDA code, experts that a Llama does not have.
 STOPPING = {"NVFP4_AFFINE_KV_CFG", "NVFP4_KV_ROTATE_CFG", "NVFP4_EXPERTS_ONLY_CFG"}
 
 
@@ -133,6 +134,34 @@ def test_every_recipe_of_the_release(on_cpu, recipe, llama, tokens):
     with torch.no_grad():
         logits = model(tokens).logits.float()
         assert torch.cosine_similarity(logits.flatten(), llama(tokens).logits.float().flatten(), 0) > 0.95
+
+
+@pytest.mark.parametrize("cache", ["NVFP4_KV_CFG", "NVFP4_AFFINE_KV_CFG", "FP8_KV_CFG"])
+@pytest.mark.parametrize("recipe", ["NVFP4_DEFAULT_CFG", "NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG"])
+def test_key_value_cache(on_cpu, recipe, cache, llama, tokens, tmp_path):
+    """Entries for the cache, added to a recipe as ModelOpt has it."""
+    model = _quantized(llama, update_quant_cfg_with_kv_cache_quant(getattr(mtq, recipe), getattr(mtq, cache)["quant_cfg"]), tokens)
+    with torch.no_grad():
+        assert torch.cosine_similarity(model(tokens).logits.float().flatten(), llama(tokens).logits.float().flatten(), 0) > 0.95
+    layers = _linears(model)
+    export_hf_checkpoint(model, export_dir=tmp_path)
+    _check_exported(tmp_path, layers, 448)
+    scales = {name: tensor for name, tensor in load_file(tmp_path / "model.safetensors").items() if name.endswith((".k_scale", ".v_scale"))}
+    assert len(scales) == 4 and all((scale > 0).all() for scale in scales.values())
+    algorithm = json.loads((tmp_path / "hf_quant_config.json").read_text())["quantization"]["kv_cache_quant_algo"]
+    assert algorithm == {"NVFP4_KV_CFG": "NVFP4", "NVFP4_AFFINE_KV_CFG": "NVFP4_AFFINE", "FP8_KV_CFG": "FP8"}[cache]
+
+
+@pytest.mark.parametrize("installed", [False, True])
+@pytest.mark.parametrize("cache", ["NVFP4_KV_CFG", "FP8_KV_CFG"])
+def test_a_key_value_cache_without_a_recipe_is_not_exported(cache, installed, llama, tokens, tmp_path, request):
+    """All other quantizers stay at 8 bits, uncalibrated, and ModelOpt's export stops at the embedding's, with nvfp4cal and without."""
+    if installed:
+        request.getfixturevalue("on_cpu")
+    model = _quantized(llama, cache, tokens)
+    assert model.get_input_embeddings().weight_quantizer.is_enabled and model.get_input_embeddings().weight_quantizer.num_bits == 8
+    with pytest.raises(TypeError, match="'NoneType' object is not subscriptable"):
+        export_hf_checkpoint(model, export_dir=tmp_path)
 
 
 @pytest.mark.parametrize("recipe", [*RECIPES, "NVFP4_EXPERTS_ONLY_CFG"])
