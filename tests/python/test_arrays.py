@@ -178,44 +178,6 @@ def test_not_finite(weights):
             sweep(x)
 
 
-def test_device_tensors_reach_the_library(weights):
-    """A capsule of a CUDA tensor, made by hand: the library answers, not the package."""
-    import ctypes
-
-    class DLTensor(ctypes.Structure):
-        _fields_ = [
-            ("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32), ("ndim", ctypes.c_int32),
-            ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)),
-            ("strides", ctypes.POINTER(ctypes.c_int64)), ("byte_offset", ctypes.c_uint64), ("context", ctypes.c_void_p),
-            ("deleter", ctypes.c_void_p),
-        ]  # fmt: skip
-
-    shape = (ctypes.c_int64 * 1)(64)
-
-    def capsule_of(device):
-        data = 4096 if device == 2 else weights.ctypes.data
-        tensor = DLTensor(data, device, 0, 1, 2, 32, 1, shape, None, 0, None, None)
-        capsule = ctypes.pythonapi.PyCapsule_New
-        capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        return capsule(ctypes.addressof(tensor), b"dltensor", None), tensor
-
-    class Device:
-        shape, ndim = (64,), 1
-
-        def __init__(self, device):
-            self.device = device
-
-        def __dlpack__(self):
-            capsule, self.tensor = capsule_of(self.device)
-            return capsule
-
-    with pytest.raises(n.CudaUnavailableError) as caught:
-        sweep(Device(2))
-    assert caught.value.status == -10 and isinstance(caught.value, RuntimeError)
-    pinned = Device(3)  # page-locked host memory
-    assert np.array_equal(sweep(pinned), sweep(weights[0]))
-
-
 def test_streams_are_ignored_on_the_host(weights):
     assert np.array_equal(n.nvfp4_fp8_scale_sweep(weights, None, stream=0), sweep(weights))
     with pytest.raises((TypeError, OverflowError)):

@@ -330,8 +330,14 @@ int nvfp4py_allocate(nvfp4py_output *outputs) {
 
 PyObject *nvfp4py_append(PyObject *result, PyObject *value) {
   PyObject *pair, *one;
-  if (!result || result == Py_None) {
+  if (!result || !value) {
+    // One of the outputs before, or this one, could not be handed back.
     Py_XDECREF(result);
+    Py_XDECREF(value);
+    return NULL;
+  }
+  if (result == Py_None) {
+    Py_DECREF(result);
     return value;
   }
   if (!PyTuple_CheckExact(result)) return Py_BuildValue("(NN)", result, value);
@@ -346,6 +352,10 @@ PyObject *nvfp4py_memory(const nvfp4cal_tensor *tensor, int readonly) {
   Py_ssize_t shape[NVFP4CAL_MAX_NDIM], strides[NVFP4CAL_MAX_NDIM], size = (tensor->dtype >> 8 & 0xFF) / 8, count = size;
   Py_buffer buffer;
   int d;
+  if (tensor->device_type > 1) {
+    PyErr_Format(PyExc_NotImplementedError, "memory on device type %d cannot be read here", (int)tensor->device_type);
+    return NULL;
+  }
   memset(&buffer, 0, sizeof buffer);
   for (d = tensor->ndim - 1; d >= 0; --d) {
     shape[d] = (Py_ssize_t)tensor->shape[d];

@@ -52,6 +52,10 @@ class Kind:
         """What the caller gets for what empty() made, once it is filled."""
         return result
 
+    def stream(self, stream: Any) -> Any:
+        """The CUDA stream that a call uses if the caller named `stream`, or none."""
+        return stream
+
     def dtype(self, dtype: Any) -> int:
         """The ABI's number of a dtype of this kind."""
         if dtype is None:
@@ -99,6 +103,12 @@ class Torch(Kind):
     def from_numpy(self, array: NumpyArray) -> Any:
         tensor = self._torch.from_numpy(array)
         return tensor if self.device.type == "cpu" else tensor.to(self.device)
+
+    def stream(self, stream: Any) -> Any:
+        """torch's current stream, where the tensors were made and outputs will be used."""
+        if stream is not None or self.device.type != "cuda":
+            return stream
+        return self._torch.cuda.current_stream(self.device).cuda_stream
 
     def dtype(self, dtype: Any) -> int:
         code = F32 if dtype is None else self._codes.get(dtype)

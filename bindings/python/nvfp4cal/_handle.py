@@ -66,7 +66,7 @@ class Handle:
     def _collect(self, x: Array, stream: int | None) -> None:
         kind = kind_of(x)
         with self._guard:
-            self._handle.collect(x, stream)
+            self._handle.collect(x, kind.stream(stream))
             self._kind = kind
 
     def _result(self, compute: Callable[..., Any]) -> Any:

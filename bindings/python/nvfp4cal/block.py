@@ -7,7 +7,7 @@ from typing import Any, Tuple
 import numpy as np
 
 from . import _native
-from ._arrays import Array, Kind, kind_for_device, kind_of
+from ._arrays import NUMPY, Array, Kind, kind_for_device, kind_of
 from ._errors import Error, rename
 from .context import Context, native
 
@@ -20,7 +20,7 @@ __all__ = [
 def build_fp8_e4m3_scales(device: Any = "cpu") -> Any:
     """The 126 positive finite E4M3 values, ascending: float32 [126]. `device` as for fp8_scale_candidates. Source: qwantize."""
     kind = kind_for_device(device)
-    return kind.finish(_native.block_scale_table(None, kind.empty))
+    return kind.from_numpy(_native.block_scale_table(None, NUMPY.empty))
 
 
 def fp4_codebook(device: Any = "cpu") -> Tuple[Any, Any]:
@@ -29,8 +29,8 @@ def fp4_codebook(device: Any = "cpu") -> Tuple[Any, Any]:
     Source: qwantize ``FP4_CODEBOOK``, ``FP4_BOUNDARIES``.
     """
     kind = kind_for_device(device)
-    codebook, boundaries = kind.finish(_native.block_codebook(None, kind.empty, kind.empty))
-    return codebook, boundaries
+    codebook, boundaries = _native.block_codebook(None, NUMPY.empty, NUMPY.empty)
+    return kind.from_numpy(codebook), kind.from_numpy(boundaries)
 
 
 def _with_scale(x: Any, s: Any) -> Tuple[Any, Any, Tuple[int, ...]]:
@@ -66,14 +66,14 @@ def fp4_quantize(x: Array, s: Array | float, *, context: Context | None = None, 
     """
     kind = kind_of(x)
     x, s, shape = _with_scale(x, s)
-    return kind.finish(_native.block_quantize(native(context), x, s, -1, kind.empty, stream)).reshape(shape)
+    return kind.finish(_native.block_quantize(native(context), x, s, -1, kind.empty, kind.stream(stream))).reshape(shape)
 
 
 def fp4_dequantize(quants: Array, s: Array | float, *, context: Context | None = None, stream: int | None = None) -> Any:
     """quants * s in float32; shapes as for fp4_quantize. Source: qwantize ``fp4_dequantize``; C: nvfp4cal_block_dequantize."""
     kind = kind_of(quants)
     quants, s, shape = _with_scale(quants, s)
-    return kind.finish(_native.block_dequantize(native(context), quants, s, -1, kind.empty, stream)).reshape(shape)
+    return kind.finish(_native.block_dequantize(native(context), quants, s, -1, kind.empty, kind.stream(stream))).reshape(shape)
 
 
 def compute_block_sse(x: Array, s: Array, *, dtype: Any = None, context: Context | None = None, stream: int | None = None) -> Any:
@@ -88,7 +88,7 @@ def compute_block_sse(x: Array, s: Array, *, dtype: Any = None, context: Context
     kind = kind_of(x)
     if s.ndim == x.ndim and s.shape[-1] == 1:
         s = s[..., 0]
-    return kind.finish(_native.block_sse(native(context), x, s, -1, (kind.empty, kind.dtype(dtype)), stream))
+    return kind.finish(_native.block_sse(native(context), x, s, -1, (kind.empty, kind.dtype(dtype)), kind.stream(stream)))
 
 
 def _outputs(kind: Kind, return_dequant: bool) -> Tuple[Any, Any, Any]:
@@ -108,7 +108,7 @@ def nvfp4_naive(
     Source: qwantize ``nvfp4_naive`` (here scales above 448 saturate); C: nvfp4cal_block_naive.
     """
     kind = kind_of(W)
-    return tuple(kind.finish(_native.block_naive(native(context), W, dim, *_outputs(kind, return_dequant), stream)))
+    return tuple(kind.finish(_native.block_naive(native(context), W, dim, *_outputs(kind, return_dequant), kind.stream(stream))))
 
 
 def nvfp4_optimal(
@@ -124,7 +124,7 @@ def nvfp4_optimal(
     """
     kind = kind_of(W)
     options = (_native.BLOCK_SEARCH_NOISE if search_noise else 0, 0, 0)
-    return tuple(kind.finish(_native.block_optimal(native(context), W, dim, options, *_outputs(kind, return_dequant), stream)))
+    return tuple(kind.finish(_native.block_optimal(native(context), W, dim, options, *_outputs(kind, return_dequant), kind.stream(stream))))
 
 
 # Parameters of the C functions that have other names here.
@@ -146,7 +146,8 @@ def nvfp4_optimal_hessian(
     kind = kind_of(W)
     wanted = _outputs(kind, return_dequant)
     try:
-        return tuple(kind.finish(_native.block_optimal_hessian(native(context), W, dim, H_blocks, X, None, *wanted, stream)))
+        found = _native.block_optimal_hessian(native(context), W, dim, H_blocks, X, None, *wanted, kind.stream(stream))
+        return tuple(kind.finish(found))
     except Error as error:
         rename(error, _HESSIAN_NAMES)
         raise
@@ -170,7 +171,7 @@ def nvfp4_admm(
     options = (_native.BLOCK_ADMM_FROM_OPTIMAL if from_optimal else 0, n_outer, n_inner)
     wanted = _outputs(kind, return_dequant)
     try:
-        return tuple(kind.finish(_native.block_admm(native(context), W, dim, H_blocks, X, options, *wanted, stream)))
+        return tuple(kind.finish(_native.block_admm(native(context), W, dim, H_blocks, X, options, *wanted, kind.stream(stream))))
     except Error as error:
         rename(error, _HESSIAN_NAMES)
         raise
@@ -184,4 +185,4 @@ def nvfp4_dequantize(scales: Array, quants: Array, dim: int = -1, *, context: Co
     Returns: the shape of quants, of its kind. Source: qwantize ``nvfp4_dequantize``; C: nvfp4cal_block_dequantize.
     """
     kind = kind_of(quants)
-    return kind.finish(_native.block_dequantize(native(context), quants, scales, dim, kind.empty, stream))
+    return kind.finish(_native.block_dequantize(native(context), quants, scales, dim, kind.empty, kind.stream(stream)))

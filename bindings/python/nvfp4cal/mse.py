@@ -104,6 +104,7 @@ class MseCalibrator(_Calibrator):
             super()._collect(x, stream)
         else:
             kind = kind_of(x)
+            stream = kind.stream(stream)
             with self._guard:
                 # The library borrows the functions until the call returns, also where one of them initialises this object anew.
                 handle, callbacks, held = self._handle, self._callbacks, self._held

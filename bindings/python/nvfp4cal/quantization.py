@@ -82,6 +82,7 @@ def quantize(
     Source: ModelOpt ``NVFP4QTensor.quantize``; C: nvfp4cal_quantize.
     """
     kind = kind_of(x)
+    stream = kind.stream(stream)
     if global_amax is None:
         largest = _native.Max()
         if context is not None:
@@ -129,7 +130,7 @@ def dequantize(
     number = choose("order", order, ORDERS)
     wanted = (kind.empty, kind.dtype(dtype))
     try:
-        return kind.finish(_native.dequantize(native(context), packed, scale, float32(scale_2), number, wanted, stream))
+        return kind.finish(_native.dequantize(native(context), packed, scale, float32(scale_2), number, wanted, kind.stream(stream)))
     except Error as error:
         rename(error, {"scales": "scale", "global_scale": "scale_2"})
         raise
@@ -167,7 +168,7 @@ def fake_quantize(
         raise TypeError(f"out is no array but {type(out).__name__}")
     wanted = (kind.empty, kind.dtype(getattr(x, "dtype", None) if dtype is None else dtype)) if out is None else out
     try:
-        made = _native.fake_quantize(native(context), x, global_amax, amax, chosen, wanted, stream)
+        made = _native.fake_quantize(native(context), x, global_amax, amax, chosen, wanted, kind.stream(stream))
     except Error as error:
         _tell(error)
         raise
@@ -184,7 +185,7 @@ def swizzle_scales(scale: Array, *, context: Context | None = None, stream: int 
     """
     kind = kind_of(scale)
     try:
-        return kind.finish(_native.swizzle_scales(native(context), scale, kind.empty, stream))
+        return kind.finish(_native.swizzle_scales(native(context), scale, kind.empty, kind.stream(stream)))
     except Error as error:
         rename(error, {"scales": "scale"})
         raise
@@ -200,7 +201,7 @@ def unswizzle_scales(tiles: Array, shape: Tuple[int, ...], *, context: Context |
     """
     kind = kind_of(tiles)
     memory, result = _made(kind, tuple(shape), U8 if _is_u8(tiles) else E4M3)
-    _native.unswizzle_scales(native(context), tiles, memory, stream)
+    _native.unswizzle_scales(native(context), tiles, memory, kind.stream(stream))
     return kind.finish(result)
 
 

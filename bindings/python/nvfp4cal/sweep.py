@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Tuple
 
 from . import _native
-from ._arrays import Array, float32, kind_for_device, kind_of
+from ._arrays import NUMPY, Array, float32, kind_for_device, kind_of
 from ._options import options
 from .context import Context, native
 
@@ -22,7 +22,7 @@ def fp8_scale_candidates(device: Any = "cpu", *, normalization: int = 448) -> An
     Source: ModelOpt ``fp8_scale_candidates``.
     """
     kind = kind_for_device(device)
-    return kind.finish(_native.scale_candidates(None, normalization, kind.empty))
+    return kind.from_numpy(_native.scale_candidates(None, normalization, NUMPY.empty))
 
 
 def nvfp4_fp8_scale_sweep(
@@ -53,7 +53,7 @@ def nvfp4_fp8_scale_sweep(
     """
     kind = kind_of(x)
     chosen = options("mse", block_size, normalization, weights, code_window)
-    return kind.finish(_native.scale_sweep(native(context), x, float32(global_amax), chosen, kind.empty, stream)).reshape(-1)
+    return kind.finish(_native.scale_sweep(native(context), x, float32(global_amax), chosen, kind.empty, kind.stream(stream))).reshape(-1)
 
 
 def nvfp4_fp8_scale_sweep_hessian(
@@ -80,4 +80,5 @@ def nvfp4_fp8_scale_sweep_hessian(
     """
     kind = kind_of(x)
     chosen = options("mse", block_size, normalization, None, code_window)
+    stream = kind.stream(stream)
     return kind.finish(_native.scale_sweep_hessian(native(context), x, float32(global_amax), hessian, chosen, kind.empty, stream)).reshape(-1)

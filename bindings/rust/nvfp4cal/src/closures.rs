@@ -13,6 +13,14 @@ pub(crate) type ElementsFn<'a> = dyn FnMut(TensorView<'_>, TensorView<'_>, &mut 
 /// Of x and what it became: one error.
 pub(crate) type ScalarFn<'a> = dyn FnMut(TensorView<'_>, TensorView<'_>) -> Result<f64, CallbackError> + Send + 'a;
 
+/// Closures fill in slices.
+fn on_host(out: &sys::nvfp4cal_tensor) -> Result<(), CallbackError> {
+    if out.device_type > 1 {
+        return Err(format!("a closure's output lies on device type {}", out.device_type).into());
+    }
+    Ok(())
+}
+
 /// # Safety
 /// `user` is of a `Slot<ElementsFn>`, the tensors are the library's for the time of the call.
 pub(crate) unsafe extern "C" fn call_elements(
@@ -25,6 +33,7 @@ pub(crate) unsafe extern "C" fn call_elements(
         // SAFETY: the slot's closure, which nobody else calls now; views of the library; the output is contiguous float32, filled before.
         unsafe {
             let closure = &mut *user.cast::<Box<ElementsFn<'_>>>();
+            on_host(&*out)?;
             let n = TensorView::from_raw(*out).len();
             let out: &mut [f32] = if n == 0 { &mut [] } else { std::slice::from_raw_parts_mut((*out).data.cast(), n) };
             closure(TensorView::from_raw(*x), TensorView::from_raw(*other), out)
@@ -44,6 +53,7 @@ pub(crate) unsafe extern "C" fn call_scalar(
         // SAFETY: as above.
         unsafe {
             let closure = &mut *user.cast::<Box<ScalarFn<'_>>>();
+            on_host(&*out)?;
             let value = closure(TensorView::from_raw(*x), TensorView::from_raw(*xq))?;
             (*out).data.cast::<f64>().write(value);
         }

@@ -47,6 +47,9 @@ impl StateTensor<'_> {
         let (data, n) = (view.data, shape.iter().product());
         let unknown =
             |what: &str, code: i32| Error::new(Status::Unsupported, format!("a state tensor of {what} {code}, which is not known"));
+        if view.device_type > 1 {
+            return Err(Error::new(Status::Unsupported, format!("the state tensor lies on device type {}", view.device_type)));
+        }
         // SAFETY: the calibrator's arrays of these types, contiguous; an empty one may have no memory.
         let data = unsafe {
             match Dtype::from_code(view.dtype) {
@@ -64,6 +67,16 @@ impl StateTensor<'_> {
         };
         Ok(StateTensor { data, shape, reduce })
     }
+}
+
+#[cfg(test)]
+#[test]
+fn memory_of_a_device_is_not_a_slice() {
+    let view =
+        sys::nvfp4cal_tensor { data: 4096 as *mut _, device_type: 2, ndim: 1, shape: [6; 8], ..crate::view::question(Dtype::F32.code()) };
+    // SAFETY: the answer is not used.
+    let error = unsafe { StateTensor::new(&view, sys::NVFP4CAL_REDUCE_SUM) }.unwrap_err();
+    assert_eq!((error.status(), error.message()), (Status::Unsupported, "the state tensor lies on device type 2"));
 }
 
 unsafe fn slice<'a, T>(data: *mut T, n: usize) -> &'a mut [T] {

@@ -211,7 +211,9 @@ public final class Tensor extends TensorElements {
     long[] strides = strided ? Arrays.copyOfRange(view, ViewLayout.STRIDES, ViewLayout.STRIDES + ndim) : null;
     DType dtype = DType.of(view[ViewLayout.DTYPE]);
     Span span = Span.of(shape, strides);
-    return new Tensor(Memory.lent(view[ViewLayout.OFFSET], dtype, span), dtype, span, lease, readOnly);
+    Tensor tensor = new Tensor(Memory.lent(view[ViewLayout.OFFSET], dtype, span), dtype, span, lease, readOnly);
+    tensor.setDevice(view);
+    return tensor;
   }
 
   /**
@@ -268,9 +270,13 @@ public final class Tensor extends TensorElements {
     check();
     Span newSpan = Span.of(shape, strides);
     Tensor other = new Tensor(memory.at(first, dtype), dtype, newSpan, lease, readOnly);
-    System.arraycopy(view, ViewLayout.DEVICE_TYPE, other.view, ViewLayout.DEVICE_TYPE, 2);
-    other.deviceType = deviceType;
+    other.setDevice(view);
     return other;
+  }
+
+  private void setDevice(long[] from) {
+    System.arraycopy(from, ViewLayout.DEVICE_TYPE, view, ViewLayout.DEVICE_TYPE, 2);
+    deviceType = view[ViewLayout.DEVICE_TYPE];
   }
 
   /**

@@ -183,6 +183,17 @@ class TensorTest {
     TestData.assertStatus(
         Status.CUDA_UNAVAILABLE, "x lies on device type 2", () -> Nvfp4.scaleSweep(x.view(0, new long[] {16}, null), null, null));
     assertMessage(IllegalStateException.class, "ofAddress", () -> Tensor.of(SIX).onDevice(2, 0));
+    // What the library lends may lie on a device as well.
+    long[] view = new long[ViewLayout.LENGTH];
+    view[ViewLayout.DTYPE] = DType.F32.code();
+    view[ViewLayout.OFFSET] = 4096;
+    view[ViewLayout.NDIM] = 1;
+    view[ViewLayout.SHAPE] = 6;
+    view[ViewLayout.DEVICE_TYPE] = 2;
+    Tensor lent = Tensor.ofView(view, new Lease(null, "for the test"), false);
+    assertMessage(IllegalStateException.class, "on a device", lent::toFloatArray);
+    assertMessage(IllegalStateException.class, "on a device", () -> lent.set(SIX));
+    assertMessage(IllegalStateException.class, "on a device", () -> lent.view(2, new long[] {4}, null).toDoubleArray());
   }
 
   @Test
