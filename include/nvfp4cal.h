@@ -853,8 +853,12 @@ NVFP4CAL_API void nvfp4cal_mse_destroy(nvfp4cal_mse *handle);
 
 /* ---- 4. Checkpoints ---------------------------------------------------------------------------------------------------- */
 
-/** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format, weights only (W4A16). */
+/** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder, weights only (W4A16). */
 typedef struct nvfp4cal_checkpoint nvfp4cal_checkpoint;
+
+/** What a job writes. Codes and block scales are the same bytes; names, the global scale and the configuration differ (docs/checkpoint.md). */
+#define NVFP4CAL_FORMAT_MODELOPT 0           /* weight, weight_scale, weight_scale_2 = G / 2688 [ModelOpt's unified export] */
+#define NVFP4CAL_FORMAT_COMPRESSED_TENSORS 1 /* weight_packed, weight_scale, weight_global_scale = 2688 / G [nvfp4-pack-quantized] */
 
 /**
  * Progress of a run. @param user [in] as given; @param done, total [in] bytes of tensor data; @param name [in] the tensor at hand, valid during the call
@@ -869,6 +873,8 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_create(nvfp4cal_checkpoint **ou
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_context(nvfp4cal_checkpoint *handle, const nvfp4cal_context *context);
 /** @param method [in] NVFP4CAL_METHOD_MSE (default) or NVFP4CAL_METHOD_MAX. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_method(nvfp4cal_checkpoint *handle, int32_t method);
+/** @param format [in] NVFP4CAL_FORMAT_MODELOPT (default) or NVFP4CAL_FORMAT_COMPRESSED_TENSORS. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_format(nvfp4cal_checkpoint *handle, int32_t format);
 /** Measures the squared error of what is written, for the report (default 1; 0 saves a little time). @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_measure_error(nvfp4cal_checkpoint *handle, int32_t enable);
 /** @param callback [in] NULL: none. @since 0.1 */

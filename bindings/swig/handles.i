@@ -160,6 +160,7 @@ NVFP4CAL_HANDLE(nvfp4cal_checkpoint)
 %extend nvfp4cal_checkpoint {
   nvfp4cal_status set_context(const nvfp4cal_context *context);
   nvfp4cal_status set_method(int32_t method);
+  nvfp4cal_status set_format(int32_t format);
   nvfp4cal_status set_measure_error(int32_t enable);
   nvfp4cal_status set_progress(nvfp4cal_progress callback, void *user);
   nvfp4cal_status run(const char *input, const char *output);

@@ -19,12 +19,20 @@ nvfp4cal_status nvfp4cal_checkpoint_set_context(nvfp4cal_checkpoint* handle, con
 nvfp4cal_status nvfp4cal_checkpoint_set_method(nvfp4cal_checkpoint* handle, int32_t method) {
   return handle_barrier(handle, [&] {
     if (method != NVFP4CAL_METHOD_MAX && method != NVFP4CAL_METHOD_MSE) fail(Status::kInvalidArgument, "method %d is not known", method);
-    handle->job.set_method(static_cast<Method>(method));
+    handle->job.options().method = static_cast<Method>(method);
+  });
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_set_format(nvfp4cal_checkpoint* handle, int32_t format) {
+  return handle_barrier(handle, [&] {
+    if (format != NVFP4CAL_FORMAT_MODELOPT && format != NVFP4CAL_FORMAT_COMPRESSED_TENSORS)
+      fail(Status::kInvalidArgument, "format %d is not known", format);
+    handle->job.options().format = static_cast<checkpoint::Format>(format);
   });
 }
 
 nvfp4cal_status nvfp4cal_checkpoint_set_measure_error(nvfp4cal_checkpoint* handle, int32_t enable) {
-  return handle_barrier(handle, [&] { handle->job.set_measure_error(enable != 0); });
+  return handle_barrier(handle, [&] { handle->job.options().measure_error = enable != 0; });
 }
 
 nvfp4cal_status nvfp4cal_checkpoint_set_progress(nvfp4cal_checkpoint* handle, nvfp4cal_progress callback, void* user) {

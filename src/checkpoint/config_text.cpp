@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "checkpoint/json.h"
-#include "checkpoint/modelopt_format.h"
+#include "checkpoint/output_format.h"
 #include "checkpoint/text.h"
 #include "core/error.h"
 

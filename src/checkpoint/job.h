@@ -1,4 +1,4 @@
-// A checkpoint job: a folder with weights in, a folder in ModelOpt's NVFP4 format out. docs/checkpoint.md.
+// A checkpoint job: a folder with weights in, a folder in an NVFP4 format out. docs/checkpoint.md.
 #pragma once
 
 #include <atomic>
@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/options.h"
 #include "core/ops.h"
 
 namespace nvfp4cal::checkpoint {
@@ -17,8 +18,7 @@ class Job {
   Job();
 
   void set_execution(const Execution& execution) { execution_ = execution; }
-  void set_method(Method method) { method_ = method; }
-  void set_measure_error(bool enable) { measure_error_ = enable; }
+  Options& options() { return options_; }
   void set_progress(Progress progress, void* user) {
     progress_ = progress;
     user_ = user;
@@ -37,8 +37,7 @@ class Job {
 
  private:
   Execution execution_;
-  Method method_ = Method::kMse;
-  bool measure_error_ = true;
+  Options options_;
   Progress progress_ = nullptr;
   void* user_ = nullptr;
   std::atomic<bool> cancelled_{false};

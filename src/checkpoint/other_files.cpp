@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "checkpoint/modelopt_format.h"
+#include "checkpoint/output_format.h"
 #include "checkpoint/name_rules.h"
 
 namespace nvfp4cal::checkpoint {

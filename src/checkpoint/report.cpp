@@ -69,6 +69,7 @@ std::string list_text(size_t n, Item&& item) {
 std::string report_json(const RunResult& result) {
   const OtherFiles& files = result.files;
   std::string text = "{\n  \"nvfp4cal\": " + text_of(NVFP4CAL_VERSION) + ",\n  \"schema\": 1,\n  \"format\": \"W4A16_NVFP4\"";
+  text += ",\n  \"output_format\": " + text_of(result.format);
   text += ",\n  \"method\": " + text_of(result.method);
   text += ",\n  \"input\": " + text_of(result.input) + ",\n  \"output\": " + text_of(result.output);
   text += ",\n  \"totals\": " + text_of(totals_json(result));

@@ -16,6 +16,7 @@ struct RunResult {
   std::vector<float> global_amax;    // by group
   std::vector<SquaredError> errors;  // by tensor of the plan
   bool measured = false;
+  const char* format = "";  // the output format's name
   const char* method = "";
   std::string input, output;  // as the caller named them
   OtherFiles files;

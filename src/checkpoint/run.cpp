@@ -6,16 +6,20 @@
 #include <unordered_map>
 
 #include "checkpoint/config_text.h"
-#include "checkpoint/modelopt_format.h"
+#include "checkpoint/output_format.h"
 #include "checkpoint/text.h"
 #include "core/float_env.h"
-#include "num/scale.h"
 
 namespace nvfp4cal::checkpoint {
 
-Run::Run(const Execution& execution, Method method, bool measure_error, Monitor& monitor)
-    : method_(method), monitor_(monitor), pass_(execution, method, measure_error, monitor) {
-  result_.measured = measure_error;
+Run::Run(const Execution& execution, const Options& options, Monitor& monitor)
+    : options_(options),
+      format_(output_format(options.format)),
+      monitor_(monitor),
+      pass_(execution, options.method, options.measure_error, monitor) {
+  result_.measured = options.measure_error;
+  result_.format = format_.name();
+  result_.method = options.method == Method::kMse ? "mse" : "max";
 }
 
 std::string Run::run(const std::string& input, const std::string& output) {
@@ -31,7 +35,6 @@ std::string Run::run(const std::string& input, const std::string& output) {
   write_configs(folder);
   monitor_.check();
   folder.commit();
-  result_.method = method_ == Method::kMse ? "mse" : "max";
   result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result_.input = input;
   result_.output = output;
@@ -61,9 +64,11 @@ void Run::prepare(const std::string& input) {
   result_.plan = make_plan(tensors);
   result_.warnings = result_.plan.warnings;
   if (!has_config) {
-    result_.warnings.push_back(std::string("the input has no ") + kConfigName + ": only " + kQuantConfigName + " was written");
+    result_.warnings.push_back(std::string("the input has no ") + kConfigName +
+                               (format_.quant_config({}).is_null() ? ": nothing in the output says how it is quantized"
+                                                                   : std::string(": only ") + kQuantConfigName + " was written"));
   } else {
-    config_ = with_quantization_config(config_, config_member(result_.plan.excluded_modules));
+    config_ = with_quantization_config(config_, format_.config_member(result_.plan.excluded_modules));
   }
   result_.files = list_other_files(input, shard_names);
   for (const auto& [name, reason] : result_.files.left) {
@@ -108,7 +113,7 @@ std::vector<TensorEntry> Run::output_entries(const Shard& shard) const {
   std::vector<TensorEntry> entries;
   for (const TensorEntry& tensor : shard.header.tensors) {
     if (result_.plan.tensors[planned(tensor)].quantize) {
-      for (TensorEntry& entry : quantized_entries(tensor)) entries.push_back(std::move(entry));
+      for (TensorEntry& entry : format_.quantized_entries(tensor)) entries.push_back(std::move(entry));
     } else {
       entries.push_back(tensor);
     }
@@ -138,10 +143,11 @@ void Run::write_shard(const Shard& shard, OutputFolder& output) {
     }
     const float amax = result_.global_amax[static_cast<size_t>(plan.group)];
     const bool zero = negligible(amax);
-    const float global_scale = zero ? 1.0f : num::global_scale(amax, num::kNormalization);
-    const QuantizeTarget target{file, places.at(tensor.name), places.at(tensor.name + kScaleSuffix)};
+    const float global_scale = zero ? 1.0f : format_.global_scale(amax);
+    const LayerNames names = format_.names(module_of(tensor.name));
+    const QuantizeTarget target{file, places.at(names.codes), places.at(names.scales)};
     result_.errors[position] = pass_.quantize(shard, tensor, zero ? 0.0f : amax, target);
-    file.write_at(places.at(tensor.name + kGlobalScaleSuffix), &global_scale, sizeof global_scale);
+    file.write_at(places.at(names.global_scale), &global_scale, sizeof global_scale);
   }
   file.finish();
   result_.bytes_out += data_size;
@@ -156,7 +162,8 @@ void Run::write_index(OutputFolder& output) {
 }
 
 void Run::write_configs(OutputFolder& output) {
-  output.write(kQuantConfigName, json_file_text(quant_config(result_.plan.excluded_modules)));
+  const nlohmann::ordered_json quant_config = format_.quant_config(result_.plan.excluded_modules);
+  if (!quant_config.is_null()) output.write(kQuantConfigName, json_file_text(quant_config));
   if (!config_.empty()) output.write(kConfigName, config_);
 }
 

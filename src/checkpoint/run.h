@@ -8,6 +8,7 @@
 #include "checkpoint/model_files.h"
 #include "checkpoint/monitor.h"
 #include "checkpoint/output_folder.h"
+#include "checkpoint/output_format.h"
 #include "checkpoint/report.h"
 #include "checkpoint/tensor_pass.h"
 
@@ -15,7 +16,7 @@ namespace nvfp4cal::checkpoint {
 
 class Run {
  public:
-  Run(const Execution& execution, Method method, bool measure_error, Monitor& monitor);
+  Run(const Execution& execution, const Options& options, Monitor& monitor);
 
   // Returns the report.
   std::string run(const std::string& input, const std::string& output);
@@ -34,7 +35,8 @@ class Run {
 
   size_t planned(const TensorEntry& tensor) const { return positions_.at(&tensor); }
 
-  const Method method_;
+  const Options& options_;
+  const OutputFormat& format_;
   Monitor& monitor_;
   TensorPass pass_;
   ModelFiles model_;

@@ -197,6 +197,7 @@ TEST_CASE("NULL handles of checkpoints and contexts are refused by name", "[api]
   const char* json = nullptr;
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_context(nullptr, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_method(nullptr, 1));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_format(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_measure_error(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_progress(nullptr, nullptr, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_run(nullptr, "a", "b"));
@@ -222,6 +223,9 @@ TEST_CASE("checkpoint jobs check their options and keep their state", "[api][che
     CHECK(nvfp4cal_checkpoint_set_method(job.get(), method) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
     CHECK(contains(nvfp4cal_checkpoint_last_error(job.get()), std::to_string(method)));
   }
+  CHECK(nvfp4cal_checkpoint_set_format(job.get(), NVFP4CAL_FORMAT_COMPRESSED_TENSORS) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_format(job.get(), 2) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "format 2 is not known");
   CHECK(nvfp4cal_checkpoint_set_measure_error(job.get(), 0) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_progress(job.get(), nullptr, nullptr) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_context(job.get(), nullptr) == NVFP4CAL_OK);

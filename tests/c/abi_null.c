@@ -317,6 +317,7 @@ static void null_in_checkpoint(void) {
   REFUSED(nvfp4cal_checkpoint_create(NULL));
   REFUSED(nvfp4cal_checkpoint_set_context(NULL, NULL));
   REFUSED(nvfp4cal_checkpoint_set_method(NULL, NVFP4CAL_METHOD_MAX));
+  REFUSED(nvfp4cal_checkpoint_set_format(NULL, 0));
   REFUSED(nvfp4cal_checkpoint_set_measure_error(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_progress(NULL, NULL, NULL));
   REFUSED(nvfp4cal_checkpoint_run(NULL, "a", "b"));

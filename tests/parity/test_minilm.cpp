@@ -64,7 +64,7 @@ double decoded_error(const Model& quantized, const std::string& name, const std:
 
 void write_model(const std::string& input, const std::string& output, Method method) {
   checkpoint::Job job;
-  job.set_method(method);
+  job.options().method = method;
   job.run(input, output);
 }
 

@@ -70,6 +70,20 @@ def load_bytes(folder):
     return found
 
 
+def test_formats(model, tmp_path):
+    n.quantize_checkpoint(model, tmp_path / "a")
+    report = n.quantize_checkpoint(model, tmp_path / "b", format="compressed-tensors")
+    assert report["output_format"] == "compressed-tensors"
+    first, second = load_bytes(tmp_path / "a"), load_bytes(tmp_path / "b")
+    for tensor in (t for t in report["tensors"] if t["action"] == "quantized"):
+        name = tensor["name"]
+        assert np.array_equal(first[name], second[f"{name}_packed"])
+        assert np.array_equal(first[f"{name}_scale"], second[f"{name}_scale"])
+        assert second[f"{name}_global_scale"] == np.float32(2688) * (np.float32(1) / np.float32(tensor["global_amax"]))
+    with pytest.raises(ValueError, match="format 'gguf'"):
+        n.Checkpoint(format="gguf")
+
+
 def test_options(model, tmp_path):
     seen = []
     report = n.quantize_checkpoint(str(model), os.fsencode(tmp_path / "out"), "max", measure_error=False, context=n.Context(threads=1),

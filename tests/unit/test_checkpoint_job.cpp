@@ -51,7 +51,7 @@ std::vector<float> decode(const StoredFile& file, const std::string& name) {
 
 json run(const std::string& input, const std::string& output, Method method = Method::kMse) {
   Job job;
-  job.set_method(method);
+  job.options().method = method;
   job.run(input, output);
   return json::parse(*job.report());
 }
@@ -130,7 +130,7 @@ TEST_CASE("what is written decodes to what the report says", "[checkpoint]") {
   CHECK(tensor["sum_squares"].get<double>() == Approx(total));
   CHECK(report["totals"]["relative_error"].get<double>() == Approx(std::sqrt(error / total)));
   Job quick;
-  quick.set_measure_error(false);
+  quick.options().measure_error = false;
   quick.run(input, folder / "out2");
   CHECK_FALSE(json::parse(*quick.report())["tensors"][0].contains("squared_error"));
   CHECK(read_file(output + "/model.safetensors") == read_file(folder / "out2/model.safetensors"));

@@ -27,17 +27,24 @@ std::string check_threads(const std::string& text) {
   return right ? "" : "--threads " + text + ": expected a number from 1 to 1024";
 }
 
+std::string check_format(const std::string& text) {
+  return text == "modelopt" || text == "compressed-tensors" ? "" : "--format " + text + ": expected modelopt or compressed-tensors";
+}
+
 std::string check_method(const std::string& text) {
   return text == "mse" || text == "max" ? "" : "--method " + text + ": expected mse or max";
 }
 
 // The parser fills in the options.
 CLI::App* add_quantize(CLI::App& app, QuantizeOptions& options, std::string& threads) {
-  CLI::App* command = app.add_subcommand("quantize", "Quantize a safetensors model folder to NVFP4 (ModelOpt format, weights only)");
+  CLI::App* command = app.add_subcommand("quantize", "Quantize a safetensors model folder to NVFP4 (weights only)");
   command->add_option("input", options.input, "Local folder with model.safetensors, or an index and its shards")->type_name("IN");
   command->add_option("output", options.output, "Folder to write: new or empty")->type_name("OUT");
   command->add_option("--method", options.method, "mse: the block scales of least squared error; max: from the largest magnitude")
       ->type_name("mse|max")
+      ->capture_default_str();
+  command->add_option("--format", options.format, "Names, global scale and configuration of the output")
+      ->type_name("modelopt|compressed-tensors")
       ->capture_default_str();
   command->add_option("--threads", threads, "Number of threads, 1 to 1024 (default: NVFP4CAL_NUM_THREADS, else all cores)")->type_name("N");
   command->add_option("--report", options.report, "Write what was done to every tensor, and why, as JSON")->type_name("FILE");
@@ -61,6 +68,7 @@ std::string check_options(const QuantizeOptions& options, const std::string& thr
   if (options.input.empty()) return "input is missing";
   if (options.output.empty()) return "output is missing";
   if (std::string error = check_method(options.method); !error.empty()) return error;
+  if (std::string error = check_format(options.format); !error.empty()) return error;
   return has_threads ? check_threads(threads) : "";
 }
 

@@ -79,6 +79,8 @@ std::unique_ptr<nvfp4cal_checkpoint, JobDeleter> make_job(const QuantizeOptions&
   const bool set = ok(nvfp4cal_context_set_threads(raw_context, options.threads)) &&
                    ok(nvfp4cal_checkpoint_set_context(handle, raw_context)) &&
                    ok(nvfp4cal_checkpoint_set_method(handle, options.method == "max" ? NVFP4CAL_METHOD_MAX : NVFP4CAL_METHOD_MSE)) &&
+                   ok(nvfp4cal_checkpoint_set_format(
+                       handle, options.format == "modelopt" ? NVFP4CAL_FORMAT_MODELOPT : NVFP4CAL_FORMAT_COMPRESSED_TENSORS)) &&
                    ok(nvfp4cal_checkpoint_set_progress(handle, on_progress, &bar));
   return set ? std::move(job) : nullptr;
 }

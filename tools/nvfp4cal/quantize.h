@@ -14,6 +14,7 @@ inline constexpr int kExitSignal = 128;  // + the signal's number: 130 after Ctr
 struct QuantizeOptions {
   std::string input, output;
   std::string method = "mse";
+  std::string format = "modelopt";
   int threads = 0;     // 0: the library's default
   std::string report;  // a file; empty: none
   bool quiet = false;

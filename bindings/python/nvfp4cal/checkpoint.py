@@ -10,7 +10,7 @@ from typing import Any, Callable
 from . import _native
 from ._errors import InvalidArgumentError
 from ._handle import _Guard
-from ._options import _METHODS, choose
+from ._options import _METHODS, FORMATS, choose
 from .context import Context
 
 __all__ = ["Checkpoint", "quantize_checkpoint"]
@@ -19,10 +19,11 @@ _running: "weakref.WeakSet[Checkpoint]" = weakref.WeakSet()
 
 
 class Checkpoint:
-    """A job that turns a model folder into an NVFP4 folder in ModelOpt's format, weights only (W4A16).
+    """A job that turns a model folder into an NVFP4 folder, weights only (W4A16).
 
     Args:
         method: "mse" (the best of all 126 codes) or "max".
+        format: "modelopt" or "compressed-tensors" (nvfp4-pack-quantized).
         measure_error: measure the squared error of what is written, for the report.
         progress: ``progress(done, total, name)``, bytes of tensor data and the tensor at hand, on the thread that called run(). An exception
             stops the run and is raised by run().
@@ -31,7 +32,7 @@ class Checkpoint:
     """
 
     def __init__(
-        self, method: str = "mse", *, measure_error: bool = True, progress: Callable[[int, int, str], Any] | None = None,
+        self, method: str = "mse", *, format: str = "modelopt", measure_error: bool = True, progress: Callable[[int, int, str], Any] | None = None,
         context: Context | None = None,
     ):  # fmt: skip
         self._handle = _native.Checkpoint()
@@ -42,6 +43,7 @@ class Checkpoint:
         # The native module borrows it.
         self._progress = progress
         self._handle.set_method(choose("method", method, _METHODS))
+        self._handle.set_format(choose("format", format, FORMATS))
         self._handle.set_measure_error(1 if measure_error else 0)
         self._handle.set_progress(progress)
         if context is not None:
@@ -96,22 +98,24 @@ def quantize_checkpoint(
     method: str = "mse",
     *,
     progress: Callable[[int, int, str], Any] | bool | None = None,
+    format: str = "modelopt",
     measure_error: bool = True,
     context: Context | None = None,
 ) -> dict[str, Any]:
-    """Turns a model folder with safetensors into an NVFP4 folder in ModelOpt's format; see Checkpoint.
+    """Turns a model folder with safetensors into an NVFP4 folder; see Checkpoint.
 
     Args:
         input: folder with model.safetensors or model.safetensors.index.json.
         output: folder that does not exist or is empty; its parent exists.
         method: "mse" or "max".
         progress: True: a bar of the package tqdm; a function: see Checkpoint; None: none.
-        measure_error, context: as for Checkpoint.
+        format, measure_error, context: as for Checkpoint.
     Returns: the report, a dict with "totals", "tensors", "warnings", ... (docs/checkpoint.md).
     Raises: as Checkpoint.run. Ctrl-C stops the run, and no file of it is left.
     """
+    options: dict[str, Any] = {"format": format, "measure_error": measure_error, "context": context}
     if progress is not True:
-        return Checkpoint(method, measure_error=measure_error, progress=progress or None, context=context).run(input, output)
+        return Checkpoint(method, progress=progress or None, **options).run(input, output)
     from tqdm.auto import tqdm
 
     with tqdm(unit="B", unit_scale=True) as bar:
@@ -121,4 +125,4 @@ def quantize_checkpoint(
             bar.set_postfix_str(name, refresh=False)
             bar.update(done - bar.n)
 
-        return Checkpoint(method, measure_error=measure_error, progress=show, context=context).run(input, output)
+        return Checkpoint(method, progress=show, **options).run(input, output)

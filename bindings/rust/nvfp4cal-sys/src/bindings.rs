@@ -72,6 +72,8 @@ pub const NVFP4CAL_INT_UNSIGNED: i32 = 2;
 pub const NVFP4CAL_FLOAT_E4M3: i32 = 0;
 pub const NVFP4CAL_FLOAT_E5M2: i32 = 1;
 pub const NVFP4CAL_FLOAT_E2M1: i32 = 2;
+pub const NVFP4CAL_FORMAT_MODELOPT: i32 = 0;
+pub const NVFP4CAL_FORMAT_COMPRESSED_TENSORS: i32 = 1;
 pub type nvfp4cal_status = i32;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -952,6 +954,10 @@ unsafe extern "C" {
     pub fn nvfp4cal_checkpoint_set_method(
         handle: *mut nvfp4cal_checkpoint,
         method: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_format(
+        handle: *mut nvfp4cal_checkpoint,
+        format: i32,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_set_measure_error(
         handle: *mut nvfp4cal_checkpoint,

@@ -8,7 +8,7 @@ use crate::callback::{self, Slot};
 use crate::context::{Context, Runner};
 use crate::error::{CallbackError, Error, Result, Status};
 use crate::handle::{raw, Handle};
-use crate::options::Method;
+use crate::options::{CheckpointFormat, Method};
 
 raw!(
     nvfp4cal_checkpoint,
@@ -18,7 +18,7 @@ raw!(
     nvfp4cal_checkpoint_destroy
 );
 
-/// A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format, weights only (W4A16).
+/// A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder, weights only (W4A16).
 /// `'a` is what the progress closure may borrow.
 ///
 /// ```no_run
@@ -93,6 +93,11 @@ impl<'a> Checkpoint<'a> {
     pub fn set_method(&mut self, method: Method) -> Result<()> {
         // SAFETY: ours; so everywhere below.
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_method(self.raw(), method as i32) })
+    }
+
+    /// [`CheckpointFormat::ModelOpt`] (default) or [`CheckpointFormat::CompressedTensors`].
+    pub fn set_format(&mut self, format: CheckpointFormat) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_format(self.raw(), format as i32) })
     }
 
     /// Measures the squared error of what is written, for the report (default; `false` saves a little time).

@@ -87,7 +87,7 @@ pub use max::Max;
 pub use mse::{FloatFormat, IntRange, Mse};
 pub use observer::{Observed, Observer, ObserverFormat, ObserverKind, ObserverStrategy};
 pub use one_call::Quantized;
-pub use options::{BlockOptions, DecodeOrder, Method, Options, ScaleLayout};
+pub use options::{BlockOptions, CheckpointFormat, DecodeOrder, Method, Options, ScaleLayout};
 pub use state::{Reduce, StateData, StateTensor};
 pub use sweep::Sweep;
 pub use tensor::{Tensor, TensorMut};

@@ -38,6 +38,17 @@ pub enum DecodeOrder {
     CompressedTensors = sys::NVFP4CAL_DECODE_COMPRESSED_TENSORS,
 }
 
+/// What a [`Checkpoint`](crate::Checkpoint) job writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(i32)]
+pub enum CheckpointFormat {
+    /// `weight`, `weight_scale`, `weight_scale_2` = G / 2688 \[ModelOpt's unified export\].
+    #[default]
+    ModelOpt = sys::NVFP4CAL_FORMAT_MODELOPT,
+    /// `weight_packed`, `weight_scale`, `weight_global_scale` = 2688 / G \[nvfp4-pack-quantized\].
+    CompressedTensors = sys::NVFP4CAL_FORMAT_COMPRESSED_TENSORS,
+}
+
 /// Options of the two-level one-call functions of [`Context`](crate::Context). What a function does not take it refuses or does not read, as its
 /// comment says.
 ///

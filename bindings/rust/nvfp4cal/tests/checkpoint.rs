@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
-use nvfp4cal::{Checkpoint, Context, Method, Options, Status, TensorView};
+use nvfp4cal::{Checkpoint, CheckpointFormat, Context, Method, Options, Status, TensorView};
 use safetensors::tensor::{serialize_to_file, Dtype, SafeTensors, TensorView as View};
 
 /// A folder that is removed at the end.
@@ -45,6 +45,21 @@ fn make_model(folder: &Path, first: &[f32]) -> PathBuf {
     ]);
     serialize_to_file(tensors, None, &model.join("model.safetensors")).unwrap();
     model
+}
+
+#[test]
+fn the_format_names_the_tensors() {
+    let folder = Folder::new("format");
+    let (model, output) = (make_model(&folder.0, &weights(32, 1)), folder.path("out"));
+    let mut job = Checkpoint::new().unwrap();
+    job.set_format(CheckpointFormat::CompressedTensors).unwrap();
+    job.run(&model, &output).unwrap();
+    let bytes = std::fs::read(output.join("model.safetensors")).unwrap();
+    let made = SafeTensors::deserialize(&bytes).unwrap();
+    let global_scale = made.tensor("model.layers.0.mlp.up_proj.weight_global_scale").unwrap();
+    assert_eq!(global_scale.shape(), [1]);
+    assert_eq!(made.tensor("model.layers.0.mlp.up_proj.weight_packed").unwrap().shape(), [32, 32]);
+    assert!(job.report().unwrap().contains("\"output_format\": \"compressed-tensors\""));
 }
 
 #[test]

@@ -3,7 +3,7 @@ package io.nvfp4cal;
 import java.nio.file.Path;
 
 /**
- * A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder in ModelOpt's format,
+ * A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder,
  * weights only (W4A16). What is quantized, what is copied and which layers share a global scale: docs/checkpoint.md.
  * [nvfp4cal.h: nvfp4cal_checkpoint]
  *
@@ -46,6 +46,17 @@ public final class CheckpointJob extends Handle {
    */
   public CheckpointJob setMethod(Method method) {
     run(() -> handle.set_method(method.value));
+    return this;
+  }
+
+  /**
+   * What is written.
+   *
+   * @param format default {@link CheckpointFormat#MODELOPT}
+   * @return this
+   */
+  public CheckpointJob setFormat(CheckpointFormat format) {
+    run(() -> handle.set_format(format.value));
     return this;
   }
 

@@ -58,6 +58,16 @@ class CheckpointTest {
   }
 
   @Test
+  void theFormatNamesTheTensors() {
+    try (CheckpointJob job = new CheckpointJob().setFormat(CheckpointFormat.COMPRESSED_TENSORS)) {
+      job.run(model, out);
+      JsonObject report = JsonParser.parseString(job.report()).getAsJsonObject();
+      assertEquals("compressed-tensors", report.get("output_format").getAsString());
+      assertFalse(Files.exists(out.resolve("hf_quant_config.json")));
+    }
+  }
+
+  @Test
   void theFilesHoldWhatQuantizeGives() throws IOException {
     List<Long> done = new ArrayList<>();
     List<String> names = new ArrayList<>();

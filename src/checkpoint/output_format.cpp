@@ -1,0 +1,25 @@
+#include "checkpoint/output_format.h"
+
+#include "checkpoint/compressed_tensors_format.h"
+#include "checkpoint/modelopt_format.h"
+#include "checkpoint/plan.h"
+
+namespace nvfp4cal::checkpoint {
+
+std::vector<TensorEntry> OutputFormat::quantized_entries(const TensorEntry& weight) const {
+  const int64_t rows = weight.shape[0], cols = weight.shape[1];
+  LayerNames layer = names(module_of(weight.name));
+  TensorEntry codes{std::move(layer.codes), find_dtype("U8"), {rows, cols / 2}, 0, 0};
+  TensorEntry scales{std::move(layer.scales), find_dtype("F8_E4M3"), {rows, cols / kBlock}, 0, 0};
+  TensorEntry global{std::move(layer.global_scale), find_dtype("F32"), scalar_shape(), 0, 0};
+  return {std::move(codes), std::move(scales), std::move(global)};
+}
+
+const OutputFormat& output_format(Format format) {
+  static const ModeloptFormat modelopt;
+  static const CompressedTensorsFormat compressed_tensors;
+  if (format == Format::kCompressedTensors) return compressed_tensors;
+  return modelopt;
+}
+
+}  // namespace nvfp4cal::checkpoint
