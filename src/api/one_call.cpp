@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <optional>
 
 #include "api/context.h"
@@ -115,12 +116,10 @@ nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp
     calib::check_blocks(view, options.sweep.block);
     if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out")) return;
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
-    std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
-    request.args.codes = codes.data();
+    const std::unique_ptr<uint8_t[]> codes(new uint8_t[static_cast<size_t>(request.blocks())]);
+    request.args.codes = codes.get();
     call(ops_for(view).sweep, execution, request.args);
-    std::vector<float> amax(codes.size());
-    calib::amax_of_codes(codes.data(), request.blocks(), request.global_amax(), request.args.normalization, amax.data());
-    if (!amax.empty()) std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));
+    calib::amax_of_codes(execution, codes.get(), request.blocks(), request.global_amax(), request.args.normalization, out->data);
   });
 }
 
@@ -137,9 +136,7 @@ nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, co
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
     std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
     calib::sweep_hessian(execution, request, matrices, codes.data());
-    std::vector<float> amax(codes.size());
-    calib::amax_of_codes(codes.data(), request.blocks(), request.global_amax(), request.args.normalization, amax.data());
-    if (!amax.empty()) std::memcpy(out->data, amax.data(), amax.size() * sizeof(float));
+    calib::amax_of_codes(execution, codes.data(), request.blocks(), request.global_amax(), request.args.normalization, out->data);
   });
 }
 

@@ -1,6 +1,8 @@
 #include "calib/request.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "calib/read_floats.h"
 #include "core/backends.h"
@@ -147,14 +149,20 @@ void SweepRequest::check_zero_slices(const Execution& execution) const {
   }
 }
 
-void amax_of_codes(const uint8_t* codes, int64_t blocks, const std::vector<float>& global_amax, float normalization, float* out) {
-  const int64_t slices = static_cast<int64_t>(global_amax.size());
-  for (int64_t s = 0; s < slices; ++s) {
-    float amax[128];  // of each code
-    for (int code = 0; code < 128; ++code) amax[code] = num::block_amax(code, global_amax[static_cast<size_t>(s)], normalization);
-    const int64_t end = (s + 1) * (blocks / slices);
-    for (int64_t b = s * (blocks / slices); b < end; ++b) out[b] = amax[codes[b] & 127];
-  }
+void amax_of_codes(const Execution& execution, const uint8_t* codes, int64_t blocks, const std::vector<float>& global_amax,
+                   float normalization, void* out) {
+  constexpr int64_t kBlocksPerTask = 65536;
+  const int64_t per_slice = blocks / static_cast<int64_t>(global_amax.size());
+  const int64_t tasks_per_slice = (per_slice + kBlocksPerTask - 1) / kBlocksPerTask;
+  execution.parallel_for(tasks_per_slice * static_cast<int64_t>(global_amax.size()), [&](int64_t task) {
+    const int64_t slice = task / tasks_per_slice, first = task % tasks_per_slice * kBlocksPerTask;
+    float amax[256];  // of each code; those above 126 do not occur
+    for (int code = 0; code < 256; ++code) {
+      amax[code] = num::block_amax(code & 127, global_amax[static_cast<size_t>(slice)], normalization);
+    }
+    const int64_t begin = slice * per_slice + first, end = slice * per_slice + std::min(per_slice, first + kBlocksPerTask);
+    for (int64_t b = begin; b < end; ++b) std::memcpy(static_cast<char*>(out) + b * 4, &amax[codes[b]], 4);
+  });
 }
 
 }  // namespace nvfp4cal::calib

@@ -61,7 +61,8 @@ class SweepRequest {
   bool amax_was_found_ = false;
 };
 
-// Block amaxes of codes; 0 where the slice's global amax is 0.
-void amax_of_codes(const uint8_t* codes, int64_t blocks, const std::vector<float>& global_amax, float normalization, float* out);
+// Block amaxes of codes, float32 at any alignment; 0 where the slice's global amax is 0.
+void amax_of_codes(const Execution& execution, const uint8_t* codes, int64_t blocks, const std::vector<float>& global_amax,
+                   float normalization, void* out);
 
 }  // namespace nvfp4cal::calib

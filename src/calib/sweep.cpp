@@ -156,7 +156,7 @@ const std::vector<uint8_t>& Sweep::codes() const {
 
 void Sweep::write_amax(float* out) const {
   const std::vector<uint8_t>& all = codes();
-  amax_of_codes(all.data(), static_cast<int64_t>(all.size()), global_amax_, static_cast<float>(options_.normalization), out);
+  amax_of_codes(execution_, all.data(), static_cast<int64_t>(all.size()), global_amax_, static_cast<float>(options_.normalization), out);
 }
 
 std::vector<uint8_t> Sweep::export_state() const {

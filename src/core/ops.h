@@ -39,7 +39,7 @@ struct SweepArgs {
   const TensorView* weights;  // NULL, a vector of x's last dimension, or x's shape; positive and finite
   bool has_window;
   int window_lo, window_hi;
-  uint8_t* codes;  // [blocks], written only if all of x is finite
+  uint8_t* codes;  // [blocks], of no use if x is not finite
 };
 
 // Codes and nibbles of x. packed and scales are written only if all of x is finite (the caller may have seen to that).

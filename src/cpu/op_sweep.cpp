@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "cpu/chunk.h"
@@ -105,18 +104,15 @@ void sweep(const Execution& execution, const SweepArgs& args) {
   check_weights(execution, args);
   const ChunkSweeper sweeper(args, kernels_of(execution));
   const BlockChunks chunks(blocks, args.slices, args.block);
-  // Codes are kept back until all of x is known to be finite: an error leaves the caller's memory as it was.
-  const std::unique_ptr<uint8_t[]> codes(new uint8_t[static_cast<size_t>(blocks)]);
   std::atomic<bool> finite{true};
   execution.parallel_for(chunks.count(), [&](int64_t c) {
     const BlockRange range = chunks[c];
     SpanReader reader(*args.x);
     std::vector<float> scratch;
     const Span span = reader.read(range.first * args.block, range.count * args.block);
-    if (!sweeper.sweep(range, span, scratch, codes.get() + range.first)) finite = false;
+    if (!sweeper.sweep(range, span, scratch, args.codes + range.first)) finite = false;
   });
   if (!finite) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), "x");
-  if (blocks > 0) std::memcpy(args.codes, codes.get(), static_cast<size_t>(blocks));
 }
 
 }  // namespace nvfp4cal::cpu

@@ -31,12 +31,13 @@ bool untouched(const std::vector<T>& values, T sentinel) {
 void check_refused(const Execution& execution, const TensorView& x, const std::string& wanted) {
   const size_t n = static_cast<size_t>(x.elements());
   const float amax = 3.0f;
-  std::vector<uint8_t> codes(n / 16, 0xEE), packed(n / 2, 0xEE);
+  std::vector<uint8_t> searched(n / 16), codes(n / 16, 0xEE), packed(n / 2, 0xEE);
   std::vector<float> decoded(n, -7.0f), maxima(n / 16, 0.25f), maximum(1, 0.25f);
   std::vector<double> sums(2, -1.0);
   const TensorView out = make_view(decoded.data(), Dtype::kF32, x.ndim, x.shape);
-  const SweepArgs sweep{&x, 16, 448.0f, &amax, 1, nullptr, false, 0, 0, codes.data()};
+  SweepArgs sweep{&x, 16, 448.0f, &amax, 1, nullptr, false, 0, 0, searched.data()};
   CHECK(message_of(cpu_ops().sweep, execution, sweep, Status::kNotFinite) == wanted);
+  sweep.codes = codes.data();
   for (const Method method : {Method::kMax, Method::kMse}) {
     const QuantizeArgs quantize{sweep, method, nullptr, false, packed.data(), &out, sums.data()};
     CHECK(message_of(cpu_ops().quantize, execution, quantize, Status::kNotFinite) == wanted);
