@@ -3,7 +3,7 @@
 #   setup.sh [--full]     --full: also the formatter, the linter and what bindgen needs
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-packages=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev catch2 libbenchmark-dev
+packages=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev catch2 libeigen3-dev libbenchmark-dev
   python3 python3-dev python3-venv python3-pip swig openjdk-17-jdk-headless maven binutils git)
 case "${1:-}" in
   "") ;;

@@ -8,6 +8,7 @@
 #include "core/dtype.h"
 #include "core/ops.h"
 #include "cpu/hessian_matrix.h"
+#include "cpu/linalg.h"
 #include "cpu/sweep_plan.h"
 
 namespace nvfp4cal::cpu {
@@ -97,11 +98,16 @@ struct Kernels {
   // The same times 2^(norm * shift), about: range_filter.h. NULL: there is no filter.
   void (*range_filter)(FakeFormat format, float norm, int shift, const float* x, int64_t n, const float* scale, const float* zero_point,
                        int64_t count, double* errors, int64_t step);
+
+  // Products of matrices (linalg.h).
+  void (*multiply_f32)(const Product<float>& product);
+  void (*multiply_f64)(const Product<double>& product);
 };
 
 const Kernels& scalar_kernels();
 void fill_scalar_hessian_kernels(Kernels& kernels);
 void fill_scalar_error_kernels(Kernels& kernels);
+void fill_scalar_linalg_kernels(Kernels& kernels);
 
 // One block by the definition: |x| in normalized units, weights normalized or NULL.
 uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float* weights);

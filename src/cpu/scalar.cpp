@@ -109,6 +109,7 @@ const Kernels& scalar_kernels() {
     table.squared_error = squared_error;
     fill_scalar_hessian_kernels(table);
     fill_scalar_error_kernels(table);
+    fill_scalar_linalg_kernels(table);
     return table;
   }();
   return kernels;
