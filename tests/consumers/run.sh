@@ -39,4 +39,15 @@ endif()
 END
 ok version-is-checked cmake -S "$work" -B "$work/newer" -DCMAKE_PREFIX_PATH="$prefix"
 
+# Headers that are not there are named, with the packages that have them. The system's folders are hidden from CMake.
+hidden=(-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF -DCMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH=OFF "-DCMAKE_C_COMPILER=$(command -v cc)"
+  "-DCMAKE_CXX_COMPILER=$(command -v c++)" -G "Unix Makefiles" "-DCMAKE_MAKE_PROGRAM=$(command -v make)")
+ok missing-headers bash -c '! env -u CMAKE_PREFIX_PATH cmake -S "$1" -B "$2" "${@:4}" >"$3" 2>&1 && grep -q "apt-get install libhwy-dev nlohmann-json3-dev libcli11-dev$" "$3"' \
+  _ "$root" "$work/missing" "$work/missing.log" "${hidden[@]}"
+mkdir -p "$work/old/hwy"
+printf '#define HWY_MAJOR 0\n#define HWY_MINOR 16\n#define HWY_PATCH 0\n' >"$work/old/hwy/highway.h"
+touch "$work/old/hwy/base.h"
+ok old-highway bash -c '! cmake -S "$1" -B "$2" "-DNVFP4CAL_HIGHWAY_INCLUDE=$3" -DNVFP4CAL_BUILD_TOOL=OFF >"$4" 2>&1 && grep -q "1.0.3 or newer: .* is 0.16.0$" "$4"' \
+  _ "$root" "$work/old-build" "$work/old" "$work/old.log"
+
 finish
