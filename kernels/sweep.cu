@@ -1,32 +1,37 @@
 #include "sweep.h"
 
 #include "sweep_device.cuh"
-#include "sweep_exact.cuh"
+#include "sweep_filter.cuh"
+#include "sweep_weighted.cuh"
 
 namespace nvfp4cal::cuda {
 
 namespace {
 
-template <Dtype kDtype, int kBlock, bool kWeighted>
-cudaError_t launch_exact(const SweepProblem& p, cudaStream_t stream) {
-  using Search = LaneSearch<BlockSearch<kDtype, kBlock, kWeighted, ExactSearch<kBlock>>>;
+template <Dtype kDtype, int kBlock, bool kWeighted, class Search>
+cudaError_t launch_with(const SweepProblem& p, cudaStream_t stream) {
   constexpr int kCtasPerSm = kBlock == 16 && !kWeighted ? 4 : 2;  // what their registers allow without spills
-  return launch_search<Search, 256, kCtasPerSm>(p, stream);
+  return launch_search<LaneSearch<BlockSearch<kDtype, kBlock, kWeighted, Search>>, 256, kCtasPerSm>(p, stream);
 }
 
 template <Dtype kDtype, int kBlock>
-cudaError_t launch_block(const SweepProblem& p, cudaStream_t stream) {
-  return p.weights ? launch_exact<kDtype, kBlock, true>(p, stream) : launch_exact<kDtype, kBlock, false>(p, stream);
+cudaError_t launch_block(const SweepProblem& p, cudaStream_t stream, bool definition) {
+  if (definition) {
+    return p.weights ? launch_with<kDtype, kBlock, true, ExactSearch<kBlock>>(p, stream)
+                     : launch_with<kDtype, kBlock, false, ExactSearch<kBlock>>(p, stream);
+  }
+  return p.weights ? launch_with<kDtype, kBlock, true, WeightedSearch<kBlock>>(p, stream)
+                   : launch_with<kDtype, kBlock, false, FilterSearch<kBlock>>(p, stream);
 }
 
 template <Dtype kDtype>
-cudaError_t launch_dtype(const SweepProblem& p, cudaStream_t stream) {
-  return p.block == 16 ? launch_block<kDtype, 16>(p, stream) : launch_block<kDtype, 32>(p, stream);
+cudaError_t launch_dtype(const SweepProblem& p, cudaStream_t stream, bool definition) {
+  return p.block == 16 ? launch_block<kDtype, 16>(p, stream, definition) : launch_block<kDtype, 32>(p, stream, definition);
 }
 
 }  // namespace
 
-cudaError_t launch_sweep(const SweepLaunch& launch, cudaStream_t stream) {
+cudaError_t launch_sweep(const SweepLaunch& launch, cudaStream_t stream, bool definition) {
   if (launch.block != 16 && launch.block != 32) return cudaErrorInvalidValue;
   cudaError_t error = cudaMemsetAsync(launch.findings, 0xFF, sizeof *launch.findings, stream);
   if (error != cudaSuccess || launch.slices <= 0 || launch.blocks_per_slice <= 0) return error;
@@ -47,10 +52,11 @@ cudaError_t launch_sweep(const SweepLaunch& launch, cudaStream_t stream) {
   p.codes = launch.codes;
   p.first_bad = &launch.findings->first_bad;
   p.first_bad_weight = &launch.findings->first_bad_weight;
+  definition = definition || launch.has_window;  // few codes: no filter pays
   switch (launch.dtype) {
-    case Dtype::kF32: return launch_dtype<Dtype::kF32>(p, stream);
-    case Dtype::kBf16: return launch_dtype<Dtype::kBf16>(p, stream);
-    case Dtype::kF16: return launch_dtype<Dtype::kF16>(p, stream);
+    case Dtype::kF32: return launch_dtype<Dtype::kF32>(p, stream, definition);
+    case Dtype::kBf16: return launch_dtype<Dtype::kBf16>(p, stream, definition);
+    case Dtype::kF16: return launch_dtype<Dtype::kF16>(p, stream, definition);
     default: return cudaErrorInvalidValue;
   }
 }

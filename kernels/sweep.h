@@ -31,7 +31,8 @@ struct SweepLaunch {
   SweepFindings* findings;  // written first, then lowered
 };
 
-// docs/numerics.md 3, the same codes as on the CPU. Returns the launch's error, cudaErrorInvalidValue for another dtype or block size.
-cudaError_t launch_sweep(const SweepLaunch& launch, cudaStream_t stream);
+// docs/numerics.md 3, the same codes as on the CPU. `definition` tries every candidate by the definition, without a filter in front: for tests
+// and measurements. Returns the launch's error, cudaErrorInvalidValue for another dtype or block size.
+cudaError_t launch_sweep(const SweepLaunch& launch, cudaStream_t stream, bool definition = false);
 
 }  // namespace nvfp4cal::cuda

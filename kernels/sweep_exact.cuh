@@ -108,7 +108,7 @@ template <int kBlock>
 NVFP4CAL_HD inline uint32_t normalize_block(const SliceTables& t, float* x) {
   uint32_t largest = 0;
   NVFP4CAL_UNROLL
-  for (int i = 0; i < kBlock; ++i) x[i] = num::abs_of(x[i]) * t.prescale;
+  for (int i = 0; i < kBlock; ++i) x[i] = fabsf(x[i]) * t.prescale;
   if (t.prescale2 != 1.0f) {
     NVFP4CAL_UNROLL
     for (int i = 0; i < kBlock; ++i) x[i] *= t.prescale2;

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "kernels/sweep_exact.cuh"
 #include "kernels/sweep_lanes.cuh"
 #include "parity/sweep_run.h"
 #include "support/blocks.h"
+#include "support/catch.h"
 #include "support/host_grid.h"
 
 namespace nvfp4cal::test {
@@ -72,6 +74,28 @@ DeviceResult run_search(const DeviceCase& c, int64_t ctas) {
   return result;
 }
 
+// The search of a case's dtype and block size: Plain<block>, or Weighted<block> where it has weights.
+template <Dtype kDtype, template <int> class Plain, template <int> class Weighted>
+DeviceResult run_dtype(const DeviceCase& c, int64_t ctas) {
+  using cuda::BlockSearch;
+  using cuda::LaneSearch;
+  if (c.weights.values.empty()) {
+    return c.block == 16 ? run_search<LaneSearch<BlockSearch<kDtype, 16, false, Plain<16>>>>(c, ctas)
+                         : run_search<LaneSearch<BlockSearch<kDtype, 32, false, Plain<32>>>>(c, ctas);
+  }
+  return c.block == 16 ? run_search<LaneSearch<BlockSearch<kDtype, 16, true, Weighted<16>>>>(c, ctas)
+                       : run_search<LaneSearch<BlockSearch<kDtype, 32, true, Weighted<32>>>>(c, ctas);
+}
+
+template <template <int> class Plain, template <int> class Weighted>
+DeviceResult run_device(const DeviceCase& c, int64_t ctas) {
+  return c.x.dtype == Dtype::kF32    ? run_dtype<Dtype::kF32, Plain, Weighted>(c, ctas)
+         : c.x.dtype == Dtype::kBf16 ? run_dtype<Dtype::kBf16, Plain, Weighted>(c, ctas)
+                                     : run_dtype<Dtype::kF16, Plain, Weighted>(c, ctas);
+}
+
+inline constexpr Dtype kDeviceDtypes[] = {Dtype::kF32, Dtype::kBf16, Dtype::kF16};
+
 inline std::vector<uint8_t> defined_codes(const DeviceCase& c) {
   std::vector<uint8_t> codes;
   const int64_t per_slice = c.blocks() / c.slices();
@@ -93,6 +117,28 @@ inline std::vector<uint8_t> defined_codes(const DeviceCase& c) {
     codes.insert(codes.end(), more.begin(), more.end());
   }
   return codes;
+}
+
+inline std::vector<float> random_weights(int64_t n, uint64_t seed, double largest_spread) {
+  Random random(seed);
+  const double spread = largest_spread * (random.chance(0.3) ? 1 : random.uniform(0.01, 0.2));
+  std::vector<float> w(static_cast<size_t>(n));
+  for (float& value : w) value = static_cast<float>(std::exp2(random.uniform(-spread, spread)));
+  return w;
+}
+
+// The codes are the definition's, and nothing is reported.
+inline void check_same(const DeviceCase& c, const DeviceResult& result) {
+  const std::vector<uint8_t> wanted = defined_codes(c);
+  REQUIRE(result.codes.size() == wanted.size());
+  CHECK(result.first_bad == DeviceResult::kNone);
+  CHECK(result.first_bad_weight == DeviceResult::kNone);
+  const auto [got, want] = std::mismatch(result.codes.begin(), result.codes.end(), wanted.begin());
+  if (got == result.codes.end()) return;
+  const int64_t b = got - result.codes.begin();
+  INFO("block " << b << " of " << wanted.size() << ", " << setting_text({c.global_amax[0], c.block, c.normalization}) << ": "
+                << block_text(c.x.values.data() + b * c.block, c.block));
+  CHECK(int{*got} == int{*want});
 }
 
 // Blocks of every kind for one G.
