@@ -888,11 +888,28 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_progress(nvfp4cal_checkpoin
  * Statuses: INVALID_ARGUMENT, IO, CORRUPT (names file and cause), NOT_FINITE (names tensor and index), CANCELLED, CALLBACK. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_run(nvfp4cal_checkpoint *handle, const char *input, const char *output);
+/**
+ * Looks at the model in a folder, quantized (in either format) or not, and leaves in the report what it holds: layers with the range and the flaws of their
+ * scales, fused groups, other tensors, configuration, sizes, and a list of defects: what engines stumble over (docs/tool.md). Writes nothing.
+ * @param folder [in] UTF-8 path of a folder with model.safetensors or model.safetensors.index.json
+ * Statuses: as run, CORRUPT for malformed files alone: flaws of a model are no error, but defects in the report. Progress and cancel as for run. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_inspect(nvfp4cal_checkpoint *handle, const char *folder);
+/**
+ * Decodes every layer of a quantized model, in the order of its format (NVFP4CAL_DECODE_*), and compares it with the original weights; compares all other
+ * tensors byte by byte. The report has the relative error sqrt(sum (w - decoded)^2 / sum w^2) of each layer and of all, and what is missing,
+ * left over or different. Writes nothing. The same bits for any number of threads.
+ * @param original  [in] UTF-8 path of the folder that was quantized
+ * @param quantized [in] UTF-8 path of a folder in either format
+ * Statuses: as run; CORRUPT also for layers that lack a part or whose shapes do not fit, NOT_FINITE for NaN in scales or weights. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_verify(nvfp4cal_checkpoint *handle, const char *original, const char *quantized);
 /** Stops a run from another thread or a signal handler (the one call that may come from there); run returns CANCELLED. Without a run: nothing. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_cancel(nvfp4cal_checkpoint *handle);
 /**
- * The last successful run as JSON: totals, and for every tensor what was done and why, its group, amax and squared error (docs/checkpoint.md).
- * @param out_json [out] UTF-8, valid until the next successful run, reset or destroy. NO_DATA before one. @since 0.1
+ * The last successful run, inspection or verification as JSON: of a run totals, and for every tensor what was done and why, its group, amax and squared
+ * error (docs/checkpoint.md; docs/tool.md for the others).
+ * @param out_json [out] UTF-8, valid until the next successful one, reset or destroy. NO_DATA before one. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_report(const nvfp4cal_checkpoint *handle, const char **out_json);
 /** Forgets the last run, keeps the options. @since 0.1 */

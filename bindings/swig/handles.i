@@ -164,6 +164,8 @@ NVFP4CAL_HANDLE(nvfp4cal_checkpoint)
   nvfp4cal_status set_measure_error(int32_t enable);
   nvfp4cal_status set_progress(nvfp4cal_progress callback, void *user);
   nvfp4cal_status run(const char *input, const char *output);
+  nvfp4cal_status inspect(const char *folder);
+  nvfp4cal_status verify(const char *original, const char *quantized);
   nvfp4cal_status cancel();
   nvfp4cal_status report(const char **out_json);
   nvfp4cal_status reset();

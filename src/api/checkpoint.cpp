@@ -1,14 +1,9 @@
-#include "checkpoint/job.h"
+#include "api/checkpoint.h"
 
 #include "api/context.h"
 
 using namespace nvfp4cal;
 using namespace nvfp4cal::api;
-
-struct nvfp4cal_checkpoint {
-  checkpoint::Job job;
-  mutable ErrorText error;
-};
 
 nvfp4cal_status nvfp4cal_checkpoint_create(nvfp4cal_checkpoint** out) { return create(out); }
 

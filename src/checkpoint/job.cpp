@@ -1,6 +1,8 @@
 #include "checkpoint/job.h"
 
+#include "checkpoint/inspect.h"
 #include "checkpoint/run.h"
+#include "checkpoint/verify.h"
 
 namespace nvfp4cal::checkpoint {
 
@@ -11,6 +13,18 @@ void Job::run(const std::string& input, const std::string& output) {
   Monitor monitor(cancelled_, progress_, user_);
   Run run(execution_, options_, monitor);
   report_ = run.run(input, output);
+}
+
+void Job::inspect(const std::string& folder) {
+  cancelled_.store(false, std::memory_order_relaxed);
+  Monitor monitor(cancelled_, progress_, user_);
+  report_ = inspect_model(execution_, monitor, folder);
+}
+
+void Job::verify(const std::string& original, const std::string& quantized) {
+  cancelled_.store(false, std::memory_order_relaxed);
+  Monitor monitor(cancelled_, progress_, user_);
+  report_ = verify_model(execution_, monitor, original, quantized);
 }
 
 }  // namespace nvfp4cal::checkpoint

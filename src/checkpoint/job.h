@@ -27,6 +27,10 @@ class Job {
   // Throws; then no file of the run is left in the output folder, and the job can run again.
   void run(const std::string& input, const std::string& output);
 
+  // What lies in a folder; how far a quantized model is from its original. See inspect.h, verify.h.
+  void inspect(const std::string& folder);
+  void verify(const std::string& original, const std::string& quantized);
+
   // From any thread: the run at hand throws kCancelled. Without a run, nothing happens.
   void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
 

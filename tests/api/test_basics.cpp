@@ -201,6 +201,8 @@ TEST_CASE("NULL handles of checkpoints and contexts are refused by name", "[api]
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_measure_error(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_progress(nullptr, nullptr, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_run(nullptr, "a", "b"));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_inspect(nullptr, "a"));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_verify(nullptr, "a", "b"));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_cancel(nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_report(nullptr, &json));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_reset(nullptr));
@@ -235,6 +237,12 @@ TEST_CASE("checkpoint jobs check their options and keep their state", "[api][che
   CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "input is NULL");
   CHECK(nvfp4cal_checkpoint_run(job.get(), "in", nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
   CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "output is NULL");
+  CHECK(nvfp4cal_checkpoint_inspect(job.get(), nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "folder is NULL");
+  CHECK(nvfp4cal_checkpoint_verify(job.get(), "a", nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "quantized is NULL");
+  CHECK(nvfp4cal_checkpoint_inspect(job.get(), "no/such/folder") == NVFP4CAL_ERROR_IO);
+  CHECK(nvfp4cal_checkpoint_verify(job.get(), "no/such/folder", "no/such/output") == NVFP4CAL_ERROR_IO);
   CHECK(nvfp4cal_checkpoint_run(job.get(), "no/such/folder", "no/such/output") < 0);
   CHECK(contains(nvfp4cal_checkpoint_last_error(job.get()), "no/such"));
   CHECK(nvfp4cal_checkpoint_report(job.get(), &json) == NVFP4CAL_ERROR_NO_DATA);

@@ -112,6 +112,23 @@ def test_job(model, tmp_path):
         job.report()
 
 
+@pytest.mark.parametrize("format", ["modelopt", "compressed-tensors"])
+def test_inspect_and_verify(model, tmp_path, format):
+    job = n.Checkpoint(format=format)
+    run = job.run(model, tmp_path / "out")
+    report = job.inspect(tmp_path / "out")
+    assert job.report() == report and report["format"] == format and report["totals"]["layers"] == 2 and report["defects"] == []
+    seen = []
+    report = n.Checkpoint(progress=lambda done, total, name: seen.append((done, total))).verify(model, str(tmp_path / "out"))
+    assert report["ok"] and seen[-1][0] == seen[-1][1]
+    assert report["totals"]["relative_error"] == pytest.approx(run["totals"]["relative_error"], rel=1e-6)
+    with pytest.raises(ValueError, match="no layer in NVFP4"):
+        job.verify(model, model)
+    with pytest.raises(n.CorruptError, match="model.safetensors"):
+        (tmp_path / "out" / "model.safetensors").write_bytes(b"")
+        job.inspect(tmp_path / "out")
+
+
 def test_errors(model, tmp_path):
     with pytest.raises(OSError, match="nowhere") as caught:
         n.quantize_checkpoint(tmp_path / "nowhere", tmp_path / "out")

@@ -56,10 +56,30 @@ class Checkpoint:
         Returns: the report (docs/checkpoint.md).
         Raises: InvalidArgumentError, FileError (an OSError), CorruptError, NotFiniteError, CancelledError, KeyboardInterrupt.
         """
+        return self._do(self._handle.run, _path(input, "input"), _path(output, "output"))
+
+    def inspect(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
+        """Looks at a model folder, quantized (in either format) or not. Writes nothing.
+
+        Returns: the report: layers with the range and the flaws of their scales, fused groups, configuration, sizes, and "defects": what engines stumble
+            over (docs/tool.md). Flaws are no exceptions.
+        Raises: as run(), CorruptError for malformed files.
+        """
+        return self._do(self._handle.inspect, _path(folder, "folder"))
+
+    def verify(self, original: str | os.PathLike[str], quantized: str | os.PathLike[str]) -> dict[str, Any]:
+        """Decodes every layer of a quantized model and compares it with the original; all other tensors byte by byte. Writes nothing.
+
+        Returns: the report: "ok", the relative error of each layer and of all, what is missing, left over or different (docs/tool.md).
+        Raises: as run(); CorruptError also for layers that lack a part or whose shapes do not fit.
+        """
+        return self._do(self._handle.verify, _path(original, "original"), _path(quantized, "quantized"))
+
+    def _do(self, action: Callable[..., Any], *paths: str) -> dict[str, Any]:
         with self._guard:
             _running.add(self)
             try:
-                self._handle.run(_path(input, "input"), _path(output, "output"))
+                action(*paths)
             finally:
                 _running.discard(self)
             return dict(json.loads(self._handle.report()))

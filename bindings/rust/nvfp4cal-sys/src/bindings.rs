@@ -973,6 +973,15 @@ unsafe extern "C" {
         input: *const ::core::ffi::c_char,
         output: *const ::core::ffi::c_char,
     ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_inspect(
+        handle: *mut nvfp4cal_checkpoint,
+        folder: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_verify(
+        handle: *mut nvfp4cal_checkpoint,
+        original: *const ::core::ffi::c_char,
+        quantized: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_cancel(
         handle: *mut nvfp4cal_checkpoint,
     ) -> nvfp4cal_status;

@@ -135,6 +135,25 @@ impl<'a> Checkpoint<'a> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_run(self.raw(), input.as_ptr(), output.as_ptr()) })
     }
 
+    /// Looks at the model in a folder, quantized (in either format) or not: [`Checkpoint::report`] has its layers, scales, configuration and defects.
+    ///
+    /// # Errors
+    /// As run; [`Status::Corrupt`] for malformed files alone: flaws of a model are defects in the report.
+    pub fn inspect(&mut self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = utf8(folder.as_ref())?;
+        self.check(unsafe { sys::nvfp4cal_checkpoint_inspect(self.raw(), folder.as_ptr()) })
+    }
+
+    /// Decodes every layer of a quantized model and compares it with the original, all other tensors byte by byte: [`Checkpoint::report`] has the errors,
+    /// and what is missing, left over or different.
+    ///
+    /// # Errors
+    /// As run; [`Status::Corrupt`] also for layers that lack a part, [`Status::NotFinite`] for NaN in scales or weights.
+    pub fn verify(&mut self, original: impl AsRef<Path>, quantized: impl AsRef<Path>) -> Result<()> {
+        let (original, quantized) = (utf8(original.as_ref())?, utf8(quantized.as_ref())?);
+        self.check(unsafe { sys::nvfp4cal_checkpoint_verify(self.raw(), original.as_ptr(), quantized.as_ptr()) })
+    }
+
     /// Stops a run from another thread.
     pub fn canceller(&self) -> Canceller {
         Canceller { job: self.job.clone() }

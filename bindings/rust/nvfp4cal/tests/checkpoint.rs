@@ -98,6 +98,25 @@ fn a_model_becomes_nvfp4() {
 }
 
 #[test]
+fn a_written_model_is_inspected_and_verified() {
+    let folder = Folder::new("inspect");
+    let (model, output) = (make_model(&folder.0, &weights(32, 1)), folder.path("out"));
+    let mut job = Checkpoint::new().unwrap();
+    job.run(&model, &output).unwrap();
+    let run: serde_json::Value = serde_json::from_str(job.report().unwrap()).unwrap();
+    job.inspect(&output).unwrap();
+    let report: serde_json::Value = serde_json::from_str(job.report().unwrap()).unwrap();
+    assert_eq!((&report["format"], &report["totals"]["layers"]), (&"modelopt".into(), &2.into()));
+    job.verify(&model, &output).unwrap();
+    let report: serde_json::Value = serde_json::from_str(job.report().unwrap()).unwrap();
+    assert_eq!((&report["ok"], &report["totals"]["copied"]), (&true.into(), &1.into()));
+    let error = |report: &serde_json::Value| report["totals"]["relative_error"].as_f64().unwrap();
+    assert!((error(&report) - error(&run)).abs() < 1e-12);
+    assert_eq!(job.verify(&model, &model).unwrap_err().status(), Status::InvalidArgument);
+    assert_eq!(job.inspect(folder.path("none")).unwrap_err().status(), Status::Io);
+}
+
+#[test]
 fn a_run_that_fails_leaves_nothing() {
     let folder = Folder::new("fail");
     let mut values = weights(32, 1);

@@ -115,6 +115,30 @@ public final class CheckpointJob extends Handle {
   }
 
   /**
+   * Looks at the model in a folder, quantized (in either format) or not; {@link #report} then has its layers, scales,
+   * configuration, and defects: what engines stumble over. Writes nothing.
+   *
+   * @param folder a folder with model.safetensors or model.safetensors.index.json
+   * @throws Nvfp4calException as for {@link #run(Path, Path)}; CORRUPT for malformed files alone
+   */
+  public void inspect(Path folder) {
+    run(() -> handle.inspect(folder.toString()));
+  }
+
+  /**
+   * Decodes every layer of a quantized model and compares it with the original, all other tensors byte by byte; {@link
+   * #report} then has the errors, and what is missing, left over or different. Writes nothing.
+   *
+   * @param original the folder that was quantized
+   * @param quantized a folder in either format
+   * @throws NotFiniteException for NaN in scales or weights
+   * @throws Nvfp4calException as for {@link #run(Path, Path)}; CORRUPT also for layers that lack a part
+   */
+  public void verify(Path original, Path quantized) {
+    run(() -> handle.verify(original.toString(), quantized.toString()));
+  }
+
+  /**
    * Stops a run from another thread, or from its progress listener; run then throws a {@link CancelledException}.
    * Without a run nothing happens.
    *

@@ -98,6 +98,25 @@ class CheckpointTest {
   }
 
   @Test
+  void aWrittenModelIsInspectedAndVerified() {
+    try (CheckpointJob job = new CheckpointJob()) {
+      job.run(model, out);
+      double error = totals(job).get("relative_error").getAsDouble();
+      job.inspect(out);
+      assertEquals(2, totals(job).get("layers").getAsInt());
+      assertEquals(0, totals(job).get("defects").getAsInt());
+      job.verify(model, out);
+      assertEquals(error, totals(job).get("relative_error").getAsDouble(), 1e-12);
+      assertStatus(Status.INVALID_ARGUMENT, "no layer in NVFP4", () -> job.verify(model, model));
+      assertStatus(Status.IO, "nowhere", () -> job.inspect(folder.resolve("nowhere")));
+    }
+  }
+
+  private static JsonObject totals(CheckpointJob job) {
+    return JsonParser.parseString(job.report()).getAsJsonObject().getAsJsonObject("totals");
+  }
+
+  @Test
   void failuresNameFileAndTensor() throws IOException {
     try (CheckpointJob job = new CheckpointJob()) {
       assertStatus(Status.IO, "nowhere", () -> job.run(folder.resolve("nowhere"), out));

@@ -1,0 +1,19 @@
+// What a checkpoint job does with models that are quantized already.
+#include "api/checkpoint.h"
+
+using namespace nvfp4cal::api;
+
+nvfp4cal_status nvfp4cal_checkpoint_inspect(nvfp4cal_checkpoint* handle, const char* folder) {
+  return handle_barrier(handle, [&] {
+    require(folder, "folder");
+    handle->job.inspect(folder);
+  });
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_verify(nvfp4cal_checkpoint* handle, const char* original, const char* quantized) {
+  return handle_barrier(handle, [&] {
+    require(original, "original");
+    require(quantized, "quantized");
+    handle->job.verify(original, quantized);
+  });
+}
