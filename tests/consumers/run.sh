@@ -25,6 +25,20 @@ ok build-minimal "$root/examples/pkgconfig-consumer/build.sh" "$prefix" "$work/m
 expect minimal "$here/minimal.txt" "$work/minimal"
 ok readme-shows-the-output grep -qFf "$here/minimal.txt" "$root/README.md"
 
+# So do the programs in the pages, built as README says; a page says where -lm is needed.
+PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name nvfp4cal.pc)")
+export PKG_CONFIG_PATH
+read -r -a flags <<<"$(pkg-config --cflags --libs nvfp4cal) -Wl,-rpath,$(pkg-config --variable=libdir nvfp4cal)"
+mkdir "$work/pages"
+ok page-programs python3 "$here/page_programs.py" "$root/docs" "$work/pages"
+for program in "$work"/pages/*.c; do
+  page=$(basename "$program" .c)
+  math=()
+  if grep -q -e '-lm' "$root/docs/$page.md"; then math=(-lm); fi
+  ok "build-$page" cc -std=c99 -pedantic -Wall -Wextra -Werror "$program" -o "$work/pages/$page" "${flags[@]}" "${math[@]}"
+  expect "$page" "$work/pages/$page.txt" "$work/pages/$page"
+done
+
 # The installed tool finds the library, and what is installed names no build folder.
 if [ -x "$prefix/bin/nvfp4cal" ]; then ok installed-tool "$prefix/bin/nvfp4cal" --version; fi
 ok no-build-paths bash -c '! grep -rlF -e "$1" -e "$2" "$3"' _ "$build" "$root/src" "$prefix"
