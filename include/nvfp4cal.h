@@ -218,6 +218,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context
  *                     matrix: [.., padded rows * padded cols / block]
  * @param global_scale [out] float32, s2 = G / (6 N), as many as there are global amaxes; 1 where G = 0. May be NULL.
  * A zero block gets scale 1.0 with method max, code 1 with mse; an all-zero tensor gets scales 1.0 and codes 0. Never a zero or NaN scale.
+ * Values beyond a G or a block amax that was given are clipped (they decode to G, or to the block amax as its code rounds it), and nothing is said.
  * A G so small that G / (6 N) is 0 in float32 is INVALID_ARGUMENT.
  * Statuses: INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY. @since 0.1
  */
@@ -353,7 +354,8 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_block_optimal(const nvfp4cal_context *cont
  * @param hessians    [in] [columns, block, block], finite, symmetric to 1e-4 of the matrix's largest element; NULL: made from activations
  * @param activations [in] [rows, columns * block], rows > 0: H_j = X_j^T X_j, added in float64. Not read where hessians is given. One of the two is needed.
  * @param options     [in] NULL = defaults; checked, but of no effect
- * The number of blocks is a multiple of columns. Other parameters and statuses: as nvfp4cal_block_naive. @since 0.1
+ * The number of blocks is a multiple of columns, the one thing that can be checked: w does not say how many blocks make a row, and fewer matrices than
+ * that are used in turn [as qwantize does]. Other parameters and statuses: as nvfp4cal_block_naive. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_block_optimal_hessian(const nvfp4cal_context *context, const nvfp4cal_tensor *w, int32_t dim,
                                                             const nvfp4cal_tensor *hessians, const nvfp4cal_tensor *activations,
@@ -495,7 +497,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_set_error_callback(nvfp4cal_sweep *h
                                                                void *user);
 /**
  * Searches x now, as nvfp4cal_scale_sweep does. A second collect before reset is WRONG_STATE; so is one without a global amax, or without a callback that an
- * imported state had. Statuses: as nvfp4cal_scale_sweep; CALLBACK; NOT_FINITE also names the code and the flat index of what a callback filled in. On
+ * imported state had. x without elements counts, too: its result has none. Statuses: as nvfp4cal_scale_sweep; CALLBACK; NOT_FINITE also names the code and the flat index of what a callback filled in. On
  * failure the handle is as before. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_sweep_collect(nvfp4cal_sweep *handle, const nvfp4cal_tensor *x, nvfp4cal_stream stream);

@@ -88,6 +88,12 @@ def test_hessian_and_admm(rng):
     assert np.array_equal(dequant, quants * scales[..., None])
     given = n.nvfp4_optimal_hessian(w, H_blocks=h.astype(np.float32))
     assert np.allclose(error(*given), best, rtol=1e-4)
+    # Fewer matrices than a row has blocks are used in turn; a width that is no multiple of the block is refused.
+    narrow, tiled = n.nvfp4_optimal_hessian(w, X=x[:, :32]), n.nvfp4_optimal_hessian(w, X=np.tile(x[:, :32], (1, 2)))
+    assert all(np.array_equal(a, b) for a, b in zip(narrow, tiled))
+    for cols, message in ((48, "32 blocks, not a multiple of the 3 blocks of X"), (40, r"X of shape \[128, 40\], expected \[rows, a multiple of 16\]")):
+        with pytest.raises(n.InvalidArgumentError, match=message):
+            n.nvfp4_optimal_hessian(w, X=x[:, :cols])
     guarded = error(*n.nvfp4_admm(w, X=x, from_optimal=True))
     assert (guarded <= best * (1 + 1e-9)).all() and guarded.sum() < error(*n.nvfp4_admm(w, X=x)).sum()
     short = error(*n.nvfp4_admm(w, X=x, n_outer=1, n_inner=1))

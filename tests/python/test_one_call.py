@@ -56,6 +56,15 @@ def test_sweep_of_a_stack(weights):
     assert np.array_equal(both, np.concatenate(each))
 
 
+@pytest.mark.parametrize("method", ["max", "mse"])
+def test_values_beyond_a_given_global_amax_are_clipped_to_it(weights, method):
+    largest = np.abs(weights).max()
+    clipped = n.fake_quantize(weights, global_amax=largest / 4, method=method)
+    beyond = np.abs(weights) > largest / 4
+    assert beyond.any() and np.array_equal(np.abs(clipped[beyond]), np.full(beyond.sum(), largest / 4, np.float32))
+    assert np.array_equal(np.sign(clipped[beyond]), np.sign(weights[beyond])) and np.abs(clipped).max() == largest / 4
+
+
 def test_hessian_sweep(weights, rng):
     flat = n.nvfp4_fp8_scale_sweep(weights, None)
     identity = np.tile(np.eye(16, dtype=np.float32), (4, 1, 1))

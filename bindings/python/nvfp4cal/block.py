@@ -139,7 +139,7 @@ def nvfp4_optimal_hessian(
 
     Args:
         X: activations [rows, columns * block]; H_j = X_j^T X_j, added in float64. Not read where H_blocks is given.
-        H_blocks: [columns, block, block], symmetric.
+        H_blocks: [columns, block, block], symmetric. columns divides the number of blocks; fewer than a row has are used in turn.
         W, dim, return_dequant: as for nvfp4_naive, as are the result and what is raised.
     Source: qwantize ``nvfp4_optimal_hessian`` (whose pruning misses some optima); C: nvfp4cal_block_optimal_hessian.
     """

@@ -127,7 +127,8 @@ class MseCalibrator(_Calibrator):
             NotFiniteError; whatever a function raised.
         """
         if self._quant_func is None:
-            raise WrongStateError("Quantization function not set.", WrongStateError.status)
+            message = "Quantization function not set: give quant_func=, a function or the name of a format (MseCalibrator(amax, quant_func=\"int8\"))"
+            raise WrongStateError(message, WrongStateError.status)
         self._run(x, stream)
 
     def compute_amax(self, verbose: bool = False) -> Any:

@@ -73,7 +73,8 @@ def quantize(
     Args:
         x: [..., cols], float32, bfloat16, float16 or float64, any strides; cols is a multiple of the block size.
         amax: calibrated block amaxes, float32, one a block (from a calibrator); None: found here by `method`.
-        global_amax: one value, or one per slice of the first dimension (rounded to float32); None: the largest magnitude of x.
+        global_amax: one value, or one per slice of the first dimension (rounded to float32); None: the largest magnitude of x. Values beyond one
+            that is given are clipped to it; comparing it with ``MaxCalibrator().collect(x)``'s amax tells (nothing here does: it is another pass over x).
         method: "max" (scale from the block's largest magnitude) or "mse" (the best of all 126 codes); not read where amax is given.
         block_size, normalization, weights, code_window: as for nvfp4_fp8_scale_sweep; the last two are read by "mse".
         swizzled: scales as 128x4 tiles, as tensor-core kernels read them. Checkpoints store them linear.
