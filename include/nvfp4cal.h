@@ -32,8 +32,11 @@
  *            Inputs: float32, bfloat16, float16 or float64 (rounded to float32 first), any strides, any alignment. Outputs: contiguous, with the
  *            stated dtype and number of elements. An output with data == NULL is a question: dtype, ndim and shape are filled in, nothing is
  *            computed (outputs without elements may have no memory: they are filled in too and are no question).
- *   Stream   is for device tensors (NULL: the default stream); host tensors ignore it. This release computes on the CPU;
- *            a device tensor is answered with NVFP4CAL_ERROR_CUDA_UNAVAILABLE.
+ *   Devices  tensors of CUDA devices go to the CUDA module (docs/cuda.md says which functions have a path there; the others answer them with
+ *            UNSUPPORTED). Without a module or a device they are CUDA_UNAVAILABLE. What belongs to x lies on its device; errors of CUDA are
+ *            ERROR_CUDA with its text. The thread's current device is restored.
+ *   Stream   is for device tensors (NULL: the default stream); host tensors ignore it. A calibrator's collect enqueues its work there and returns; a NaN or
+ *            an infinity is then reported by whoever needs the result, and until reset. Other functions wait for what the device has found.
  *   Bits     results are the same bits for every thread count, CPU target and machine. The floating-point environment of the
  *            calling thread (flush-to-zero, rounding mode) is saved, set and restored.
  *   Finite   a NaN or an infinity in x is NVFP4CAL_ERROR_NOT_FINITE; the message names the first one's flat (row-major) index.
@@ -930,6 +933,14 @@ NVFP4CAL_API void nvfp4cal_checkpoint_destroy(nvfp4cal_checkpoint *handle);
 NVFP4CAL_API const char *nvfp4cal_cpu_target(void);
 /** All targets that this build has and this machine runs, best first, separated by commas. Static storage. @since 0.1 */
 NVFP4CAL_API const char *nvfp4cal_cpu_targets(void);
+
+/**
+ * Whether device tensors can be computed on: loads the CUDA module if that has not been done, libnvfp4cal_cuda.so beside this library or in the folder
+ * (an absolute path) that NVFP4CAL_CUDA_PATH names. The first device tensor does the same. A module that works is kept until the process ends.
+ * @param out [out] the number of devices, at least 1
+ * Statuses: INVALID_ARGUMENT, CUDA_UNAVAILABLE (no module, no driver or no device: the message says which), BACKEND_VERSION. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_cuda_available(int32_t *out);
 
 /** A piece of work: run it once for each index. It does not throw and may be called from any thread. */
 typedef void (*nvfp4cal_task)(void *job, int64_t index);

@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need from Debian 12 (or Ubuntu of that age); does nothing when all of it is there.
-#   setup.sh [--full]     --full: also the formatter, the linter and what bindgen needs
+#   setup.sh [--full] [--cuda]     --full: also the formatter, the linter and what bindgen needs
+#                                  --cuda: also NVIDIA's compiler, where none is on PATH or in CUDA_HOME
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 packages=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev catch2 libeigen3-dev libbenchmark-dev
   python3 python3-dev python3-venv python3-pip swig openjdk-17-jdk-headless maven binutils git)
-case "${1:-}" in
-  "") ;;
-  --full) packages+=(clang-format clang-tidy libclang1-14 libclang-common-14-dev) ;;
-  *) die "usage: setup.sh [--full]" ;;
-esac
+for option in "$@"; do
+  case "$option" in
+    --full) packages+=(clang-format clang-tidy libclang1-14 libclang-common-14-dev) ;;
+    --cuda)
+      if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-}/bin/nvcc" ]; then
+        say "nvcc is installed"
+      else
+        say "CUDA toolkit: $("$root/scripts/cuda_toolkit.sh")"
+      fi
+      ;;
+    *) die "usage: setup.sh [--full] [--cuda]" ;;
+  esac
+done
 
 # Debian 12's "cargo" is of 1.63, these are newer; other systems have not got them. One by rustup or by hand is fine.
 rust_packages=()

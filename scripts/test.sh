@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds and runs all tests; the last line is "N passed, N failed".
-#   test.sh [--full]     --full: also the sanitizer builds
+#   test.sh [--full]     --full: also the sanitizer builds, and the CUDA module where no compiler for it was found before
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 full=false
@@ -102,7 +102,7 @@ test_java() {
   add $(python3 "$root/scripts/count_tests.py" junit "$root/build/java" "$status")
 }
 
-"$root/scripts/setup.sh" "$@"
+if $full; then "$root/scripts/setup.sh" --full --cuda; else "$root/scripts/setup.sh"; fi
 logs=$root/build/test-logs
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -132,7 +132,7 @@ if $full; then
   step rust-bindings "$root/scripts/rust_bindings.sh" --check
   # The address sanitizer's allocator may be locked in a child that forked while other threads computed: not a test of ours there.
   if build asan-ubsan "${options[@]}"; then
-    run_ctest asan-ubsan --label-regex "unit|api|golden|fuzz|^c$" --exclude-regex "api/test_fork"
+    run_ctest asan-ubsan --label-regex "unit|api|golden|device|fuzz|^c$" --exclude-regex "api/test_fork"
     step rust-asan "$root/scripts/rust.sh" asan "$root/build/asan-ubsan/src"
   fi
   # What shares memory between threads: the pool, the callers' runners, the chunked operations, the job.

@@ -1,6 +1,6 @@
 // Version, build, status texts, last error.
 #include "api/barrier.h"
-#include "core/backends.h"
+#include "core/device.h"
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
@@ -47,6 +47,13 @@ const char* nvfp4cal_status_string(nvfp4cal_status status) {
     case NVFP4CAL_ERROR_CALLBACK: return "callback failed";
     default: return "unknown status";
   }
+}
+
+nvfp4cal_status nvfp4cal_cuda_available(int32_t* out) {
+  return nvfp4cal::api::barrier([&] {
+    nvfp4cal::api::require(out, "out");
+    *out = nvfp4cal::device_count();
+  });
 }
 
 const char* nvfp4cal_last_error(void) { return nvfp4cal::api::thread_error().text; }

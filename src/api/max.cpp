@@ -25,18 +25,18 @@ nvfp4cal_status nvfp4cal_max_set_block_size(nvfp4cal_max* handle, int32_t block_
   return handle_barrier(handle, [&] { handle->calibrator.set_block_size(block_size); });
 }
 
-nvfp4cal_status nvfp4cal_max_collect(nvfp4cal_max* handle, const nvfp4cal_tensor* x, nvfp4cal_stream) {
+nvfp4cal_status nvfp4cal_max_collect(nvfp4cal_max* handle, const nvfp4cal_tensor* x, nvfp4cal_stream stream) {
   return handle_barrier(handle, [&] {
-    const TensorView view = input(x, "x");
+    const TensorView view = input_anywhere(x, "x");
     if (!is_float_input(view.dtype))
       fail(Status::kUnsupported, "x is %s, expected float32, bfloat16, float16 or float64", dtype_name(view.dtype));
-    handle->calibrator.collect(view);
+    handle->calibrator.collect(view, stream);
   });
 }
 
 nvfp4cal_status nvfp4cal_max_compute_amax(nvfp4cal_max* handle, nvfp4cal_tensor* out) {
   return handle_barrier(handle, [&] {
-    const calib::Max& max = handle->calibrator;
+    const calib::Max& max = settled(handle);
     if (answer_query(out, {Dtype::kF32, max.shape()}, "out")) return;
     std::memcpy(out->data, max.amax().data(), max.amax().size() * sizeof(float));
   });
@@ -45,12 +45,12 @@ nvfp4cal_status nvfp4cal_max_compute_amax(nvfp4cal_max* handle, nvfp4cal_tensor*
 nvfp4cal_status nvfp4cal_max_merge(nvfp4cal_max* handle, const nvfp4cal_max* other) {
   return handle_barrier(handle, [&] {
     require(other, "other");
-    handle->calibrator.merge(other->calibrator);
+    settled(handle).merge(settled(other));
   });
 }
 
 nvfp4cal_status nvfp4cal_max_export_state(const nvfp4cal_max* handle, nvfp4cal_tensor* out) {
-  return handle_barrier(handle, [&] { write_state(handle->calibrator.export_state(), out); });
+  return handle_barrier(handle, [&] { write_state(settled(handle).export_state(), out); });
 }
 
 nvfp4cal_status nvfp4cal_max_import_state(nvfp4cal_max* handle, const nvfp4cal_tensor* state) {
@@ -63,7 +63,7 @@ nvfp4cal_status nvfp4cal_max_state_tensor(nvfp4cal_max* handle, int32_t index, n
     require(view, "view");
     require(reduce, "reduce");
     if (index != 0) fail(Status::kInvalidArgument, "state tensor %d, this calibrator has 1", index);
-    std::vector<float>& amax = handle->calibrator.mutable_amax();
+    std::vector<float>& amax = settled(handle).mutable_amax();
     const std::vector<int64_t>& shape = handle->calibrator.shape();
     *view = tensor_of(make_view(amax.data(), Dtype::kF32, static_cast<int>(shape.size()), shape.data()));
     *reduce = NVFP4CAL_REDUCE_MAX;

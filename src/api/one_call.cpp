@@ -8,6 +8,7 @@
 #include "api/context.h"
 #include "api/tensors.h"
 #include "calib/block_hessian.h"
+#include "calib/device_call.h"
 #include "core/backends.h"
 #include "num/scale.h"
 
@@ -76,8 +77,8 @@ std::vector<int64_t> packed_shape(const TensorView& x) {
   return shape;
 }
 
-std::vector<int64_t> slices_shape(const std::vector<float>& global_amax) {
-  return global_amax.size() > 1 ? std::vector<int64_t>{static_cast<int64_t>(global_amax.size())} : std::vector<int64_t>{};
+std::vector<int64_t> slices_shape(int64_t global_amaxes) {
+  return global_amaxes > 1 ? std::vector<int64_t>{global_amaxes} : std::vector<int64_t>{};
 }
 
 std::vector<int64_t> scales_shape(const TensorView& x, const Options& options) {
@@ -87,11 +88,11 @@ std::vector<int64_t> scales_shape(const TensorView& x, const Options& options) {
 }
 
 // A float output of x's shape; for a query its dtype may be 0.
-bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape) {
+bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape, const TensorView& beside) {
   require(out, "out");
   const Dtype dtype = out->dtype == 0 && !out->data ? Dtype::kF32 : dtype_of(out, "out");
   if (!is_float_input(dtype)) fail(Status::kUnsupported, "out is %s, expected float32, bfloat16, float16 or float64", dtype_name(dtype));
-  return answer_query(out, {dtype, shape}, "out");
+  return answer_query(out, {dtype, shape}, "out", &beside);
 }
 
 }  // namespace
@@ -140,20 +141,73 @@ nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, co
   });
 }
 
+namespace {
+
+// ---- device tensors ----------------------------------------------------------------------------------------------------
+
+// float32 values in host memory, checked as they are there, or beside x, which the device checks.
+struct DeviceInput {
+  DeviceInput(const nvfp4cal_tensor* tensor, const TensorView& x, const char* name) {
+    if (!tensor) return;
+    view = input_anywhere(tensor, name);
+    if (!view.on_device()) {
+      floats.host = calib::read_float32(view, name);
+      if (floats.host.empty()) fail(Status::kInvalidArgument, "%s has no elements", name);
+      return;
+    }
+    calib::check_device_floats(view, x, name);
+    floats.device = &view;
+  }
+  DeviceInput(const DeviceInput&) = delete;
+
+  TensorView view;
+  calib::DeviceFloats floats;
+};
+
+// What quantize and fake_quantize do with x on a device.
+struct DeviceCall {
+  DeviceCall(const nvfp4cal_context* context, const TensorView& x, const nvfp4cal_tensor* global_amax, const nvfp4cal_tensor* block_amax,
+             const Options& options, nvfp4cal_stream stream)
+      : device(device_of(x, "x", execution_of(context), stream)), amax(global_amax, x, "global_amax"), blocks(block_amax, x, "block_amax") {
+    if (!block_amax && options.method == Method::kMse)
+      fail(Status::kUnsupported, "method mse on a device: the search for scales has no kernel there");
+    if (options.weights) fail(Status::kUnsupported, "options.weights on a device: the search for scales has no kernel there");
+    calib::check_amaxes(amax.floats.host, "global_amax");
+    calib::check_amaxes(blocks.floats.host, "block_amax");
+  }
+  Device device;
+  DeviceInput amax, blocks;
+};
+
+std::vector<Output> outputs_of(const TensorView& x, const Options& options, int64_t global_amaxes, nvfp4cal_tensor* packed,
+                               nvfp4cal_tensor* scales, nvfp4cal_tensor* global_scale) {
+  std::vector<Output> outputs = {{packed, {Dtype::kU8, packed_shape(x)}, "packed", &x},
+                                 {scales, {Dtype::kE4m3, scales_shape(x, options), Dtype::kU8}, "scales", &x}};
+  if (global_scale) outputs.push_back({global_scale, {Dtype::kF32, slices_shape(global_amaxes)}, "global_scale", &x});
+  return outputs;
+}
+
+}  // namespace
+
 nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
                                   const nvfp4cal_tensor* block_amax, const nvfp4cal_options* options_in, nvfp4cal_tensor* packed,
-                                  nvfp4cal_tensor* scales, nvfp4cal_tensor* global_scale, nvfp4cal_stream) {
+                                  nvfp4cal_tensor* scales, nvfp4cal_tensor* global_scale, nvfp4cal_stream stream) {
   return barrier([&] {
     const Execution& execution = execution_of(context);
-    const TensorView view = input(x, "x");
+    const TensorView view = input_anywhere(x, "x");
     const Options options = read_options(options_in);
     if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
     calib::check_columns(view, options.sweep.block);
+    if (view.on_device()) {
+      const DeviceCall call(context, view, global_amax, block_amax, options, stream);
+      if (answer_queries(outputs_of(view, options, call.amax.floats.count(), packed, scales, global_scale))) return;
+      calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
+      return request.quantize(call.blocks.floats, options.layout,
+                              {static_cast<uint8_t*>(packed->data), static_cast<uint8_t*>(scales->data),
+                               global_scale ? static_cast<float*>(global_scale->data) : nullptr, nullptr});
+    }
     std::vector<float> amax = read_amax(global_amax);
-    std::vector<Output> outputs = {{packed, {Dtype::kU8, packed_shape(view)}, "packed"},
-                                   {scales, {Dtype::kE4m3, scales_shape(view, options), Dtype::kU8}, "scales"}};
-    if (global_scale) outputs.push_back({global_scale, {Dtype::kF32, slices_shape(amax)}, "global_scale"});
-    if (answer_queries(outputs)) return;
+    if (answer_queries(outputs_of(view, options, static_cast<int64_t>(amax.size()), packed, scales, global_scale))) return;
     calib::SweepRequest request(execution, view, std::move(amax), options.weights_or_null(), options.sweep);
     std::vector<float> s2(request.global_amax().size());
     calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), options.layout,
@@ -164,14 +218,20 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
 
 nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
                                        const nvfp4cal_tensor* block_amax, const nvfp4cal_options* options_in, nvfp4cal_tensor* out,
-                                       nvfp4cal_stream) {
+                                       nvfp4cal_stream stream) {
   return barrier([&] {
     const Execution& execution = execution_of(context);
-    const TensorView view = input(x, "x");
+    const TensorView view = input_anywhere(x, "x");
     const Options options = read_options(options_in);
     if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
     calib::check_columns(view, options.sweep.block);
-    if (answer_float_query(out, shape_of(view))) return;
+    if (answer_float_query(out, shape_of(view), view)) return;
+    if (view.on_device()) {
+      const DeviceCall call(context, view, global_amax, block_amax, options, stream);
+      const TensorView decoded = output(out);
+      calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
+      return request.quantize(call.blocks.floats, ScaleLayout::kLinear, {nullptr, nullptr, nullptr, &decoded});
+    }
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
     const TensorView decoded = output(out);
     calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), ScaleLayout::kLinear,
@@ -180,44 +240,63 @@ nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nv
 }
 
 nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context* context, const nvfp4cal_tensor* packed, const nvfp4cal_tensor* scales,
-                                    const nvfp4cal_tensor* global_scale, int32_t order, nvfp4cal_tensor* out, nvfp4cal_stream) {
+                                    const nvfp4cal_tensor* global_scale, int32_t order, nvfp4cal_tensor* out, nvfp4cal_stream stream) {
   return barrier([&] {
-    const TensorView packed_view = input(packed, "packed"), scales_view = input(scales, "scales");
+    const TensorView packed_view = input_anywhere(packed, "packed"), scales_view = input_anywhere(scales, "scales");
+    if (!same_place(scales_view, packed_view))
+      fail(Status::kUnsupported, "scales lies %s, expected %s", place_text(scales_view).c_str(), place_text(packed_view).c_str());
     const calib::Encoded encoded(packed_view, scales_view);
     if (order != NVFP4CAL_DECODE_MODELOPT && order != NVFP4CAL_DECODE_COMPRESSED_TENSORS) {
       fail(Status::kInvalidArgument, "decode order %d is not known", order);
     }
+    if (packed_view.on_device()) {
+      const Device device = device_of(packed_view, "packed", execution_of(context), stream);
+      require(global_scale, "global_scale");
+      const DeviceInput given(global_scale, packed_view, "global_scale");
+      if (answer_float_query(out, encoded.shape, packed_view)) return;
+      return calib::dequantize_on_device(device, encoded, given.floats, static_cast<DecodeOrder>(order), output(out));
+    }
     const std::vector<float> global = calib::read_float32(input(global_scale, "global_scale"), "global_scale");
-    if (answer_float_query(out, encoded.shape)) return;
+    if (answer_float_query(out, encoded.shape, packed_view)) return;
     calib::dequantize(execution_of(context), encoded, global, static_cast<DecodeOrder>(order), output(out));
   });
 }
 
+namespace {
+
+void swizzle(const nvfp4cal_context* context, const TensorView& linear, void* tiles, bool to_tiles, nvfp4cal_stream stream) {
+  uint8_t* const bytes = static_cast<uint8_t*>(tiles);
+  if (!linear.on_device()) return calib::swizzle(execution_of(context), linear, bytes, to_tiles);
+  calib::swizzle_on_device(device_of(linear, "scales", execution_of(context), stream), linear, bytes, to_tiles);
+}
+
+}  // namespace
+
 nvfp4cal_status nvfp4cal_swizzle_scales(const nvfp4cal_context* context, const nvfp4cal_tensor* scales, nvfp4cal_tensor* out,
-                                        nvfp4cal_stream) {
+                                        nvfp4cal_stream stream) {
   return barrier([&] {
-    const TensorView linear = input(scales, "scales");
+    const TensorView linear = input_anywhere(scales, "scales");
     if (dtype_size(linear.dtype) != 1) fail(Status::kUnsupported, "scales is %s, expected float8_e4m3 or uint8", dtype_name(linear.dtype));
-    if (answer_query(out, {linear.dtype, calib::tiles_shape(linear)}, "out")) return;
-    calib::swizzle(execution_of(context), linear, static_cast<uint8_t*>(out->data), true);
+    if (answer_query(out, {linear.dtype, calib::tiles_shape(linear)}, "out", &linear)) return;
+    swizzle(context, linear, out->data, true, stream);
   });
 }
 
 nvfp4cal_status nvfp4cal_unswizzle_scales(const nvfp4cal_context* context, const nvfp4cal_tensor* tiles, nvfp4cal_tensor* out,
-                                          nvfp4cal_stream) {
+                                          nvfp4cal_stream stream) {
   return barrier([&] {
-    const TensorView from = input(tiles, "tiles");
+    const TensorView from = input_anywhere(tiles, "tiles");
     if (dtype_size(from.dtype) != 1 || !from.contiguous) {
       fail(Status::kUnsupported, "tiles is %s, expected contiguous float8_e4m3 or uint8", dtype_name(from.dtype));
     }
-    const TensorView linear = input(out, "out");  // its shape is part of the question
-    if (answer_query(out, {from.dtype, shape_of(linear)}, "out")) return;
+    const TensorView linear = input_anywhere(out, "out");  // its shape is part of the question
+    if (answer_query(out, {from.dtype, shape_of(linear)}, "out", &from)) return;
     const std::vector<int64_t> shape = calib::tiles_shape(linear);
     const TensorView want = make_view(nullptr, from.dtype, static_cast<int>(shape.size()), shape.data());
     if (from.elements() != want.elements()) {
       fail(Status::kInvalidArgument, "tiles has %lld bytes, scales of shape %s have %lld", static_cast<long long>(from.elements()),
            linear.shape_text().c_str(), static_cast<long long>(want.elements()));
     }
-    calib::swizzle(execution_of(context), linear, static_cast<uint8_t*>(from.data), false);
+    swizzle(context, linear, from.data, false, stream);
   });
 }

@@ -36,12 +36,12 @@ nvfp4cal_status nvfp4cal_sweep_set_global_amax(nvfp4cal_sweep* handle, const nvf
 nvfp4cal_status nvfp4cal_sweep_set_global_amax_from(nvfp4cal_sweep* handle, const nvfp4cal_max* max) {
   return handle_barrier(handle, [&] {
     require(max, "max");
-    const std::vector<int64_t>& shape = max->calibrator.shape();
+    const std::vector<int64_t>& shape = settled(max).shape();
     for (size_t d = 1; d < shape.size(); ++d) {
       if (shape[d] != 1)
         fail(Status::kInvalidArgument, "the maxima are kept along axis %zu: a global amax is one value, or one along axis 0", d);
     }
-    handle->calibrator.set_global_amax(max->calibrator.amax());
+    handle->calibrator.set_global_amax(settled(max).amax());
   });
 }
 

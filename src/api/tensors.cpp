@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "api/barrier.h"
+#include "core/device.h"
 
 namespace nvfp4cal::api {
 
@@ -74,6 +75,20 @@ TensorView view_wanted(const Wanted& wanted) {
   return make_view(nullptr, wanted.dtype, static_cast<int>(wanted.shape.size()), wanted.shape.data());
 }
 
+// That the device exists, and that its kernels can read the elements.
+void check_device(const TensorView& view, const char* name) {
+  device_of(view, name, Execution::process_default(), nullptr);
+  if (reinterpret_cast<uintptr_t>(view.data) % dtype_size(view.dtype) != 0)
+    fail(Status::kUnsupported, "%s.data is %p, not aligned to elements of %zu bytes as device memory has to be", name, view.data,
+         dtype_size(view.dtype));
+}
+
+void check_place(const TensorView& out, const TensorView& beside, const char* name) {
+  if (out.on_device()) check_device(out, name);
+  if (same_place(out, beside)) return;
+  fail(Status::kUnsupported, "%s lies %s, expected %s", name, place_text(out).c_str(), place_text(beside).c_str());
+}
+
 void check_output(const Output& out) {
   const char* name = out.name;
   check_struct(out.tensor, name);
@@ -82,8 +97,7 @@ void check_output(const Output& out) {
   if (view.dtype != out.wanted.dtype && view.dtype != out.wanted.also) {
     fail(Status::kUnsupported, "%s is %s, expected %s", name, dtype_name(view.dtype), dtype_name(out.wanted.dtype));
   }
-  if (view.on_device())
-    fail(Status::kCudaUnavailable, "%s lies on device type %d: this build computes on the CPU only", name, view.device_type);
+  check_place(view, out.beside ? *out.beside : want, name);
   if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: outputs are contiguous", name);
   if (view.elements() != want.elements()) {
     fail(Status::kInvalidArgument, "%s of shape %s has %lld elements, expected %lld of shape %s", name, view.shape_text().c_str(),
@@ -118,9 +132,19 @@ Dtype dtype_of(const nvfp4cal_tensor* tensor, const char* name) {
 
 TensorView input(const nvfp4cal_tensor* tensor, const char* name) {
   check_struct(tensor, name);
-  TensorView view = view_of(tensor, name);
+  const TensorView view = view_of(tensor, name);
+  if (view.on_device()) check_device(view, name);
   if (view.on_device())
-    fail(Status::kCudaUnavailable, "%s lies on device type %d: this build computes on the CPU only", name, view.device_type);
+    fail(Status::kUnsupported, "%s lies on CUDA device %d: this function computes on host tensors", name, view.device_id);
+  if (!view.data && view.elements() > 0) fail(Status::kInvalidArgument, "%s.data is NULL", name);
+  return view;
+}
+
+TensorView input_anywhere(const nvfp4cal_tensor* tensor, const char* name) {
+  check_struct(tensor, name);
+  const TensorView view = view_of(tensor, name);
+  if (!view.on_device()) return input(tensor, name);
+  check_device(view, name);
   if (!view.data && view.elements() > 0) fail(Status::kInvalidArgument, "%s.data is NULL", name);
   return view;
 }

@@ -12,6 +12,9 @@ namespace nvfp4cal::api {
 // A checked view of an input; `name` is the parameter's in messages.
 TensorView input(const nvfp4cal_tensor* tensor, const char* name);
 
+// The same, also on a device; its elements are aligned there.
+TensorView input_anywhere(const nvfp4cal_tensor* tensor, const char* name);
+
 // The tensor's dtype, which must be one that is known.
 Dtype dtype_of(const nvfp4cal_tensor* tensor, const char* name);
 
@@ -26,14 +29,15 @@ struct Output {
   nvfp4cal_tensor* tensor;
   Wanted wanted;
   const char* name;
+  const TensorView* beside = nullptr;  // the output lies where this lies; NULL: in host memory
 };
 
 // Checks that all outputs can be written. If any of them is a question (data == NULL), those are answered and the result is true: there
 // is nothing to compute. Nothing is filled in if a check fails.
 bool answer_queries(const std::vector<Output>& outputs);
 
-inline bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name) {
-  return answer_queries({{tensor, wanted, name}});
+inline bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name, const TensorView* beside = nullptr) {
+  return answer_queries({{tensor, wanted, name, beside}});
 }
 
 // A view of an output that has been checked.

@@ -4,6 +4,7 @@
 
 #include "calib/state_bytes.h"
 #include "core/backends.h"
+#include "num/bits.h"
 
 namespace nvfp4cal::calib {
 
@@ -64,12 +65,13 @@ Max::Groups Max::groups_of(const TensorView& x) const {
   return groups;
 }
 
-void Max::collect(const TensorView& x) {
+void Max::collect(const TensorView& x, CUstream_st* stream) {
   const Groups groups = groups_of(x);
   if (has_data_ && groups.shape != shape_) {
     fail(Status::kInvalidArgument, "x gives maxima of shape %s, earlier ones have %s", shape_text(groups.shape).c_str(),
          shape_text(shape_).c_str());
   }
+  if (x.on_device()) return collect_on_device(device_of(x, "x", execution_, stream), x, groups);
   if (x.elements() == 0) return;
   std::vector<float> amax = has_data_ ? amax_ : std::vector<float>(static_cast<size_t>(groups.count));
   AmaxArgs args{&x, {}, groups.count, block_, amax.data()};
@@ -160,7 +162,31 @@ void Max::import_state(const uint8_t* bytes, size_t n) {
   *this = std::move(fresh);
 }
 
+void Max::collect_on_device(const Device& device, const TensorView& x, const Groups& groups) {
+  if (x.elements() == 0) return;
+  if (!device_.takes(device)) settle();
+  const DeviceChecker check(device);
+  const DeviceArray<uint32_t> mine(device, groups.count);
+  mine.clear();
+  DeviceAmaxArgs args{&x, {}, groups.count, block_, mine.data(), check.get()};
+  std::copy(groups.strides, groups.strides + kMaxNdim, args.group_strides);
+  device.run(&DeviceOps::amax, args);
+  device_.add(device, x, DeviceMerge::kMaxBits, mine.data(), groups.count, check);
+  if (!has_data_) amax_.assign(static_cast<size_t>(groups.count), 0.0f);
+  shape_ = groups.shape;
+  has_data_ = true;
+}
+
+void Max::settle() {
+  device_.require_clean();
+  if (!device_.active()) return;
+  std::vector<uint32_t> bits(amax_.size());
+  device_.take(bits.data(), static_cast<int64_t>(bits.size() * sizeof(uint32_t)));
+  for (size_t i = 0; i < bits.size(); ++i) amax_[i] = std::max(amax_[i], num::from_bits(bits[i]));
+}
+
 void Max::reset() {
+  device_.drop();
   has_data_ = false;
   shape_.clear();
   amax_.clear();

@@ -18,7 +18,7 @@ int cpu_target_index(const char* name);
 // The target used where none is asked for: NVFP4CAL_CPU_TARGET if it names one, else 0.
 int default_cpu_target();
 
-// The backend for tensors of a device type (0: host). Throws kCudaUnavailable where there is none.
+// The backend for host tensors; device tensors take the paths of core/device.h. Throws kUnsupported for them.
 const Ops& ops_for(const TensorView& x);
 
 }  // namespace nvfp4cal

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 
+#include "core/device_allocator.h"
+
 namespace nvfp4cal {
 
 class ThreadPool;
@@ -28,6 +30,10 @@ class Execution {
   int cpu_target() const { return cpu_target_; }
   void set_cpu_target(int index) { cpu_target_ = index; }
 
+  // Where memory on devices comes from.
+  const DeviceAllocator& device_allocator() const { return device_allocator_; }
+  void set_device_allocator(const DeviceAllocator& allocator) { device_allocator_ = allocator; }
+
   // Calls body(i) once for each i in [0, n), on this thread and others. The first exception (by index) is thrown again here.
   // Nested calls and calls from inside the caller's own pool are fine: the calling thread can always do all the work itself.
   void parallel_for(int64_t n, const std::function<void(int64_t)>& body) const;
@@ -35,6 +41,7 @@ class Execution {
  private:
   int threads_;
   int cpu_target_ = -1;
+  DeviceAllocator device_allocator_;
   Runner runner_ = nullptr;
   void* runner_user_ = nullptr;
   std::shared_ptr<ThreadPool> pool_;

@@ -1,10 +1,10 @@
 #include "cpu/chunk.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "core/error.h"
+#include "core/non_finite.h"
 #include "cpu/load.h"
 
 namespace nvfp4cal::cpu {
@@ -79,15 +79,10 @@ void fail_non_finite(const TensorView& view, int64_t index, const char* name) {
   double wide = 0.0;
   for_each_run(view, index, index + 1, [&](int64_t offset, int64_t, int64_t) {
     copy_run(view, offset, 1, 1, &value);
+    wide = static_cast<double>(value);
     if (view.dtype == Dtype::kF64) std::memcpy(&wide, static_cast<const char*>(view.data) + offset * 8, 8);
   });
-  if (view.dtype == Dtype::kF64 && std::isfinite(wide)) {
-    fail(Status::kNotFinite, "%s[%lld] is %g, beyond the range of float32", name, static_cast<long long>(index), wide);
-  }
-  fail(Status::kNotFinite, "%s[%lld] is %s", name, static_cast<long long>(index),
-       value != value ? "NaN"
-       : value > 0    ? "infinite"
-                      : "-infinite");
+  throw Error(Status::kNotFinite, non_finite_text(name, index, view.dtype, wide));
 }
 
 }  // namespace nvfp4cal::cpu

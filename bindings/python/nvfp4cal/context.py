@@ -6,7 +6,7 @@ from typing import Any, Callable, List
 
 from . import _native
 
-__all__ = ["Context", "cpu_target", "cpu_targets", "library_version", "version_number", "abi_version", "build_info", "status_string"]
+__all__ = ["Context", "cpu_target", "cpu_targets", "cuda_devices", "library_version", "version_number", "abi_version", "build_info", "status_string"]
 
 
 class Context:
@@ -68,6 +68,14 @@ def cpu_target() -> str:
 def cpu_targets() -> List[str]:
     """All targets that this build has and this machine runs, best first."""
     return str(_native.cpu_targets()).split(",")
+
+
+def cuda_devices() -> int:
+    """The number of CUDA devices that tensors can lie on, at least 1. Loads the CUDA module.
+
+    Raises: CudaUnavailableError, BackendVersionError.
+    """
+    return int(_native.cuda_available())
 
 
 def library_version() -> str:

@@ -998,6 +998,7 @@ unsafe extern "C" {
     pub fn nvfp4cal_checkpoint_destroy(handle: *mut nvfp4cal_checkpoint);
     pub fn nvfp4cal_cpu_target() -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_cpu_targets() -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_cuda_available(out: *mut i32) -> nvfp4cal_status;
     pub fn nvfp4cal_context_create(out: *mut *mut nvfp4cal_context) -> nvfp4cal_status;
     pub fn nvfp4cal_context_set_threads(
         context: *mut nvfp4cal_context,

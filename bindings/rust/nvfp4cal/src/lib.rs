@@ -128,6 +128,17 @@ pub fn cpu_targets() -> Vec<&'static str> {
     unsafe { static_text(sys::nvfp4cal_cpu_targets()) }.split(',').collect()
 }
 
+/// The number of CUDA devices that tensors can lie on, at least 1. Loads the CUDA module.
+///
+/// # Errors
+/// [`Status::CudaUnavailable`], [`Status::BackendVersion`].
+pub fn cuda_devices() -> Result<i32> {
+    let mut devices = 0;
+    // SAFETY: writes one number.
+    error::check_thread(unsafe { sys::nvfp4cal_cuda_available(&mut devices) })?;
+    Ok(devices)
+}
+
 /// # Safety
 /// Static text, not NULL.
 unsafe fn static_text(text: *const std::ffi::c_char) -> &'static str {

@@ -65,6 +65,16 @@ public final class Library {
   }
 
   /**
+   * The CUDA devices that tensors can lie on. Loads the CUDA module. [nvfp4cal_cuda_available]
+   *
+   * @return their number, at least 1
+   * @throws Nvfp4calException CUDA_UNAVAILABLE, BACKEND_VERSION
+   */
+  public static int cudaDevices() {
+    return Native.cuda_available();
+  }
+
+  /**
    * The last failure on this thread. Exceptions carry the same text; this is for bug reports. [nvfp4cal_last_error]
    *
    * @return one line; empty before the first failure

@@ -1,0 +1,96 @@
+// Elements of tensors as float32: where the tensor is contiguous and aligned 16 bytes at a time, else one by one at any strides.
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor_view.h"
+#include "num/half.h"
+
+namespace nvfp4cal::cuda {
+
+// Where the element with a flat (row-major) index lies, in elements.
+NVFP4CAL_HD inline int64_t offset_of(const TensorView& x, int64_t flat) {
+  if (x.contiguous) return flat;
+  int64_t offset = 0;
+  for (int d = x.ndim - 1; d >= 0; --d) {
+    offset += flat % x.shape[d] * x.strides[d];
+    flat /= x.shape[d];
+  }
+  return offset;
+}
+
+// The element as it is stored.
+NVFP4CAL_HD inline double stored_at(const TensorView& x, int64_t flat) {
+  const int64_t offset = offset_of(x, flat);
+  switch (x.dtype) {
+    case Dtype::kF64: return static_cast<const double*>(x.data)[offset];
+    case Dtype::kBf16: return num::bf16_to_f32(static_cast<const uint16_t*>(x.data)[offset]);
+    case Dtype::kF16: return num::f16_to_f32(static_cast<const uint16_t*>(x.data)[offset]);
+    default: return static_cast<const float*>(x.data)[offset];
+  }
+}
+
+// float64 is rounded; values beyond float32's range become infinite.
+NVFP4CAL_HD inline float value_at(const TensorView& x, int64_t flat) { return static_cast<float>(stored_at(x, flat)); }
+
+NVFP4CAL_HD inline uint8_t byte_at(const TensorView& x, int64_t flat) { return static_cast<const uint8_t*>(x.data)[offset_of(x, flat)]; }
+
+struct alignas(16) Words {
+  uint32_t at[4];
+};
+
+// One 16-byte load.
+NVFP4CAL_HD inline Words load_words(const void* from) {
+#if defined(__CUDA_ARCH__)
+  const uint4 loaded = *static_cast<const uint4*>(from);
+  return {{loaded.x, loaded.y, loaded.z, loaded.w}};
+#else
+  Words words;
+  memcpy(&words, from, sizeof words);
+  return words;
+#endif
+}
+
+// Reads 8 consecutive elements, the first a multiple of 8.
+template <Dtype dtype>
+struct PackedReader {
+  const void* data;
+
+  NVFP4CAL_HD void read(int64_t flat, float* out) const {
+    if constexpr (dtype == Dtype::kF32) {
+      const float* const from = static_cast<const float*>(data) + flat;
+      const Words words[2] = {load_words(from), load_words(from + 4)};
+      for (int i = 0; i < 8; ++i) out[i] = num::from_bits(words[i / 4].at[i % 4]);
+    } else {
+      const Words words = load_words(static_cast<const uint16_t*>(data) + flat);
+      for (int i = 0; i < 8; ++i) {
+        const uint16_t half = static_cast<uint16_t>(words.at[i / 2] >> (i % 2 * 16));
+        out[i] = dtype == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half);
+      }
+    }
+  }
+};
+
+struct AnyReader {
+  TensorView view;
+
+  NVFP4CAL_HD void read(int64_t flat, float* out) const {
+    for (int i = 0; i < 8; ++i) out[i] = value_at(view, flat + i);
+  }
+};
+
+// body(reader) with the fastest one that can read x.
+template <class Body>
+auto with_reader(const TensorView& x, Body&& body) {
+  if (x.contiguous && reinterpret_cast<uintptr_t>(x.data) % 16 == 0) {
+    switch (x.dtype) {
+      case Dtype::kF32: return body(PackedReader<Dtype::kF32>{x.data});
+      case Dtype::kBf16: return body(PackedReader<Dtype::kBf16>{x.data});
+      case Dtype::kF16: return body(PackedReader<Dtype::kF16>{x.data});
+      default: break;
+    }
+  }
+  return body(AnyReader{x});
+}
+
+}  // namespace nvfp4cal::cuda

@@ -1,0 +1,40 @@
+// The module's one symbol.
+#include "kernels/ops.h"
+
+namespace {
+
+using namespace nvfp4cal;
+
+const DeviceOps& table() {
+  static const DeviceOps ops = [] {
+    DeviceOps made = {};
+    made.struct_size = sizeof made;
+    made.abi = kDeviceOpsAbi;
+    made.device_count = cuda::device_count;
+    made.allocate = cuda::allocate;
+    made.release = cuda::release;
+    made.clear = cuda::clear;
+    made.to_device = cuda::to_device;
+    made.to_host = cuda::to_host;
+    made.synchronize = cuda::synchronize;
+    made.record = cuda::record;
+    made.wait_event = cuda::wait_event;
+    made.synchronize_event = cuda::synchronize_event;
+    made.destroy_event = cuda::destroy_event;
+    made.start_check = cuda::start_check;
+    made.close_check = cuda::close_check;
+    made.merge = cuda::merge;
+    made.amax = cuda::amax;
+    made.slices = cuda::slices;
+    made.check_amaxes = cuda::check_amaxes;
+    made.quantize = cuda::quantize;
+    made.dequantize = cuda::dequantize;
+    made.swizzle = cuda::swizzle;
+    return made;
+  }();
+  return ops;
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const DeviceOps* nvfp4cal_device_ops(void) { return &table(); }

@@ -1,0 +1,35 @@
+// The functions of the module's table, one file an op family.
+#pragma once
+
+#include "core/device_ops.h"
+
+namespace nvfp4cal::cuda {
+
+Status device_count(int32_t* out, char* message);
+Status allocate(const DeviceQueue&, int64_t bytes, void** out, char* message);
+Status release(const DeviceQueue&, void* memory, char* message);
+Status clear(const DeviceQueue&, void* memory, int value, int64_t bytes, char* message);
+Status to_device(const DeviceQueue&, void* to, const void* from, int64_t bytes, char* message);
+Status to_host(const DeviceQueue&, void* to, const void* from, int64_t bytes, char* message);
+Status synchronize(const DeviceQueue&, char* message);
+Status record(const DeviceQueue&, void** event, char* message);
+Status wait_event(const DeviceQueue&, void* event, char* message);
+Status synchronize_event(const DeviceQueue&, void* event, char* message);
+Status destroy_event(const DeviceQueue&, void* event, char* message);
+
+Status start_check(const DeviceQueue&, DeviceCheck* check, char* message);
+Status close_check(const DeviceQueue&, const DeviceCloseArgs&, char* message);
+Status merge(const DeviceQueue&, const DeviceMergeArgs&, char* message);
+Status amax(const DeviceQueue&, const DeviceAmaxArgs&, char* message);
+Status slices(const DeviceQueue&, const DeviceSlicesArgs&, char* message);
+Status check_amaxes(const DeviceQueue&, const DeviceAmaxCheckArgs&, char* message);
+Status quantize(const DeviceQueue&, const DeviceQuantizeArgs&, char* message);
+Status dequantize(const DeviceQueue&, const DeviceDequantizeArgs&, char* message);
+Status swizzle(const DeviceQueue&, const DeviceSwizzleArgs&, char* message);
+Status log2_histogram(const DeviceQueue&, const DeviceHistogramArgs&, char* message);
+int64_t hessian_workspace(const DeviceHessianArgs&);
+Status hessian(const DeviceQueue&, const DeviceHessianArgs&, char* message);
+int64_t losses_workspace(const DeviceLossesArgs&);
+Status multiplier_losses(const DeviceQueue&, const DeviceLossesArgs&, char* message);
+
+}  // namespace nvfp4cal::cuda

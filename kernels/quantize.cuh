@@ -1,0 +1,228 @@
+// Elements to nibbles and block scales, and back. docs/numerics.md 2 and 3; the arithmetic is num/scale.h's.
+#pragma once
+
+#include "core/device_ops.h"
+#include "core/scale_tiles.h"
+#include "kernels/check.cuh"
+#include "kernels/launch.cuh"
+#include "kernels/load.cuh"
+#include "num/e2m1.h"
+#include "num/scale.h"
+
+namespace nvfp4cal::cuda {
+
+NVFP4CAL_HD inline void store_words(void* to, const Words& words) {
+#if defined(__CUDA_ARCH__)
+  *static_cast<uint4*>(to) = make_uint4(words.at[0], words.at[1], words.at[2], words.at[3]);
+#else
+  memcpy(to, &words, sizeof words);
+#endif
+}
+
+// Writes 8 consecutive elements, the first a multiple of 8, of a contiguous tensor; `aligned`: its memory is to 16 bytes.
+NVFP4CAL_HD inline void store_8(const TensorView& out, bool aligned, int64_t flat, const float* values) {
+  if (out.dtype == Dtype::kF32) {
+    float* const to = static_cast<float*>(out.data) + flat;
+    for (int i = 0; i < 8; i += 4) {
+      const Words words = {
+          {num::bits_of(values[i]), num::bits_of(values[i + 1]), num::bits_of(values[i + 2]), num::bits_of(values[i + 3])}};
+      if (aligned) {
+        store_words(to + i, words);
+      } else {
+        for (int k = 0; k < 4; ++k) to[i + k] = values[i + k];
+      }
+    }
+  } else if (out.dtype == Dtype::kF64) {
+    for (int i = 0; i < 8; ++i) static_cast<double*>(out.data)[flat + i] = static_cast<double>(values[i]);
+  } else {
+    uint16_t halves[8];
+    for (int i = 0; i < 8; ++i) halves[i] = out.dtype == Dtype::kBf16 ? num::f32_to_bf16(values[i]) : num::f32_to_f16(values[i]);
+    uint16_t* const to = static_cast<uint16_t*>(out.data) + flat;
+    Words words;
+    for (int i = 0; i < 4; ++i) words.at[i] = halves[2 * i] | static_cast<uint32_t>(halves[2 * i + 1]) << 16;
+    if (aligned) {
+      store_words(to, words);
+    } else {
+      for (int i = 0; i < 8; ++i) to[i] = halves[i];
+    }
+  }
+}
+
+// A tensor that is written 8 elements at a time.
+struct Output {
+  TensorView view;
+  bool aligned;
+
+  explicit Output(const TensorView& out) : view(out), aligned(reinterpret_cast<uintptr_t>(out.data) % 16 == 0) {}
+  NVFP4CAL_HD void store(int64_t flat, const float* values) const { store_8(view, aligned, flat, values); }
+};
+
+// The code of a block from its largest magnitude. A G below 2^-126 or so is multiplied up with it, as on the CPU: the quotient has a float32 value.
+NVFP4CAL_HD inline uint8_t max_code_of(float largest, float global_amax, float normalization) {
+  const int exponent = num::normalizing_exponent(global_amax);  // -127 .. 149
+  const int first = exponent > 126 ? 126 : exponent < -126 ? -126 : exponent;
+  const float a = num::pow2(first), b = num::pow2(exponent - first);
+  return num::max_code(largest * a * b, num::global_scale(global_amax * a * b, normalization));
+}
+
+// A thread takes one block.
+template <class Reader>
+struct Quantize {
+  static constexpr int kThreads = 256;
+  Reader x;
+  int block;
+  int64_t blocks, blocks_per_slice;
+  float normalization;
+  const float *amax, *scale, *block_amax;
+  const uint8_t* codes;
+  uint8_t *packed, *scales;
+  Output decoded;  // data NULL: none
+  const DeviceCheck* check;
+
+  NVFP4CAL_HD void operator()(const Index& index) const {
+    const int64_t b = index.block * kThreads + index.thread;
+    if (b >= blocks || !is_clean(*check)) return;
+    const int64_t slice = b / blocks_per_slice;
+    const uint8_t code = code_of(b, amax[slice]);
+    if (scales) scales[b] = code;
+    const float step = num::stored_scale(num::e4m3_magnitude(code), scale[slice]);
+    for (int i = 0; i < block; i += 8) write(b * block + i, step);
+  }
+
+ private:
+  NVFP4CAL_HD uint8_t code_of(int64_t b, float global_amax) const {
+    if (global_amax == 0.0f) return num::kE4m3One;
+    if (codes) return codes[b];
+    if (block_amax) return num::code_of_amax(block_amax[b], global_amax, normalization);
+    float largest = 0.0f;
+    for (int i = 0; i < block; i += 8) {
+      float values[8];
+      x.read(b * block + i, values);
+      for (int k = 0; k < 8; ++k) largest = num::abs_of(values[k]) > largest ? num::abs_of(values[k]) : largest;
+    }
+    return max_code_of(largest, global_amax, normalization);
+  }
+  NVFP4CAL_HD void write(int64_t flat, float step) const {
+    float values[8];
+    x.read(flat, values);
+    uint32_t nibbles = 0;
+    for (int i = 0; i < 8; ++i) nibbles |= static_cast<uint32_t>(num::e2m1_code(values[i] / step)) << (4 * i);
+    if (packed) *reinterpret_cast<uint32_t*>(packed + flat / 2) = nibbles;
+    if (!decoded.view.data) return;
+    for (int i = 0; i < 8; ++i) values[i] = num::e2m1_value(nibbles >> (4 * i) & 15) * step;
+    decoded.store(flat, values);
+  }
+};
+
+// check.first_other: the first amax that is negative or not finite.
+struct CheckAmaxes {
+  static constexpr int kThreads = 256;
+  const float* amax;
+  int64_t count;
+  DeviceCheck* check;
+
+  NVFP4CAL_HD void operator()(const Index& index) const {
+    const int64_t i = index.block * kThreads + index.thread;
+    if (i < count && !(amax[i] >= 0.0f && num::is_finite(amax[i]))) keep_min(&check->first_other, static_cast<uint64_t>(i));
+  }
+};
+
+// The fault of the first such amax.
+struct CloseAmaxes {
+  static constexpr int kThreads = 1;
+  const float* amax;
+  DeviceCheck* check;
+
+  NVFP4CAL_HD void operator()(const Index&) const {
+    if (check->first_other == kNoIndex) return;
+    const int64_t i = static_cast<int64_t>(check->first_other);
+    set_fault(*check, num::is_finite(amax[i]) ? DeviceFault::kBlockNegative : DeviceFault::kBlockNotFinite, i, amax[i]);
+  }
+};
+
+// check.first_other: the first scale byte that is NaN.
+struct CheckScales {
+  static constexpr int kThreads = 256;
+  TensorView scales;
+  int64_t count;
+  DeviceCheck* check;
+
+  NVFP4CAL_HD void operator()(const Index& index) const {
+    const int64_t i = index.block * kThreads + index.thread;
+    if (i < count && (byte_at(scales, i) & 0x7F) == num::kE4m3Nan) keep_min(&check->first_other, static_cast<uint64_t>(i));
+  }
+};
+
+struct CloseScales {
+  static constexpr int kThreads = 1;
+  TensorView scales;
+  const float* global_scale;
+  int64_t slices;
+  DeviceCheck* check;
+
+  NVFP4CAL_HD void operator()(const Index&) const {
+    for (int64_t s = 0; s < slices && is_clean(*check); ++s) {
+      const float value = global_scale[s];
+      if (!num::is_finite(value)) set_fault(*check, DeviceFault::kDecodeNotFinite, s, value);
+      if (!(value > 0.0f)) set_fault(*check, DeviceFault::kDecodeNotPositive, s, value);
+    }
+    if (check->first_other == kNoIndex) return;
+    const int64_t i = static_cast<int64_t>(check->first_other);
+    set_fault(*check, DeviceFault::kScaleNan, i, byte_at(scales, i));
+  }
+};
+
+// A thread takes 8 elements.
+struct Dequantize {
+  static constexpr int kThreads = 256;
+  TensorView packed, scales;
+  int block;
+  int64_t elements, elements_per_slice;
+  const float* global_scale;
+  DecodeOrder order;
+  Output out;
+  const DeviceCheck* check;
+
+  NVFP4CAL_HD void operator()(const Index& index) const {
+    const int64_t flat = (index.block * kThreads + index.thread) * 8;
+    if (flat >= elements || !is_clean(*check)) return;
+    const float value = num::e4m3_value(byte_at(scales, flat / block)), global = global_scale[flat / elements_per_slice];
+    const float step = order == DecodeOrder::kModelopt ? num::stored_scale(value, global) : num::stored_scale_reciprocal(value, global);
+    float values[8];
+    for (int i = 0; i < 8; i += 2) {
+      const uint8_t byte = byte_at(packed, flat / 2 + i / 2);
+      values[i] = num::e2m1_value(byte & 15) * step;
+      values[i + 1] = num::e2m1_value(byte >> 4) * step;
+    }
+    out.store(flat, values);
+  }
+};
+
+// Linear scales to tiles, a thread a byte of the tiles with their padding, or back, a thread a scale.
+struct Swizzle {
+  static constexpr int kThreads = 256;
+  TensorView linear;  // [stack, rows, k]
+  uint8_t* tiles;
+  bool to_tiles;
+  int64_t count;
+  const DeviceCheck* check;
+
+  NVFP4CAL_HD int64_t padded_rows() const { return ceil_div(linear.shape[1], 128) * 128; }
+  NVFP4CAL_HD int64_t padded_columns() const { return ceil_div(linear.shape[2], 4) * 4; }
+
+  NVFP4CAL_HD void operator()(const Index& index) const {
+    const int64_t i = index.block * kThreads + index.thread;
+    if (i >= count || !is_clean(*check)) return;
+    const int64_t rows = to_tiles ? padded_rows() : linear.shape[1], columns = to_tiles ? padded_columns() : linear.shape[2];
+    const int64_t matrix = i / (rows * columns), m = i / columns % rows, k = i % columns;
+    uint8_t* const tile = tiles + matrix * (padded_rows() * padded_columns()) + tile_offset(m, k, padded_columns() / 4);
+    uint8_t* const scale = static_cast<uint8_t*>(linear.data) + matrix * linear.strides[0] + m * linear.strides[1] + k * linear.strides[2];
+    if (!to_tiles) {
+      *scale = *tile;
+    } else {
+      *tile = m < linear.shape[1] && k < linear.shape[2] ? *scale : 0;
+    }
+  }
+};
+
+}  // namespace nvfp4cal::cuda

@@ -1,0 +1,118 @@
+#include "calib/device_call.h"
+
+namespace nvfp4cal::calib {
+
+namespace {
+
+long long ll(int64_t value) { return static_cast<long long>(value); }
+
+void enqueue_swizzle(const Device& device, const TensorView& linear, uint8_t* tiles, bool to_tiles, const DeviceChecker& check) {
+  if (linear.elements() == 0) return;
+  const TensorView stack = as_stack(linear);
+  device.run(&DeviceOps::swizzle, DeviceSwizzleArgs{{&stack, tiles, to_tiles}, check.get()});
+}
+
+}  // namespace
+
+const float* DeviceFloats::on(const Device& to, DeviceArray<float>& copy) const {
+  if (device) return static_cast<const float*>(device->data);
+  if (host.empty()) return nullptr;
+  copy = DeviceArray<float>(to, count());
+  copy.set(host.data());
+  return copy.data();
+}
+
+void check_device_floats(const TensorView& view, const TensorView& x, const char* name) {
+  if (!same_place(view, x)) fail(Status::kUnsupported, "%s lies %s, expected %s", name, place_text(view).c_str(), place_text(x).c_str());
+  if (view.dtype != Dtype::kF32) fail(Status::kUnsupported, "%s is %s, expected float32", name, dtype_name(view.dtype));
+  if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: on a device it is contiguous", name);
+  if (view.elements() == 0) fail(Status::kInvalidArgument, "%s has no elements", name);
+}
+
+DeviceRequest::DeviceRequest(const Device& device, const TensorView& x, const DeviceFloats& global_amax, const SweepOptions& options)
+    : device_(device),
+      x_(x),
+      options_(options),
+      amax_is_given_(global_amax.given()),
+      slices_(amax_is_given_ ? global_amax.count() : 1),
+      check_(device),
+      amax_(device, slices_),
+      scale_(device, slices_),
+      maxima_(device, slices_),
+      given_(global_amax.on(device, given_copy_)) {
+  check_slices();
+}
+
+void DeviceRequest::check_slices() const {
+  if (slices_ == 1) return;
+  if (x_.ndim == 0 || x_.shape[0] != slices_) {
+    fail(Status::kInvalidArgument, "global_amax has %lld elements, expected 1 or the first extent of x, whose shape is %s", ll(slices_),
+         x_.shape_text().c_str());
+  }
+  if (x_.elements() / slices_ % options_.block != 0) {
+    fail(Status::kInvalidArgument, "a slice of x has %lld elements, not a multiple of the block size %d", ll(x_.elements() / slices_),
+         options_.block);
+  }
+}
+
+void DeviceRequest::prepare(bool needs_scale, float* global_scale) {
+  maxima_.clear();
+  DeviceAmaxArgs amax{&x_, {}, slices_, 0, maxima_.data(), check_.get()};
+  if (slices_ > 1) amax.group_strides[0] = 1;
+  device_.run(&DeviceOps::amax, amax);
+  device_.run(&DeviceOps::slices, DeviceSlicesArgs{&x_, given_, maxima_.data(), slices_, static_cast<float>(options_.normalization),
+                                                   needs_scale, amax_.data(), scale_.data(), global_scale, check_.get()});
+}
+
+void DeviceRequest::quantize(const DeviceFloats& block_amax, ScaleLayout layout, const QuantizeOutputs& outputs) {
+  if (block_amax.given() && block_amax.count() != blocks())
+    fail(Status::kInvalidArgument, "block_amax has %lld elements, expected %lld", ll(block_amax.count()), ll(blocks()));
+  DeviceArray<float> block_copy;
+  const float* const given_blocks = block_amax.on(device_, block_copy);
+  const bool swizzled = layout == ScaleLayout::kSwizzled;
+  const DeviceArray<uint8_t> linear(device_, swizzled ? blocks() : 0);
+  if (given_blocks) device_.run(&DeviceOps::check_amaxes, DeviceAmaxCheckArgs{given_blocks, blocks(), check_.get()});
+  prepare(true, outputs.global_scale);
+  DeviceQuantizeArgs args{};
+  args.x = &x_;
+  args.block = options_.block;
+  args.normalization = static_cast<float>(options_.normalization);
+  args.slices = slices_;
+  args.amax = amax_.data();
+  args.scale = scale_.data();
+  args.block_amax = given_blocks;
+  args.packed = outputs.packed;
+  args.scales = swizzled ? linear.data() : outputs.scales;
+  args.decoded = outputs.decoded;
+  args.check = check_.get();
+  device_.run(&DeviceOps::quantize, args);
+  if (swizzled) {
+    TensorView matrix = make_view(linear.data(), Dtype::kU8, x_.ndim, x_.shape);
+    matrix.shape[x_.ndim - 1] /= options_.block;
+    set_contiguous_strides(matrix);
+    enqueue_swizzle(device_, matrix, outputs.scales, true, check_);
+  }
+  check_.wait("x");
+}
+
+void dequantize_on_device(const Device& device, const Encoded& encoded, const DeviceFloats& global_scale, DecodeOrder order,
+                          const TensorView& out) {
+  const int64_t slices = global_scale.count();
+  if (slices != 1 && (encoded.packed.ndim < 2 || encoded.packed.shape[0] != slices)) {
+    fail(Status::kInvalidArgument, "global_scale has %lld elements, expected 1 or the first extent of packed, whose shape is %s",
+         ll(slices), encoded.packed.shape_text().c_str());
+  }
+  DeviceArray<float> copy;
+  const float* const scales = global_scale.on(device, copy);
+  const DeviceChecker check(device);
+  device.run(&DeviceOps::dequantize,
+             DeviceDequantizeArgs{&encoded.packed, &encoded.scales, encoded.block, scales, slices, order, &out, check.get()});
+  check.wait("packed");
+}
+
+void swizzle_on_device(const Device& device, const TensorView& linear, uint8_t* tiles, bool to_tiles) {
+  const DeviceChecker check(device);
+  enqueue_swizzle(device, linear, tiles, to_tiles, check);
+}
+
+}  // namespace nvfp4cal::calib

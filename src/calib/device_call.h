@@ -1,0 +1,61 @@
+// The functions of calib/one_call.h on device tensors: everything is enqueued, then the call waits for what the device has found.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "calib/one_call.h"
+#include "calib/request.h"
+#include "core/device.h"
+
+namespace nvfp4cal::calib {
+
+// Values of the caller's in host memory or beside x; neither: none.
+struct DeviceFloats {
+  std::vector<float> host{};
+  const TensorView* device = nullptr;
+
+  int64_t count() const { return device ? device->elements() : static_cast<int64_t>(host.size()); }
+  bool given() const { return device || !host.empty(); }
+  // Where they lie on the device; `copy` keeps those that come from the host.
+  const float* on(const Device& to, DeviceArray<float>& copy) const;
+};
+
+// Throws unless the view is contiguous float32 beside x.
+void check_device_floats(const TensorView& view, const TensorView& x, const char* name);
+
+// A checked quantization of x. x must outlive it.
+class DeviceRequest {
+ public:
+  // global_amax: as SweepRequest's; none: found from x.
+  DeviceRequest(const Device& device, const TensorView& x, const DeviceFloats& global_amax, const SweepOptions& options);
+  DeviceRequest(const DeviceRequest&) = delete;
+
+  // Codes, nibbles and decoded values; global_scale: NULL or [slices], on the device, like the outputs. method: kMax where block_amax is given.
+  void quantize(const DeviceFloats& block_amax, ScaleLayout layout, const QuantizeOutputs& outputs);
+
+  int64_t blocks() const { return x_.elements() / options_.block; }
+
+ private:
+  void check_slices() const;
+  // Global amaxes and their scales, and a first look at all of x.
+  void prepare(bool needs_scale, float* global_scale);
+
+  Device device_;
+  const TensorView& x_;
+  SweepOptions options_;
+  bool amax_is_given_;
+  int64_t slices_;
+  DeviceChecker check_;
+  DeviceArray<float> given_copy_, amax_, scale_;
+  DeviceArray<uint32_t> maxima_;
+  const float* given_;
+};
+
+void dequantize_on_device(const Device& device, const Encoded& encoded, const DeviceFloats& global_scale, DecodeOrder order,
+                          const TensorView& out);
+
+// As swizzle of calib/one_call.h.
+void swizzle_on_device(const Device& device, const TensorView& linear, uint8_t* tiles, bool to_tiles);
+
+}  // namespace nvfp4cal::calib

@@ -1,0 +1,198 @@
+#include "core/device.h"
+
+#include <dlfcn.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+#include "core/non_finite.h"
+
+namespace nvfp4cal {
+
+namespace {
+
+constexpr int32_t kDlpackCuda = 2, kDlpackCudaManaged = 13;
+constexpr char kModuleName[] = "libnvfp4cal_cuda.so";
+
+struct Module {
+  const DeviceOps* ops = nullptr;
+  int32_t devices = 0;
+};
+
+// What was wrong with the modules that were found: the most telling one is reported.
+struct Refusal {
+  Status status = Status::kCudaUnavailable;
+  std::string text = "no CUDA module (libnvfp4cal_cuda.so) beside the library or in NVFP4CAL_CUDA_PATH";
+
+  void add(Status why, const std::string& what) {
+    if (status == Status::kBackendVersion) return;
+    status = why;
+    text = what;
+  }
+};
+
+// The folder of this library, "" where the loader knows it by a relative name only: that would be a name in the working directory.
+std::string own_folder() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void*>(&device_count), &info) == 0 || !info.dli_fname || info.dli_fname[0] != '/') return "";
+  const std::string path = info.dli_fname;
+  return path.substr(0, path.rfind('/'));
+}
+
+bool exists(const std::string& path) {
+  std::FILE* const file = std::fopen(path.c_str(), "rb");
+  if (file) std::fclose(file);
+  return file != nullptr;
+}
+
+Module try_module(const std::string& path, Refusal& refusal) {
+  if (!exists(path)) return {};
+  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const char* const why = dlerror();
+    refusal.add(Status::kCudaUnavailable, why ? why : path + " cannot be loaded");
+    return {};
+  }
+  using Get = const DeviceOps* (*)();
+  const Get get = reinterpret_cast<Get>(dlsym(library, kDeviceOpsSymbol));
+  const DeviceOps* const ops = get ? get() : nullptr;
+  if (!ops || ops->struct_size < sizeof(uint32_t) + sizeof(int32_t) || ops->abi != kDeviceOpsAbi || ops->struct_size < sizeof(DeviceOps)) {
+    const int32_t abi = ops ? ops->abi : -1;
+    refusal.add(Status::kBackendVersion, path + " is of another release: its interface has number " + std::to_string(abi) + ", expected " +
+                                             std::to_string(kDeviceOpsAbi));
+    return {};
+  }
+  Module module{ops, 0};
+  char message[kMessageSize] = "";
+  const Status status = ops->device_count(&module.devices, message);
+  if (status == Status::kOk && module.devices > 0) return module;
+  refusal.add(Status::kCudaUnavailable, *message ? message : "no CUDA device");
+  return {};
+}
+
+// A failure is not kept: a driver or module may come later, and who gets one has no time to lose.
+const Module& loaded_module() {
+  static std::mutex mutex;
+  static Module module;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (module.ops) return module;
+  Refusal refusal;
+  const std::string beside = own_folder();
+  if (!beside.empty()) module = try_module(beside + "/" + kModuleName, refusal);
+  const char* const folder = std::getenv("NVFP4CAL_CUDA_PATH");
+  if (!module.ops && folder && folder[0] == '/') module = try_module(std::string(folder) + "/" + kModuleName, refusal);
+  if (!module.ops) throw Error(refusal.status, refusal.text);
+  return module;
+}
+
+long long ll(int64_t value) { return static_cast<long long>(value); }
+
+}  // namespace
+
+const DeviceOps& device_ops() { return *loaded_module().ops; }
+
+int32_t device_count() { return loaded_module().devices; }
+
+std::string place_text(const TensorView& x) {
+  return x.on_device() ? "on CUDA device " + std::to_string(x.device_id) : std::string("in host memory");
+}
+
+Device device_of(const TensorView& x, const char* name, const Execution& execution, CUstream_st* stream) {
+  if (x.device_type != kDlpackCuda && x.device_type != kDlpackCudaManaged)
+    fail(Status::kCudaUnavailable, "%s lies on device type %d, which is neither the host nor CUDA", name, x.device_type);
+  int32_t devices = 0;
+  try {
+    devices = device_count();
+  } catch (const Error& error) {
+    throw Error(error.status(), std::string(name) + " lies on device type " + std::to_string(x.device_type) + ": " + error.message());
+  }
+  if (x.device_id < 0 || x.device_id >= devices)
+    fail(Status::kInvalidArgument, "%s lies on CUDA device %d, there are %d", name, x.device_id, devices);
+  return Device(device_ops(), {x.device_id, stream, execution.device_allocator()});
+}
+
+Device Device::at_default_stream() const { return Device(*ops_, {queue_.device, nullptr, queue_.allocator}); }
+
+void* Device::allocate(int64_t bytes) const {
+  void* memory = nullptr;
+  checked([&](char* message) { return ops_->allocate(queue_, bytes, &memory, message); });
+  return memory;
+}
+
+void Device::release(void* memory) const noexcept {
+  char message[kMessageSize];
+  ops_->release(queue_, memory, message);  // after a device error there is nothing left to do with it
+}
+
+void Device::clear(void* memory, int value, int64_t bytes) const {
+  checked([&](char* message) { return ops_->clear(queue_, memory, value, bytes, message); });
+}
+
+void Device::to_device(void* to, const void* from, int64_t bytes) const {
+  checked([&](char* message) { return ops_->to_device(queue_, to, from, bytes, message); });
+}
+
+void Device::to_host(void* to, const void* from, int64_t bytes) const {
+  checked([&](char* message) { return ops_->to_host(queue_, to, from, bytes, message); });
+}
+
+void Device::start_check(DeviceCheck* check) const {
+  checked([&](char* message) { return ops_->start_check(queue_, check, message); });
+}
+
+void Device::record(void** event) const {
+  checked([&](char* message) { return ops_->record(queue_, event, message); });
+}
+
+void Device::wait_event(void* event) const {
+  checked([&](char* message) { return ops_->wait_event(queue_, event, message); });
+}
+
+void Device::synchronize_event(void* event) const {
+  checked([&](char* message) { return ops_->synchronize_event(queue_, event, message); });
+}
+
+void Device::destroy_event(void* event) const noexcept {
+  char message[kMessageSize];
+  ops_->destroy_event(queue_, event, message);
+}
+
+void DeviceChecker::wait(const char* name) const {
+  const DeviceCheck check = memory_.read()[0];
+  if (check.fault != static_cast<int32_t>(DeviceFault::kNone)) throw error_of(check, name);
+}
+
+Error error_of(const DeviceCheck& check, const char* name) {
+  const long long i = ll(check.index);
+  const double value = check.value;
+  char text[kMessageSize];
+  const auto make = [&](Status status, const char* format, auto... values) {
+    std::snprintf(text, sizeof text, format, values...);
+    return Error(status, text);
+  };
+  switch (static_cast<DeviceFault>(check.fault)) {
+    case DeviceFault::kNotFinite: {
+      const std::string what = non_finite_text(name, check.index, static_cast<Dtype>(check.dtype), value);
+      if (check.call == 0) return Error(Status::kNotFinite, what);
+      return Error(Status::kNotFinite, "collect " + std::to_string(check.call) + ": " + what);
+    }
+    case DeviceFault::kGlobalNotFinite: return make(Status::kNotFinite, "global_amax[%lld] is %g", i, value);
+    case DeviceFault::kGlobalNegative: return make(Status::kInvalidArgument, "global_amax[%lld] is %g, expected 0 or more", i, value);
+    case DeviceFault::kGlobalZero:
+      return make(Status::kInvalidArgument, "global_amax[%lld] is 0 but x has magnitudes up to %g there", i, value);
+    case DeviceFault::kGlobalTiny:
+      return make(Status::kInvalidArgument, "global_amax[%lld] is %g: its global scale is 0 in float32", i, value);
+    case DeviceFault::kFoundTiny: return make(Status::kInvalidArgument, "the amax of x is %g: its global scale is 0 in float32", value);
+    case DeviceFault::kBlockNotFinite: return make(Status::kNotFinite, "block_amax[%lld] is %g", i, value);
+    case DeviceFault::kBlockNegative: return make(Status::kInvalidArgument, "block_amax[%lld] is %g, expected 0 or more", i, value);
+    case DeviceFault::kScaleNan: return make(Status::kNotFinite, "scales[%lld] is 0x%02X, NaN", i, static_cast<unsigned>(value));
+    case DeviceFault::kDecodeNotFinite: return make(Status::kNotFinite, "global_scale[%lld] is %g", i, value);
+    case DeviceFault::kDecodeNotPositive:
+      return make(Status::kInvalidArgument, "global_scale[%lld] is %g, expected a positive value", i, value);
+    default: return make(Status::kInternal, "the device reports fault %d, which is not known", check.fault);
+  }
+}
+
+}  // namespace nvfp4cal

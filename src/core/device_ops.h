@@ -1,0 +1,196 @@
+// What the CUDA module computes: a table of functions on device memory. All of them enqueue on the queue's stream and return at once, but for those
+// that say that they wait. None throws: they return a status and write one line into message (kMessageSize bytes). The caller's current device is restored.
+//
+// What only the device can find out (a NaN in x) is written into a DeviceCheck on the device. Kernels that write results look at it first, so that a
+// failed call leaves outputs and states as they were.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/device_allocator.h"
+#include "core/hessian_layout.h"
+#include "core/ops.h"
+
+namespace nvfp4cal {
+
+// Raised with every change of this file or of the argument structs of core/ops.h that it uses: a module of another number is refused.
+inline constexpr int32_t kDeviceOpsAbi = 1;
+// The one symbol of the module: const DeviceOps* nvfp4cal_device_ops(void).
+inline constexpr char kDeviceOpsSymbol[] = "nvfp4cal_device_ops";
+
+// Where work goes.
+struct DeviceQueue {
+  int32_t device = 0;
+  CUstream_st* stream = nullptr;  // NULL: the default stream
+  DeviceAllocator allocator{};    // allocate NULL: cudaMallocAsync
+};
+
+enum class DeviceFault : int32_t {
+  kNone = 0,
+  kNotFinite,          // x[index], value
+  kGlobalNotFinite,    // global_amax[index] is value
+  kGlobalNegative,     // global_amax[index] is value
+  kGlobalZero,         // global_amax[index] is 0, x has magnitudes up to value there
+  kGlobalTiny,         // global_amax[index] is value: its global scale is 0
+  kFoundTiny,          // the amax of x is value: likewise
+  kBlockNotFinite,     // block_amax[index] is value
+  kBlockNegative,      // block_amax[index] is value
+  kScaleNan,           // scales[index] is the byte value
+  kDecodeNotFinite,    // global_scale[index] is value
+  kDecodeNotPositive,  // global_scale[index] is value
+};
+
+// What a call has found, in device memory. first_* are set by many threads at once, the rest by one thread after them.
+struct DeviceCheck {
+  uint64_t first_bad;    // flat index of the first element of x that is not finite as float32, kNoIndex: none
+  uint64_t first_other;  // index of the first element of a second array that is bad (block amaxes, scale bytes)
+  int32_t fault;         // DeviceFault
+  int32_t call;          // number of the collect, from 1; 0 outside of calibrators
+  int64_t index;
+  double value;
+  int32_t dtype;  // x's
+};
+inline constexpr uint64_t kNoIndex = ~uint64_t{0};
+
+struct DeviceAmaxArgs {
+  const TensorView* x;
+  int64_t group_strides[kMaxNdim];  // as AmaxArgs
+  int64_t groups;
+  int block;
+  uint32_t* maxima;  // [groups], bits of magnitudes, combined with what they hold by max
+  DeviceCheck* check;
+};
+
+// Turns check.first_bad into a fault, with the element's value; then, with a sticky record, keeps the handle's first fault there.
+struct DeviceCloseArgs {
+  const TensorView* x;
+  DeviceCheck* check;
+  DeviceCheck* sticky;  // NULL, or the handle's
+  int32_t call;
+};
+
+enum class DeviceMerge : int32_t { kMaxBits = 0, kAddInt64 = 1, kAddFloat64 = 2 };
+// state = state with mine, where the check has no fault.
+struct DeviceMergeArgs {
+  DeviceMerge kind;
+  void* state;
+  const void* mine;
+  int64_t count;
+  const DeviceCheck* check;
+};
+
+// The global amaxes of a call: checked, with their scales. Closes the check.
+struct DeviceSlicesArgs {
+  const TensorView* x;
+  const float* given;      // NULL: the one maximum
+  const uint32_t* maxima;  // [slices], of x
+  int64_t slices;
+  float normalization;
+  bool needs_scale;     // a global scale of 0 is a fault
+  float* amax;          // [slices]
+  float* scale;         // [slices]: s2, 1 where the amax is 0
+  float* global_scale;  // NULL, or the caller's [slices]: s2, written without a fault
+  DeviceCheck* check;
+};
+
+// check.first_other: the first of n amaxes that is negative or not finite.
+struct DeviceAmaxCheckArgs {
+  const float* amax;
+  int64_t count;
+  DeviceCheck* check;
+};
+
+struct DeviceQuantizeArgs {
+  const TensorView* x;
+  int block;
+  float normalization;
+  int64_t slices;
+  const float* amax;          // [slices]
+  const float* scale;         // [slices]: s2
+  const float* block_amax;    // NULL, or [blocks]
+  const uint8_t* codes;       // NULL, or [blocks]: searched ones
+  uint8_t* packed;            // NULL, or [elements / 2]
+  uint8_t* scales;            // NULL, or [blocks], linear
+  const TensorView* decoded;  // NULL, or contiguous
+  const DeviceCheck* check;   // closed
+};
+
+struct DeviceDequantizeArgs {
+  const TensorView* packed;
+  const TensorView* scales;
+  int block;
+  const float* global_scale;  // [slices]
+  int64_t slices;
+  DecodeOrder order;
+  const TensorView* out;  // contiguous
+  DeviceCheck* check;     // looked at and closed by the op
+};
+
+struct DeviceSwizzleArgs {
+  SwizzleArgs swizzle;
+  const DeviceCheck* check;  // closed
+};
+
+struct DeviceHistogramArgs {
+  const TensorView* x;
+  int block;
+  const uint32_t* edges;  // [bins - 1], device memory
+  int64_t bins;
+  int64_t* counts;    // [bins], zero
+  uint32_t* largest;  // bits, zero
+  DeviceCheck* check;
+};
+
+// X^T X of this call. workspace: hessian_workspace(args) float64 values.
+struct DeviceHessianArgs {
+  const TensorView* x;
+  HessianLayout layout;
+  int block;
+  double* sums;
+  double* workspace;
+  DeviceCheck* check;
+};
+
+// Losses of this call; args.amax.amax, multipliers and losses are device memory, quantizer is not NULL. workspace: losses_workspace(args) float64 values.
+struct DeviceLossesArgs {
+  MultiplierLossesArgs losses;
+  double* workspace;
+  DeviceCheck* check;
+};
+
+struct DeviceOps {
+  uint32_t struct_size;
+  int32_t abi;
+
+  // ---- the runtime ----
+  Status (*device_count)(int32_t* out, char* message);  // kCudaUnavailable without a driver or a device
+  Status (*allocate)(const DeviceQueue&, int64_t bytes, void** out, char* message);
+  Status (*release)(const DeviceQueue&, void* memory, char* message);
+  Status (*clear)(const DeviceQueue&, void* memory, int value, int64_t bytes, char* message);
+  Status (*to_device)(const DeviceQueue&, void* to, const void* from, int64_t bytes, char* message);  // `from` may be changed afterwards
+  Status (*to_host)(const DeviceQueue&, void* to, const void* from, int64_t bytes, char* message);    // waits for the stream
+  Status (*synchronize)(const DeviceQueue&, char* message);                                           // waits for the stream
+  Status (*record)(const DeviceQueue&, void** event, char* message);            // makes the event where *event is NULL
+  Status (*wait_event)(const DeviceQueue&, void* event, char* message);         // the stream waits
+  Status (*synchronize_event)(const DeviceQueue&, void* event, char* message);  // waits for the event
+  Status (*destroy_event)(const DeviceQueue&, void* event, char* message);
+
+  // ---- operations ----
+  Status (*start_check)(const DeviceQueue&, DeviceCheck* check, char* message);  // nothing found yet
+  Status (*close_check)(const DeviceQueue&, const DeviceCloseArgs&, char* message);
+  Status (*merge)(const DeviceQueue&, const DeviceMergeArgs&, char* message);
+  Status (*amax)(const DeviceQueue&, const DeviceAmaxArgs&, char* message);
+  Status (*slices)(const DeviceQueue&, const DeviceSlicesArgs&, char* message);
+  Status (*check_amaxes)(const DeviceQueue&, const DeviceAmaxCheckArgs&, char* message);
+  Status (*quantize)(const DeviceQueue&, const DeviceQuantizeArgs&, char* message);
+  Status (*dequantize)(const DeviceQueue&, const DeviceDequantizeArgs&, char* message);
+  Status (*swizzle)(const DeviceQueue&, const DeviceSwizzleArgs&, char* message);
+  Status (*log2_histogram)(const DeviceQueue&, const DeviceHistogramArgs&, char* message);
+  int64_t (*hessian_workspace)(const DeviceHessianArgs&);
+  Status (*hessian)(const DeviceQueue&, const DeviceHessianArgs&, char* message);
+  int64_t (*losses_workspace)(const DeviceLossesArgs&);
+  Status (*multiplier_losses)(const DeviceQueue&, const DeviceLossesArgs&, char* message);
+};
+
+}  // namespace nvfp4cal

@@ -1,0 +1,21 @@
+// What tests can ask of the fake runtime, found in the module by name.
+#pragma once
+
+#include <cstdint>
+
+struct CUstream_st;
+
+// A stream of the calling thread's current device; destroying one does its work first.
+extern "C" CUstream_st* fake_cuda_stream_create(int32_t device);
+extern "C" void fake_cuda_stream_destroy(CUstream_st* stream);
+// The function of this name fails with this error, after `skip` calls that do not; once, or with forever from then on.
+extern "C" void fake_cuda_fail(const char* function, int32_t error, int32_t skip, int32_t forever);
+extern "C" void fake_cuda_heal();
+// Allocations that have not been released, counting work that is still to be done.
+extern "C" int32_t fake_cuda_live_allocations();
+// Pieces of work that wait in all streams.
+extern "C" int32_t fake_cuda_pending();
+extern "C" int32_t fake_cuda_current_device();
+extern "C" void fake_cuda_set_current_device(int32_t device);
+// Kernels run their blocks and threads from the last to the first.
+extern "C" void fake_cuda_backwards(int32_t enable);
