@@ -2,6 +2,7 @@
 
 #include "sweep_device.cuh"
 #include "sweep_filter.cuh"
+#include "sweep_table.cuh"
 #include "sweep_weighted.cuh"
 
 namespace nvfp4cal::cuda {
@@ -12,6 +13,19 @@ template <Dtype kDtype, int kBlock, bool kWeighted, class Search>
 cudaError_t launch_with(const SweepProblem& p, cudaStream_t stream) {
   constexpr int kCtasPerSm = kBlock == 16 && !kWeighted ? 4 : 2;  // what their registers allow without spills
   return launch_search<LaneSearch<BlockSearch<kDtype, kBlock, kWeighted, Search>>, 256, kCtasPerSm>(p, stream);
+}
+
+constexpr int kTableThreads = 1024;  // one thread block a processor: its shared memory holds one table
+using Table = TableSearch<kTableThreads>;
+
+// Whether the table filter applies and fits into the device's shared memory.
+bool takes_table(const SweepProblem& p, bool definition) {
+  if (definition || p.dtype != Dtype::kBf16 || p.block != 16 || p.weights || !is_aligned(p.x) || p.blocks_per_slice >= int64_t{1} << 32)
+    return false;
+  int device = 0, most = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess &&
+         static_cast<size_t>(most) >= sizeof(Table::Shared);
 }
 
 template <Dtype kDtype, int kBlock>
@@ -53,6 +67,8 @@ cudaError_t launch_sweep(const SweepLaunch& launch, cudaStream_t stream, bool de
   p.first_bad = &launch.findings->first_bad;
   p.first_bad_weight = &launch.findings->first_bad_weight;
   definition = definition || launch.has_window;  // few codes: no filter pays
+  if (units_per_slice(p) > (kMaxUnits - 1) / p.slices) return cudaErrorInvalidValue;
+  if (takes_table(p, definition)) return launch_search<Table, kTableThreads, 1>(p, stream);
   switch (launch.dtype) {
     case Dtype::kF32: return launch_dtype<Dtype::kF32>(p, stream, definition);
     case Dtype::kBf16: return launch_dtype<Dtype::kBf16>(p, stream, definition);

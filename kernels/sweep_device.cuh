@@ -9,7 +9,7 @@ template <class Lane>
 class DeviceWarp {
  public:
   __device__ DeviceWarp() : lane_() {}
-  __device__ int64_t index() const { return threadIdx.x / kWarp; }
+  __device__ uint32_t index() const { return threadIdx.x / kWarp; }
 
   template <class Body>
   __device__ void each(Body&& body) {
@@ -30,8 +30,8 @@ template <class Lane, int kThreadCount>
 class DeviceCta {
  public:
   static constexpr int kThreads = kThreadCount;
-  __device__ int64_t index() const { return blockIdx.x; }
-  __device__ int64_t count() const { return gridDim.x; }
+  __device__ uint32_t index() const { return blockIdx.x; }
+  __device__ uint32_t count() const { return gridDim.x; }
 
   template <class Body>
   __device__ void each(Body&& body) {

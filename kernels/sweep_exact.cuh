@@ -31,6 +31,7 @@ NVFP4CAL_HD inline void build_tables(const SweepProblem& p, int64_t slice, int t
   const float prescale = exponent < -126 ? 0x1p-127f : num::pow2(exponent > 127 ? 127 : exponent);
   const float prescale2 = exponent > 127 ? num::pow2(exponent - 127) : 1.0f;
   const float amax = g * prescale * prescale2;
+  NVFP4CAL_NO_UNROLL
   for (int code = thread; code <= num::kE4m3Count; code += threads) {
     const float scale = num::search_scale(code, amax, p.normalization);
     t.of[code] = {scale, code > 0 ? 1.0f / scale : 0.0f};

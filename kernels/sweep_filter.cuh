@@ -41,12 +41,11 @@ NVFP4CAL_HD inline float filtered_error(const ScalePair& s, const float* x) {
 // Searches without weights and window. Rung k is the code top - k; a mask has a bit for each rung that may hold the winner.
 template <int kBlock>
 struct FilterSearch {
-  // All ladders have as many codes; the next one is half the top code, but for codes below 16.
-  static constexpr int kOctave = 8;
+  static constexpr int kOctave = 8;  // codes that every block tries
 
   static NVFP4CAL_HD uint32_t contenders(const SliceTables& t, const CodeLadder& ladder, const float* x, float m) {
-    // 2 m / 7 from 480 on has no code: then quotients at all codes may lie above 7. Codes below 16 need not lie in one octave.
-    const bool inside = ladder.top >= 16 && ladder.u * (1.0f + 0x1p-20f) < 480.0f;
+    // 2 m / 7 from 480 on has no code: then quotients may lie above 7 at all codes
+    const bool inside = ladder.u * (1.0f + 0x1p-20f) < 480.0f;
     return inside ? contenders_of<false>(t, ladder, x, m) : contenders_of<true>(t, ladder, x, m);
   }
 

@@ -9,25 +9,29 @@ namespace nvfp4cal::cuda {
 
 inline constexpr int kWarp = 32;
 
+// Units are counted in 32 bits: kMaxUnits of them are 2^40 elements.
+inline constexpr int64_t kMaxUnits = int64_t{1} << 31;
 NVFP4CAL_HD inline int64_t units_per_slice(const SweepProblem& p) { return (p.blocks_per_slice + kWarp - 1) / kWarp; }
 
-// Units are 32 neighbouring blocks of a slice, its last one may be short. A thread block takes a range of units, and goes through it slice by
-// slice: Search::build(..) fills shared memory for a slice, then each warp takes every so many units. Cta::kThreads threads.
+// Units are 32 neighbouring blocks of a slice, its last one may be short: those a warp goes through are first, first + step, .. below end.
+struct Units {
+  uint32_t slice, first, step, end;
+};
+
+// A thread block takes a range of units, and goes through it slice by slice: Search::build(..) fills shared memory for a slice, then each warp has
+// every so many units. Cta::kThreads threads.
 template <class Search, class Cta>
 NVFP4CAL_HD void sweep_cta(Cta& cta, const SweepProblem& p, typename Search::Shared& shared) {
-  const int64_t per_slice = units_per_slice(p), units = per_slice * p.slices;
-  const int64_t last = units * (cta.index() + 1) / cta.count();
-  int64_t unit = units * cta.index() / cta.count();
-  while (unit < last) {
-    const int64_t slice = unit / per_slice, slice_end = (slice + 1) * per_slice;
-    const int64_t end = slice_end < last ? slice_end : last;
+  const uint32_t per_slice = static_cast<uint32_t>(units_per_slice(p)), units = per_slice * static_cast<uint32_t>(p.slices);
+  const uint32_t share = units / cta.count(), rest = units % cta.count();  // the first `rest` thread blocks have one more
+  uint32_t unit = cta.index() * share + (cta.index() < rest ? cta.index() : rest);
+  const uint32_t last = unit + share + (cta.index() < rest ? 1 : 0);
+  for (uint32_t slice = unit / per_slice; unit < last; ++slice) {
+    const uint32_t begin = slice * per_slice;
+    const uint32_t end = begin + per_slice < last ? begin + per_slice : last;
     Search::build(cta, p, slice, shared);
     cta.each_warp([&](auto& warp) {
-      typename Search::Pending pending = {};
-      for (int64_t u = unit + warp.index(); u < end; u += Cta::kThreads / kWarp) {
-        Search::run(warp, p, shared, slice, (u - slice * per_slice) * kWarp, pending);
-      }
-      Search::finish(warp, p, shared, pending);
+      Search::run(warp, p, shared, Units{slice, unit - begin + warp.index(), Cta::kThreads / kWarp, end - begin});
     });
     unit = end;
   }
@@ -38,7 +42,6 @@ template <class Find>
 struct LaneSearch {
   using Shared = typename Find::Shared;
   struct Lane {};
-  struct Pending {};
 
   template <class Cta>
   static NVFP4CAL_HD void build(Cta& cta, const SweepProblem& p, int64_t slice, Shared& shared) {
@@ -46,14 +49,14 @@ struct LaneSearch {
   }
 
   template <class Warp>
-  static NVFP4CAL_HD void run(Warp& warp, const SweepProblem& p, const Shared& shared, int64_t slice, int64_t first, Pending&) {
-    warp.each([&](int lane, Lane&) {
-      if (first + lane < p.blocks_per_slice) Find::run(p, shared, slice * p.blocks_per_slice + first + lane);
-    });
+  static NVFP4CAL_HD void run(Warp& warp, const SweepProblem& p, const Shared& shared, const Units& units) {
+    for (uint32_t unit = units.first; unit < units.end; unit += units.step) {
+      warp.each([&](int lane, Lane&) {
+        const int64_t block = int64_t{unit} * kWarp + lane;
+        if (block < p.blocks_per_slice) Find::run(p, shared, units.slice * p.blocks_per_slice + block);
+      });
+    }
   }
-
-  template <class Warp>
-  static NVFP4CAL_HD void finish(Warp&, const SweepProblem&, const Shared&, Pending&) {}
 };
 
 }  // namespace nvfp4cal::cuda

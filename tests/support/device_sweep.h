@@ -63,11 +63,11 @@ inline cuda::SweepProblem problem_of(const DeviceCase& c, DeviceResult& result) 
 
 // A grid of `ctas` thread blocks.
 template <class Search, int kThreads = 64>
-DeviceResult run_search(const DeviceCase& c, int64_t ctas) {
+DeviceResult run_search(const DeviceCase& c, uint32_t ctas) {
   DeviceResult result;
   const cuda::SweepProblem p = problem_of(c, result);
   const auto shared = std::make_unique<typename Search::Shared>();
-  for (int64_t i = ctas - 1; i >= 0; --i) {
+  for (uint32_t i = ctas; i-- > 0;) {
     HostCta<typename Search::Lane, kThreads> cta(i, ctas);
     cuda::sweep_cta<Search>(cta, p, *shared);
   }
@@ -76,7 +76,7 @@ DeviceResult run_search(const DeviceCase& c, int64_t ctas) {
 
 // The search of a case's dtype and block size: Plain<block>, or Weighted<block> where it has weights.
 template <Dtype kDtype, template <int> class Plain, template <int> class Weighted>
-DeviceResult run_dtype(const DeviceCase& c, int64_t ctas) {
+DeviceResult run_dtype(const DeviceCase& c, uint32_t ctas) {
   using cuda::BlockSearch;
   using cuda::LaneSearch;
   if (c.weights.values.empty()) {
@@ -88,7 +88,7 @@ DeviceResult run_dtype(const DeviceCase& c, int64_t ctas) {
 }
 
 template <template <int> class Plain, template <int> class Weighted>
-DeviceResult run_device(const DeviceCase& c, int64_t ctas) {
+DeviceResult run_device(const DeviceCase& c, uint32_t ctas) {
   return c.x.dtype == Dtype::kF32    ? run_dtype<Dtype::kF32, Plain, Weighted>(c, ctas)
          : c.x.dtype == Dtype::kBf16 ? run_dtype<Dtype::kBf16, Plain, Weighted>(c, ctas)
                                      : run_dtype<Dtype::kF16, Plain, Weighted>(c, ctas);

@@ -10,8 +10,8 @@ namespace nvfp4cal::test {
 template <class Lane>
 class HostWarp {
  public:
-  explicit HostWarp(int64_t index) : index_(index) {}
-  int64_t index() const { return index_; }
+  explicit HostWarp(uint32_t index) : index_(index) {}
+  uint32_t index() const { return index_; }
 
   template <class Body>
   void each(Body&& body) {
@@ -31,7 +31,7 @@ class HostWarp {
   }
 
  private:
-  int64_t index_;
+  uint32_t index_;
   bool backwards_ = false;
   Lane lanes_[32] = {};
 };
@@ -40,9 +40,9 @@ template <class Lane, int kThreadCount>
 class HostCta {
  public:
   static constexpr int kThreads = kThreadCount;
-  HostCta(int64_t index, int64_t count) : index_(index), count_(count) {}
-  int64_t index() const { return index_; }
-  int64_t count() const { return count_; }
+  HostCta(uint32_t index, uint32_t count) : index_(index), count_(count) {}
+  uint32_t index() const { return index_; }
+  uint32_t count() const { return count_; }
 
   template <class Body>
   void each(Body&& body) {
@@ -52,14 +52,14 @@ class HostCta {
 
   template <class Body>
   void each_warp(Body&& body) {
-    for (int64_t i = kThreads / 32 - 1; i >= 0; --i) {
+    for (uint32_t i = kThreads / 32; i-- > 0;) {
       HostWarp<Lane> warp(i);
       body(warp);
     }
   }
 
  private:
-  int64_t index_, count_;
+  uint32_t index_, count_;
   bool backwards_ = false;
 };
 

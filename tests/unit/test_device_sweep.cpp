@@ -6,7 +6,7 @@ using namespace nvfp4cal::test;
 
 namespace {
 
-DeviceResult exact(const DeviceCase& c, int64_t ctas) { return run_device<cuda::ExactSearch, cuda::ExactSearch>(c, ctas); }
+DeviceResult exact(const DeviceCase& c, uint32_t ctas) { return run_device<cuda::ExactSearch, cuda::ExactSearch>(c, ctas); }
 
 }  // namespace
 
@@ -46,7 +46,7 @@ TEST_CASE("a stack of slices and any grid give the same codes", "[device]") {
       if (c.global_amax[s] == 0) std::fill(x.end() - per_slice * 16, x.end(), 0.0f);
     }
     c.x = as_dtype(x, Dtype::kF32);
-    for (const int64_t ctas : {1, 2, 3, 7, 16}) check_same(c, exact(c, ctas));
+    for (const uint32_t ctas : {1, 2, 3, 7, 16}) check_same(c, exact(c, ctas));
     c.weights = as_dtype(random_weights(16 * 5 * per_slice, 3, 60), Dtype::kF32);  // the shape of x
     check_same(c, exact(c, 3));
     c.weights.values.clear();

@@ -9,7 +9,7 @@ using namespace nvfp4cal::test;
 
 namespace {
 
-DeviceResult filtered(const DeviceCase& c, int64_t ctas) { return run_device<cuda::FilterSearch, cuda::WeightedSearch>(c, ctas); }
+DeviceResult filtered(const DeviceCase& c, uint32_t ctas) { return run_device<cuda::FilterSearch, cuda::WeightedSearch>(c, ctas); }
 
 double distance_of(double y) {
   double least = INFINITY;
