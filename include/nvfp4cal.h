@@ -147,6 +147,8 @@ typedef struct nvfp4cal_context nvfp4cal_context;
 /** How a block's scale is chosen. */
 #define NVFP4CAL_METHOD_MAX 0 /* from the block's largest magnitude [ModelOpt's default] */
 #define NVFP4CAL_METHOD_MSE 1 /* the code with the least squared error of all 126, exactly [ModelOpt's NVFP4MSECalibrator] */
+/** Checkpoints only: the better of the codes by which the block's largest magnitude becomes 6 or 4; scales up to 256 instead of 448 [ModelOpt's 4/6]. */
+#define NVFP4CAL_METHOD_FOUR_OVER_SIX 2
 
 /** Order of the block scales in memory. */
 #define NVFP4CAL_SCALES_LINEAR 0   /* row-major [rows, cols / block]: what checkpoints store */
@@ -858,7 +860,7 @@ NVFP4CAL_API void nvfp4cal_mse_destroy(nvfp4cal_mse *handle);
 
 /* ---- 4. Checkpoints ---------------------------------------------------------------------------------------------------- */
 
-/** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder, weights only (W4A16). */
+/** A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder: weights (W4A16), or with given input scales activations too (W4A4). */
 typedef struct nvfp4cal_checkpoint nvfp4cal_checkpoint;
 
 /** What a job writes. Codes and block scales are the same bytes; names, the global scale and the configuration differ (docs/checkpoint.md). */
@@ -876,10 +878,39 @@ typedef int32_t (*nvfp4cal_progress)(void *user, int64_t done, int64_t total, co
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_create(nvfp4cal_checkpoint **out);
 /** As nvfp4cal_max_set_context. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_context(nvfp4cal_checkpoint *handle, const nvfp4cal_context *context);
-/** @param method [in] NVFP4CAL_METHOD_MSE (default) or NVFP4CAL_METHOD_MAX. @since 0.1 */
+/** @param method [in] NVFP4CAL_METHOD_MSE (default), NVFP4CAL_METHOD_MAX or NVFP4CAL_METHOD_FOUR_OVER_SIX. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_method(nvfp4cal_checkpoint *handle, int32_t method);
 /** @param format [in] NVFP4CAL_FORMAT_MODELOPT (default) or NVFP4CAL_FORMAT_COMPRESSED_TENSORS. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_format(nvfp4cal_checkpoint *handle, int32_t format);
+/**
+ * Quantizes only layers that one of the patterns given so matches; without any, all layers. Layers that stay by their name (embeddings, output
+ * layers, routers, ...) stay, unless a pattern without `*` and `?` names them.
+ * @param pattern [in] over the full name of the module or of its weight: `*` any characters, `?` one, `{a,b}` one of these. Copied.
+ *        Patterns add up; one that matches no layer gives a warning. INVALID_ARGUMENT: empty, or braces not paired. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_add_include(nvfp4cal_checkpoint *handle, const char *pattern);
+/** Copies the layers that the pattern matches, whatever is included. @param pattern [in] as for nvfp4cal_checkpoint_add_include. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_add_exclude(nvfp4cal_checkpoint *handle, const char *pattern);
+/**
+ * Layers that the pattern matches, and whose names differ in the last part alone, share one global scale and are quantized or copied together.
+ * Comes before the built-in groups. @param pattern [in] as for nvfp4cal_checkpoint_add_include. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_add_fuse_group(nvfp4cal_checkpoint *handle, const char *pattern);
+/**
+ * Activations are quantized as well (W4A4), with this input scale in every layer that the scales' file does not name.
+ * @param scale [in] the amax of the layer's input / 2688 [ModelOpt's input_scale]; 1.0 needs no data; 0: none (default).
+ *        INVALID_ARGUMENT: negative, not finite, or it or its reciprocal is subnormal. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_input_scale(nvfp4cal_checkpoint *handle, float scale);
+/**
+ * Activations are quantized as well (W4A4), with the input scales of this file; the members of a fused group get their largest. Read now.
+ * A run fails if the file names a layer that is not quantized, or lacks one that is while no nvfp4cal_checkpoint_set_input_scale serves it.
+ * @param path [in] UTF-8 path of a JSON object, module -> scale; NULL forgets the last one. Statuses: IO, CORRUPT, INVALID_ARGUMENT (names the
+ *        layer), and the scales of before stay. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_input_scales_file(nvfp4cal_checkpoint *handle, const char *path);
+/** A run reads names and shapes, reports what would be done and how large the output would be, and writes nothing (default 0). @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_dry_run(nvfp4cal_checkpoint *handle, int32_t enable);
 /** Measures the squared error of what is written, for the report (default 1; 0 saves a little time). @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_measure_error(nvfp4cal_checkpoint *handle, int32_t enable);
 /** @param callback [in] NULL: none. @since 0.1 */

@@ -161,6 +161,12 @@ NVFP4CAL_HANDLE(nvfp4cal_checkpoint)
   nvfp4cal_status set_context(const nvfp4cal_context *context);
   nvfp4cal_status set_method(int32_t method);
   nvfp4cal_status set_format(int32_t format);
+  nvfp4cal_status add_include(const char *pattern);
+  nvfp4cal_status add_exclude(const char *pattern);
+  nvfp4cal_status add_fuse_group(const char *pattern);
+  nvfp4cal_status set_input_scale(float scale);
+  nvfp4cal_status set_input_scales_file(const char *path);
+  nvfp4cal_status set_dry_run(int32_t enable);
   nvfp4cal_status set_measure_error(int32_t enable);
   nvfp4cal_status set_progress(nvfp4cal_progress callback, void *user);
   nvfp4cal_status run(const char *input, const char *output);

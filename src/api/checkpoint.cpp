@@ -1,6 +1,8 @@
 #include "api/checkpoint.h"
 
 #include "api/context.h"
+#include "checkpoint/input_scales.h"
+#include "checkpoint/name_rules.h"
 
 using namespace nvfp4cal;
 using namespace nvfp4cal::api;
@@ -13,8 +15,9 @@ nvfp4cal_status nvfp4cal_checkpoint_set_context(nvfp4cal_checkpoint* handle, con
 
 nvfp4cal_status nvfp4cal_checkpoint_set_method(nvfp4cal_checkpoint* handle, int32_t method) {
   return handle_barrier(handle, [&] {
-    if (method != NVFP4CAL_METHOD_MAX && method != NVFP4CAL_METHOD_MSE) fail(Status::kInvalidArgument, "method %d is not known", method);
-    handle->job.options().method = static_cast<Method>(method);
+    if (method < NVFP4CAL_METHOD_MAX || method > NVFP4CAL_METHOD_FOUR_OVER_SIX)
+      fail(Status::kInvalidArgument, "method %d is not known", method);
+    handle->job.options().method = static_cast<checkpoint::ScaleMethod>(method);
   });
 }
 
@@ -24,6 +27,51 @@ nvfp4cal_status nvfp4cal_checkpoint_set_format(nvfp4cal_checkpoint* handle, int3
       fail(Status::kInvalidArgument, "format %d is not known", format);
     handle->job.options().format = static_cast<checkpoint::Format>(format);
   });
+}
+
+namespace {
+
+nvfp4cal_status add_pattern(nvfp4cal_checkpoint* handle, std::vector<std::string> checkpoint::LayerRules::*list, const char* pattern) {
+  return handle_barrier(handle, [&] {
+    require(pattern, "pattern");
+    checkpoint::expand_pattern(pattern);  // refuses what is none
+    (handle->job.options().rules.*list).emplace_back(pattern);
+  });
+}
+
+}  // namespace
+
+nvfp4cal_status nvfp4cal_checkpoint_add_include(nvfp4cal_checkpoint* handle, const char* pattern) {
+  return add_pattern(handle, &checkpoint::LayerRules::include, pattern);
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_add_exclude(nvfp4cal_checkpoint* handle, const char* pattern) {
+  return add_pattern(handle, &checkpoint::LayerRules::exclude, pattern);
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_add_fuse_group(nvfp4cal_checkpoint* handle, const char* pattern) {
+  return add_pattern(handle, &checkpoint::LayerRules::fuse, pattern);
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_set_input_scale(nvfp4cal_checkpoint* handle, float scale) {
+  return handle_barrier(handle, [&] {
+    if (scale != 0.0f) checkpoint::check_input_scale("the input scale", scale);
+    handle->job.options().input_scale = scale;
+  });
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_set_input_scales_file(nvfp4cal_checkpoint* handle, const char* path) {
+  return handle_barrier(handle, [&] {
+    checkpoint::Options& options = handle->job.options();
+    std::map<std::string, float> scales;
+    if (path) scales = checkpoint::read_input_scales(path);
+    options.input_scales = std::move(scales);
+    options.input_scales_file = path ? path : "";
+  });
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_set_dry_run(nvfp4cal_checkpoint* handle, int32_t enable) {
+  return handle_barrier(handle, [&] { handle->job.options().dry_run = enable != 0; });
 }
 
 nvfp4cal_status nvfp4cal_checkpoint_set_measure_error(nvfp4cal_checkpoint* handle, int32_t enable) {

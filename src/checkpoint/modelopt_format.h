@@ -1,4 +1,4 @@
-// NVIDIA ModelOpt's checkpoint format, weights only (W4A16_NVFP4).
+// NVIDIA ModelOpt's checkpoint format: NVFP4 and W4A16_NVFP4.
 #pragma once
 
 #include "checkpoint/output_format.h"
@@ -10,9 +10,10 @@ class ModeloptFormat final : public OutputFormat {
   const char* name() const override { return "modelopt"; }
   LayerNames names(const std::string& module) const override;
   std::vector<int64_t> scalar_shape() const override { return {}; }
-  float global_scale(float global_amax) const override;
-  nlohmann::ordered_json config_member(const std::vector<std::string>& excluded) const override;
-  nlohmann::ordered_json quant_config(const std::vector<std::string>& excluded) const override;
+  float global_scale(float global_amax, float normalization) const override;
+  float input_scale(float scale) const override;
+  nlohmann::ordered_json config_member(const QuantizationInfo& info) const override;
+  nlohmann::ordered_json quant_config(const QuantizationInfo& info) const override;
 };
 
 }  // namespace nvfp4cal::checkpoint

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "checkpoint/text.h"
+#include "core/error.h"
+
 namespace nvfp4cal::checkpoint {
 
 namespace {
@@ -104,7 +107,7 @@ bool matches(std::string_view pattern, std::string_view text) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       resume = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
       ++p;
       ++t;
     } else if (star != std::string_view::npos) {
@@ -116,6 +119,23 @@ bool matches(std::string_view pattern, std::string_view text) {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
+}
+
+std::vector<std::string> expand_pattern(const std::string& pattern) {
+  if (pattern.empty()) fail(Status::kInvalidArgument, "a pattern is empty");
+  const size_t open = pattern.find('{'), close = pattern.find('}');
+  if (open == std::string::npos && close == std::string::npos) return {pattern};
+  if (open == std::string::npos || close == std::string::npos || close < open || pattern.find('{', open + 1) < close) {
+    fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(pattern).c_str());
+  }
+  std::vector<std::string> patterns;
+  for (size_t begin = open + 1; begin <= close;) {
+    const size_t end = std::min(pattern.find(',', begin), close);
+    const std::string alternative = pattern.substr(0, open) + pattern.substr(begin, end - begin) + pattern.substr(close + 1);
+    for (std::string& expanded : expand_pattern(alternative)) patterns.push_back(std::move(expanded));
+    begin = end + 1;
+  }
+  return patterns;
 }
 
 bool is_norm(std::string_view tensor_name) {

@@ -2,17 +2,38 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
 
-#include "core/ops.h"
+#include "num/scale.h"
 
 namespace nvfp4cal::checkpoint {
 
 enum class Format : int32_t { kModelopt = 0, kCompressedTensors = 1 };
 
+// How block scales are chosen. kFourOverSix: the better of two, by which the largest magnitude of a block becomes 6 or 4.
+enum class ScaleMethod : int32_t { kMax = 0, kMse = 1, kFourOverSix = 2 };
+
+// Which layers, by patterns over names of modules or tensors; `*`, `?` and `{a,b}` as in expand_pattern().
+struct LayerRules {
+  std::vector<std::string> include, exclude, fuse;
+};
+
 struct Options {
   Format format = Format::kModelopt;
-  Method method = Method::kMse;
+  ScaleMethod method = ScaleMethod::kMse;
   bool measure_error = true;
+  bool dry_run = false;
+  LayerRules rules;
+  float input_scale = 0.0f;                   // of layers that input_scales does not name; 0: none
+  std::map<std::string, float> input_scales;  // by module
+  std::string input_scales_file;              // where they come from, for messages
+
+  // Activations are quantized as well (W4A4).
+  bool quantizes_inputs() const { return input_scale != 0.0f || !input_scales_file.empty(); }
+  // Four over six leaves room for scales that are half as large again.
+  float normalization() const { return method == ScaleMethod::kFourOverSix ? 256.0f : num::kNormalization; }
 };
 
 }  // namespace nvfp4cal::checkpoint

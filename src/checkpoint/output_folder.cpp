@@ -54,17 +54,19 @@ void check_apart(const std::string& output, const std::string& input) {
 
 }  // namespace
 
-OutputFolder::OutputFolder(const std::string& path, const std::string& input) : path_(path) {
+void OutputFolder::check(const std::string& path, const std::string& input) {
   struct stat info;
   if (path.empty()) fail(Status::kInvalidArgument, "the output folder has no name");
   check_apart(path, input);
-  if (stat(path.c_str(), &info) == 0) {
-    check_unused(path, info, input);
-  } else if (mkdir(path.c_str(), 0777) == 0) {
-    made_ = true;
-  } else {
-    fail_system("create the folder", path, errno);
-  }
+  if (stat(path.c_str(), &info) == 0) check_unused(path, info, input);
+}
+
+OutputFolder::OutputFolder(const std::string& path, const std::string& input) : path_(path) {
+  check(path, input);
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) return;
+  if (mkdir(path.c_str(), 0777) != 0) fail_system("create the folder", path, errno);
+  made_ = true;
 }
 
 OutputFolder::~OutputFolder() {

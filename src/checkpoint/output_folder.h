@@ -14,6 +14,8 @@ class OutputFolder {
  public:
   // Makes the folder, or takes an empty one. kInvalidArgument: it holds something, is `input`, or one of them lies inside the other.
   OutputFolder(const std::string& path, const std::string& input);
+  // What the constructor refuses, with nothing made.
+  static void check(const std::string& path, const std::string& input);
   // Without commit(): removes every file of this run, and the folder if the run has made it.
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;

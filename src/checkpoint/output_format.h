@@ -16,7 +16,13 @@ inline constexpr const char* kQuantConfigName = "hf_quant_config.json";
 
 // Names of the tensors of a quantized layer.
 struct LayerNames {
-  std::string codes, scales, global_scale;
+  std::string codes, scales, global_scale, input_scale;
+};
+
+// What the configurations say.
+struct QuantizationInfo {
+  std::vector<std::string> excluded;  // full names of modules that are not quantized
+  bool quantizes_inputs;
 };
 
 class OutputFormat {
@@ -29,14 +35,17 @@ class OutputFormat {
   // Of a scalar tensor.
   virtual std::vector<int64_t> scalar_shape() const = 0;
   // The stored global scale for a global amax.
-  virtual float global_scale(float global_amax) const = 0;
-  // The member quantization_config of config.json. excluded: full names of modules that are not quantized.
-  virtual nlohmann::ordered_json config_member(const std::vector<std::string>& excluded) const = 0;
+  virtual float global_scale(float global_amax, float normalization) const = 0;
+  // The stored form of an input scale, which is ModelOpt's: the amax of the activation / 2688.
+  virtual float input_scale(float scale) const = 0;
+  // The member quantization_config of config.json.
+  virtual nlohmann::ordered_json config_member(const QuantizationInfo& info) const = 0;
   // The content of hf_quant_config.json; null: the format has no such file.
-  virtual nlohmann::ordered_json quant_config(const std::vector<std::string>& excluded) const = 0;
+  virtual nlohmann::ordered_json quant_config(const QuantizationInfo& info) const = 0;
 
-  // What a [N, K] weight "<module>.weight" becomes: codes U8 [N, K/2], block scales F8_E4M3 [N, K/16], the global scale F32.
-  std::vector<TensorEntry> quantized_entries(const TensorEntry& weight) const;
+  // What a [N, K] weight "<module>.weight" becomes: codes U8 [N, K/2], block scales F8_E4M3 [N, K/16], the global scale F32 and, if
+  // inputs are quantized, the input scale F32.
+  std::vector<TensorEntry> quantized_entries(const TensorEntry& weight, bool quantizes_inputs) const;
 };
 
 const OutputFormat& output_format(Format format);

@@ -1,11 +1,13 @@
 #include "checkpoint/plan.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "checkpoint/layer_patterns.h"
 #include "checkpoint/name_rules.h"
 #include "checkpoint/text.h"
 #include "core/error.h"
@@ -18,8 +20,23 @@ constexpr const char* kAlone = "linear layer";
 
 bool is_stack(const TensorEntry& tensor) { return tensor.shape.size() == 3 && tensor.name.find("experts") != std::string::npos; }
 
+struct Patterns {
+  explicit Patterns(const LayerRules& rules)
+      : include("include", rules.include), exclude("exclude", rules.exclude), fuse("fuse group", rules.fuse) {}
+  LayerPatterns include, exclude, fuse;
+};
+
+// What the name says against a layer: the caller's patterns before the list of names.
+std::string why_not_by_name(const std::string& name, Patterns& patterns) {
+  const std::string* excluded = patterns.exclude.find(name);
+  const std::string* included = patterns.include.find(name);
+  if (excluded) return "excluded (" + *excluded + ")";
+  if (!patterns.include.empty() && !included) return "not included";
+  return patterns.include.names(name) ? "" : excluded_by_name(name);
+}
+
 // Why the tensor is copied; empty: it is quantized.
-std::string why_copied(const TensorEntry& tensor) {
+std::string why_copied(const TensorEntry& tensor, Patterns& patterns) {
   const size_t ndim = tensor.shape.size();
   if (is_stack(tensor)) return "3-D stack of experts";
   if (tensor.name.ends_with(".bias")) return "bias";
@@ -27,7 +44,7 @@ std::string why_copied(const TensorEntry& tensor) {
   if (ndim != 2) return std::to_string(ndim) + "-D";
   Dtype dtype;
   if (!quantizable_dtype(*tensor.dtype, dtype)) return std::string("dtype ") + tensor.dtype->name;
-  if (std::string reason = excluded_by_name(tensor.name); !reason.empty()) return reason;
+  if (std::string reason = why_not_by_name(tensor.name, patterns); !reason.empty()) return reason;
   if (tensor.shape[0] == 0 || tensor.shape[1] == 0) return "no elements";
   if (tensor.shape[1] % kBlock != 0) return "the last dimension " + std::to_string(tensor.shape[1]) + " is not a multiple of 16";
   return "";
@@ -69,8 +86,11 @@ std::string group_name(const std::string& prefix, const std::vector<std::string>
 
 class Grouper {
  public:
-  explicit Grouper(Plan& plan) : plan_(plan) {
+  Grouper(Plan& plan, LayerPatterns& fuse) : plan_(plan) {
+    plan.groups.clear();
     for (size_t i = 0; i < plan.tensors.size(); ++i) by_name_.emplace(plan.tensors[i].entry->name, i);
+    for (PlannedTensor& tensor : plan.tensors) tensor.group = -1;
+    find_callers_sets(fuse);
   }
 
   // Finds each set once, by its first member in the input.
@@ -79,6 +99,10 @@ class Grouper {
       const std::string& name = plan_.tensors[i].entry->name;
       if (done_.count(i) || !name.ends_with(kWeightSuffix)) continue;
       const std::string module = module_of(name);
+      if (const auto callers = callers_.find(i); callers != callers_.end()) {
+        add_set(callers->second->first.first, callers->second->second);
+        continue;
+      }
       const FusedSet set = fused_set(module);
       if (set.members) {
         add_set(set);
@@ -89,19 +113,42 @@ class Grouper {
   }
 
  private:
+  using CallersSets = std::map<std::pair<std::string, size_t>, std::vector<size_t>>;  // by prefix and pattern
+
+  // Layers that one pattern matches and whose names differ in the last part alone.
+  void find_callers_sets(LayerPatterns& fuse) {
+    if (fuse.empty()) return;
+    for (size_t i = 0; i < plan_.tensors.size(); ++i) {
+      const TensorEntry& tensor = *plan_.tensors[i].entry;
+      if (!tensor.name.ends_with(kWeightSuffix) || tensor.shape.size() != 2 || is_norm(tensor.name)) continue;
+      const std::string* pattern = fuse.find(tensor.name);
+      if (!pattern) continue;
+      const std::string module = module_of(tensor.name);
+      sets_[{module.substr(0, module.rfind('.') + 1), fuse.index_of(pattern)}].push_back(i);
+    }
+    for (auto set = sets_.begin(); set != sets_.end(); ++set) {
+      for (const size_t i : set->second) callers_.emplace(i, set);
+    }
+  }
+
   void add_set(const FusedSet& set) {
-    std::vector<std::string> layers;
     std::vector<size_t> members;
     for (const std::string& layer : *set.members) {
       const auto found = by_name_.find(set.prefix + layer + kWeightSuffix);
-      if (found == by_name_.end()) continue;
-      layers.push_back(layer);
-      members.push_back(found->second);
-      done_.insert(found->second);
+      if (found != by_name_.end() && !callers_.count(found->second)) members.push_back(found->second);
+    }
+    add_set(set.prefix, members);
+  }
+
+  void add_set(const std::string& prefix, const std::vector<size_t>& members) {
+    std::vector<std::string> layers;
+    for (const size_t m : members) {
+      layers.push_back(module_of(plan_.tensors[m].entry->name).substr(prefix.size()));
+      done_.insert(m);
     }
     // Engines fuse the members into one layer: it is quantized or it is not.
     const auto copied = std::find_if(members.begin(), members.end(), [&](size_t m) { return !plan_.tensors[m].quantize; });
-    if (copied == members.end()) return add_group(group_name(set.prefix, layers), members);
+    if (copied == members.end()) return add_group(group_name(prefix, layers), members);
     const PlannedTensor& cause = plan_.tensors[*copied];
     const std::string reason = "fused with " + in_quotes(cause.entry->name) + ", which is copied: " + cause.reason;
     for (const size_t m : members) {
@@ -123,7 +170,13 @@ class Grouper {
   Plan& plan_;
   std::unordered_map<std::string_view, size_t> by_name_;
   std::unordered_set<size_t> done_;
+  CallersSets sets_;
+  std::unordered_map<size_t, CallersSets::iterator> callers_;  // by member
 };
+
+int64_t count_quantized(const Plan& plan) {
+  return std::count_if(plan.tensors.begin(), plan.tensors.end(), [](const PlannedTensor& tensor) { return tensor.quantize; });
+}
 
 // The excluded module whose name lies inside `name`, from the first letter of a component on; empty if there is none.
 std::string_view excluded_inside(std::string_view name, const std::unordered_set<std::string_view>& excluded,
@@ -225,21 +278,29 @@ bool quantizable_dtype(const StoredDtype& stored, Dtype& out) {
   return true;
 }
 
-Plan make_plan(const std::vector<const TensorEntry*>& tensors) {
+Plan make_plan(const std::vector<const TensorEntry*>& tensors, const LayerRules& rules) {
   refuse_quantized(tensors);
+  Patterns patterns(rules);
   Plan plan;
   for (const TensorEntry* tensor : tensors) {
-    std::string reason = why_copied(*tensor);
+    std::string reason = why_copied(*tensor, patterns);
     const bool quantize = reason.empty();
     plan.tensors.push_back({tensor, quantize, quantize ? kAlone : std::move(reason), -1});
   }
-  copy_mixed_experts(plan);
-  Grouper(plan).run();
+  // Experts and fused groups are quantized or copied as a whole; what one of the rules copies can lie in the other's way.
+  for (int64_t before = -1; before != count_quantized(plan);) {
+    before = count_quantized(plan);
+    copy_mixed_experts(plan);
+    Grouper(plan, patterns.fuse).run();
+  }
   plan.excluded_modules = excluded_modules(plan);
   if (plan.groups.empty()) {
     fail(Status::kInvalidArgument, "no tensor of the model can be quantized (%zu tensors; %s)", tensors.size(),
          tensors.empty() ? "it is empty" : (in_quotes(tensors[0]->name) + ": " + plan.tensors[0].reason).c_str());
   }
+  patterns.include.warn_of_unused(plan.warnings);
+  patterns.exclude.warn_of_unused(plan.warnings);
+  patterns.fuse.warn_of_unused(plan.warnings);
   warn_of_substrings(plan);
   warn_of_fused_on_disk(plan);
   warn_of_stacks(plan);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/options.h"
 #include "checkpoint/safetensors_header.h"
 #include "core/dtype.h"
 
@@ -34,7 +35,7 @@ struct Plan {
 };
 
 // Throws kInvalidArgument if the model is quantized already or nothing is left to quantize.
-Plan make_plan(const std::vector<const TensorEntry*>& tensors);
+Plan make_plan(const std::vector<const TensorEntry*>& tensors, const LayerRules& rules = {});
 
 // "a.b" of "a.b.weight".
 std::string module_of(const std::string& tensor_name);

@@ -28,6 +28,8 @@ ordered_json tensor_json(const RunResult& result, size_t i) {
   object["shape"] = tensor.entry->shape;
   if (!tensor.quantize) return object;
   object["group"] = result.plan.groups[static_cast<size_t>(tensor.group)].name;
+  if (result.quantizes_inputs) object["input_scale"] = result.input_scales[static_cast<size_t>(tensor.group)];
+  if (result.dry_run) return object;
   object["global_amax"] = result.global_amax[static_cast<size_t>(tensor.group)];
   if (result.measured) add_errors(object, result.errors[i]);
   return object;
@@ -52,7 +54,7 @@ ordered_json totals_json(const RunResult& result) {
   object["bytes_out"] = result.bytes_out;
   object["seconds"] = result.seconds;
   object["gel_per_s"] = result.seconds > 0.0 ? static_cast<double>(elements) / result.seconds / 1e9 : 0.0;
-  if (result.measured) add_errors(object, sum);
+  if (result.measured && !result.dry_run) add_errors(object, sum);
   return object;
 }
 
@@ -68,12 +70,18 @@ std::string list_text(size_t n, Item&& item) {
 
 std::string report_json(const RunResult& result) {
   const OtherFiles& files = result.files;
-  std::string text = "{\n  \"nvfp4cal\": " + text_of(NVFP4CAL_VERSION) + ",\n  \"schema\": 1,\n  \"format\": \"W4A16_NVFP4\"";
+  std::string text = "{\n  \"nvfp4cal\": " + text_of(NVFP4CAL_VERSION) + ",\n  \"schema\": 1,\n  \"format\": ";
+  text += result.quantizes_inputs ? "\"NVFP4\"" : "\"W4A16_NVFP4\"";
+  text += std::string(",\n  \"dry_run\": ") + (result.dry_run ? "true" : "false");
   text += ",\n  \"output_format\": " + text_of(result.format);
   text += ",\n  \"method\": " + text_of(result.method);
   text += ",\n  \"input\": " + text_of(result.input) + ",\n  \"output\": " + text_of(result.output);
   text += ",\n  \"totals\": " + text_of(totals_json(result));
   text += ",\n  \"tensors\": " + list_text(result.plan.tensors.size(), [&](size_t i) { return tensor_json(result, i); });
+  text += ",\n  \"shards\": " + list_text(result.shards.size(), [&](size_t i) {
+            return ordered_json{
+                {"name", result.shards[i].name}, {"bytes_in", result.shards[i].bytes_in}, {"bytes_out", result.shards[i].bytes_out}};
+          });
   text += ",\n  \"files_carried\": " + list_text(files.carried.size(), [&](size_t i) { return ordered_json(files.carried[i]); });
   text += ",\n  \"files_left\": " + list_text(files.left.size(), [&](size_t i) {
             return ordered_json{{"name", files.left[i].first}, {"reason", files.left[i].second}};

@@ -11,11 +11,21 @@
 
 namespace nvfp4cal::checkpoint {
 
+// A file of weights before and after, in bytes.
+struct ShardSizes {
+  std::string name;
+  int64_t bytes_in, bytes_out;
+};
+
 struct RunResult {
   Plan plan;
   std::vector<float> global_amax;    // by group
   std::vector<SquaredError> errors;  // by tensor of the plan
   bool measured = false;
+  bool dry_run = false;
+  bool quantizes_inputs = false;
+  std::vector<float> input_scales;  // by group, if inputs are quantized
+  std::vector<ShardSizes> shards;
   const char* format = "";  // the output format's name
   const char* method = "";
   std::string input, output;  // as the caller named them

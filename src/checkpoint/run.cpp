@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "checkpoint/config_text.h"
+#include "checkpoint/input_scales.h"
 #include "checkpoint/output_format.h"
 #include "checkpoint/text.h"
 #include "core/float_env.h"
@@ -13,32 +14,40 @@
 namespace nvfp4cal::checkpoint {
 
 Run::Run(const Execution& execution, const Options& options, Monitor& monitor)
-    : options_(options),
-      format_(output_format(options.format)),
-      monitor_(monitor),
-      pass_(execution, options.method, options.measure_error, monitor) {
+    : options_(options), format_(output_format(options.format)), monitor_(monitor), pass_(execution, options, monitor) {
   result_.measured = options.measure_error;
   result_.format = format_.name();
-  result_.method = options.method == Method::kMse ? "mse" : "max";
+  constexpr const char* kMethods[] = {"max", "mse", "four-over-six"};
+  result_.method = kMethods[static_cast<int>(options.method)];
+  result_.quantizes_inputs = options.quantizes_inputs();
+  result_.dry_run = options.dry_run;
 }
 
 std::string Run::run(const std::string& input, const std::string& output) {
   const FloatEnvironment environment;
   const auto start = std::chrono::steady_clock::now();
   prepare(input);
+  if (options_.dry_run) {
+    OutputFolder::check(output, input);
+  } else {
+    write(input, output);
+  }
+  result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result_.input = input;
+  result_.output = output;
+  return report_json(result_);
+}
+
+void Run::write(const std::string& input, const std::string& output) {
   OutputFolder folder(output, input);
   find_amaxes();
-  for (const Shard& shard : model_.shards) write_shard(shard, folder);
+  for (OutputShard& shard : outputs_) write_shard(shard, folder);
   for (const std::string& name : result_.files.carried) carry_file(input, name, folder, monitor_);
   // An interrupted commit leaves a folder without configuration, which no engine takes for a model.
   if (model_.has_index) write_index(folder);
   write_configs(folder);
   monitor_.check();
   folder.commit();
-  result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result_.input = input;
-  result_.output = output;
-  return report_json(result_);
 }
 
 void Run::prepare(const std::string& input) {
@@ -61,14 +70,15 @@ void Run::prepare(const std::string& input) {
     config_ = read_text_file(input + "/" + kConfigName);
     refuse_quantized_config(parse_config(config_));
   }
-  result_.plan = make_plan(tensors);
+  result_.plan = make_plan(tensors, options_.rules);
+  result_.input_scales = input_scales_of_groups(options_, result_.plan);
   result_.warnings = result_.plan.warnings;
   if (!has_config) {
     result_.warnings.push_back(std::string("the input has no ") + kConfigName +
-                               (format_.quant_config({}).is_null() ? ": nothing in the output says how it is quantized"
-                                                                   : std::string(": only ") + kQuantConfigName + " was written"));
+                               (format_.quant_config(info()).is_null() ? ": nothing in the output says how it is quantized"
+                                                                       : std::string(": only ") + kQuantConfigName + " was written"));
   } else {
-    config_ = with_quantization_config(config_, format_.config_member(result_.plan.excluded_modules));
+    config_ = with_quantization_config(config_, format_.config_member(info()));
   }
   result_.files = list_other_files(input, shard_names);
   for (const auto& [name, reason] : result_.files.left) {
@@ -82,6 +92,7 @@ void Run::prepare(const std::string& input) {
     total += tensor.entry->bytes() * (tensor.quantize ? 2 : 1);  // read once or twice
   }
   monitor_.set_total(total);
+  for (const Shard& shard : model_.shards) outputs_.push_back(plan_output(shard));
 }
 
 void Run::find_amaxes() {
@@ -99,7 +110,7 @@ void Run::find_amaxes() {
 void Run::warn_of_small_groups() {
   for (size_t g = 0; g < result_.plan.groups.size(); ++g) {
     const float amax = result_.global_amax[g];
-    if (!negligible(amax)) continue;
+    if (!negligible(amax, options_.normalization())) continue;
     char number[32];
     std::snprintf(number, sizeof number, "%g", static_cast<double>(amax));
     const std::string name = in_quotes(result_.plan.groups[g].name);
@@ -113,7 +124,7 @@ std::vector<TensorEntry> Run::output_entries(const Shard& shard) const {
   std::vector<TensorEntry> entries;
   for (const TensorEntry& tensor : shard.header.tensors) {
     if (result_.plan.tensors[planned(tensor)].quantize) {
-      for (TensorEntry& entry : format_.quantized_entries(tensor)) entries.push_back(std::move(entry));
+      for (TensorEntry& entry : format_.quantized_entries(tensor, options_.quantizes_inputs())) entries.push_back(std::move(entry));
     } else {
       entries.push_back(tensor);
     }
@@ -121,19 +132,24 @@ std::vector<TensorEntry> Run::output_entries(const Shard& shard) const {
   return entries;
 }
 
-void Run::write_shard(const Shard& shard, OutputFolder& output) {
-  std::vector<TensorEntry> entries = output_entries(shard);
-  const std::string header = build_header(shard.name, entries, shard.header.metadata);
-  const int64_t header_size = static_cast<int64_t>(header.size());
-  const int64_t data_size = entries.empty() ? 0 : entries.back().end;
+Run::OutputShard Run::plan_output(const Shard& shard) {
+  OutputShard planned{&shard, output_entries(shard), ""};
+  planned.header = build_header(shard.name, planned.entries, shard.header.metadata);
+  const int64_t data_size = planned.entries.empty() ? 0 : planned.entries.back().end;
+  for (const TensorEntry& entry : planned.entries) weight_map_.emplace(entry.name, shard.name);
+  result_.bytes_out += data_size;
+  result_.shards.push_back({shard.name, shard.file.size(), static_cast<int64_t>(planned.header.size()) + data_size});
+  return planned;
+}
+
+void Run::write_shard(const OutputShard& planned_shard, OutputFolder& output) {
+  const Shard& shard = *planned_shard.source;
+  const int64_t header_size = static_cast<int64_t>(planned_shard.header.size());
   std::unordered_map<std::string_view, int64_t> places;  // in the file
-  for (const TensorEntry& entry : entries) {
-    places.emplace(entry.name, header_size + entry.begin);
-    weight_map_.emplace(entry.name, shard.name);
-  }
+  for (const TensorEntry& entry : planned_shard.entries) places.emplace(entry.name, header_size + entry.begin);
   File file = output.create(shard.name);
-  file.reserve(header_size + data_size);
-  file.write_at(0, header.data(), header_size);
+  file.reserve(header_size + (planned_shard.entries.empty() ? 0 : planned_shard.entries.back().end));
+  file.write_at(0, planned_shard.header.data(), header_size);
   for (const TensorEntry& tensor : shard.header.tensors) {
     const size_t position = planned(tensor);
     const PlannedTensor& plan = result_.plan.tensors[position];
@@ -142,15 +158,17 @@ void Run::write_shard(const Shard& shard, OutputFolder& output) {
       continue;
     }
     const float amax = result_.global_amax[static_cast<size_t>(plan.group)];
-    const bool zero = negligible(amax);
-    const float global_scale = zero ? 1.0f : format_.global_scale(amax);
+    const bool zero = negligible(amax, options_.normalization());
+    const float global_scale = zero ? 1.0f : format_.global_scale(amax, options_.normalization());
     const LayerNames names = format_.names(module_of(tensor.name));
     const QuantizeTarget target{file, places.at(names.codes), places.at(names.scales)};
     result_.errors[position] = pass_.quantize(shard, tensor, zero ? 0.0f : amax, target);
     file.write_at(places.at(names.global_scale), &global_scale, sizeof global_scale);
+    if (!options_.quantizes_inputs()) continue;
+    const float input_scale = format_.input_scale(result_.input_scales[static_cast<size_t>(plan.group)]);
+    file.write_at(places.at(names.input_scale), &input_scale, sizeof input_scale);
   }
   file.finish();
-  result_.bytes_out += data_size;
 }
 
 void Run::write_index(OutputFolder& output) {
@@ -162,7 +180,7 @@ void Run::write_index(OutputFolder& output) {
 }
 
 void Run::write_configs(OutputFolder& output) {
-  const nlohmann::ordered_json quant_config = format_.quant_config(result_.plan.excluded_modules);
+  const nlohmann::ordered_json quant_config = format_.quant_config(info());
   if (!quant_config.is_null()) output.write(kQuantConfigName, json_file_text(quant_config));
   if (!config_.empty()) output.write(kConfigName, config_);
 }

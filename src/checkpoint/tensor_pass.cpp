@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "checkpoint/four_over_six.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/text.h"
 #include "core/backends.h"
@@ -16,6 +17,7 @@ namespace {
 
 // A multiple of 16 elements of every dtype. Large enough to keep all threads busy, small enough to stay near the caches.
 constexpr int64_t kBlockBytes = int64_t{8} << 20;
+constexpr int64_t kAmaxChunk = 65536;  // elements; a multiple of 16
 
 TensorView view_of(const char* data, const TensorEntry& tensor, int64_t bytes) {
   Dtype dtype = Dtype::kF32;
@@ -38,10 +40,10 @@ TensorView view_of(const char* data, const TensorEntry& tensor, int64_t bytes) {
 
 }  // namespace
 
-bool negligible(float global_amax) { return num::global_scale(global_amax, num::kNormalization) < FLT_MIN; }
+bool negligible(float global_amax, float normalization) { return num::global_scale(global_amax, normalization) < FLT_MIN; }
 
-TensorPass::TensorPass(const Execution& execution, Method method, bool measure_error, Monitor& monitor)
-    : execution_(execution), method_(method), measure_error_(measure_error), monitor_(monitor) {}
+TensorPass::TensorPass(const Execution& execution, const Options& options, Monitor& monitor)
+    : execution_(execution), options_(options), monitor_(monitor) {}
 
 template <class Use>
 void TensorPass::for_each_block(const Shard& shard, const TensorEntry& tensor, Use&& use) {
@@ -74,6 +76,16 @@ float TensorPass::amax(const Shard& shard, const TensorEntry& tensor) {
   return result;
 }
 
+void TensorPass::find_amaxes(const TensorView& x, float global_amax) {
+  const int64_t n = x.elements();
+  amaxes_.resize(static_cast<size_t>(n / kBlock));
+  execution_.parallel_for((n + kAmaxChunk - 1) / kAmaxChunk, [&](int64_t chunk) {
+    const int64_t first = chunk * kAmaxChunk, count = std::min(kAmaxChunk, n - first);
+    const char* data = static_cast<const char*>(x.data) + first * static_cast<int64_t>(dtype_size(x.dtype));
+    four_over_six_amaxes(make_view(data, x.dtype, 1, &count), global_amax, amaxes_.data() + first / kBlock);
+  });
+}
+
 SquaredError TensorPass::quantize(const Shard& shard, const TensorEntry& tensor, float global_amax, const QuantizeTarget& target) {
   SquaredError sum;
   for_each_block(shard, tensor, [&](const char* data, int64_t at, int64_t bytes) {
@@ -85,14 +97,18 @@ SquaredError TensorPass::quantize(const Shard& shard, const TensorEntry& tensor,
     QuantizeArgs args{};
     args.sweep.x = &x;
     args.sweep.block = static_cast<int>(kBlock);
-    args.sweep.normalization = num::kNormalization;
+    args.sweep.normalization = options_.normalization();
     args.sweep.global_amax = &global_amax;
     args.sweep.slices = 1;
     args.sweep.codes = scales_.data();
-    args.method = method_;
+    args.method = options_.method == ScaleMethod::kMse ? Method::kMse : Method::kMax;
+    if (options_.method == ScaleMethod::kFourOverSix && global_amax > 0.0f) {
+      find_amaxes(x, global_amax);
+      args.block_amax = amaxes_.data();
+    }
     args.known_finite = true;  // by amax()
     args.packed = codes_.data();
-    args.squared_error = measure_error_ ? squared_error : nullptr;
+    args.squared_error = options_.measure_error ? squared_error : nullptr;
     call(cpu_ops().quantize, execution_, args);
     // values that round to zero keep their sign in the codes; a tensor of zeros has none
     if (global_amax == 0.0f) std::memset(codes_.data(), 0, codes_.size());

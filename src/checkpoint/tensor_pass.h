@@ -6,6 +6,7 @@
 
 #include "checkpoint/model_files.h"
 #include "checkpoint/monitor.h"
+#include "checkpoint/options.h"
 #include "core/ops.h"
 
 namespace nvfp4cal::checkpoint {
@@ -23,7 +24,7 @@ struct QuantizeTarget {
 
 class TensorPass {
  public:
-  TensorPass(const Execution& execution, Method method, bool measure_error, Monitor& monitor);
+  TensorPass(const Execution& execution, const Options& options, Monitor& monitor);
 
   // The largest magnitude. kNotFinite names tensor and index.
   float amax(const Shard& shard, const TensorEntry& tensor);
@@ -39,15 +40,18 @@ class TensorPass {
   template <class Use>
   void for_each_block(const Shard& shard, const TensorEntry& tensor, Use&& use);
 
+  // Amaxes of the blocks, for kFourOverSix.
+  void find_amaxes(const TensorView& x, float global_amax);
+
   const Execution& execution_;
-  const Method method_;
-  const bool measure_error_;
+  const Options& options_;
   Monitor& monitor_;
   std::vector<char> buffer_;
   std::vector<uint8_t> codes_, scales_;
+  std::vector<float> amaxes_;  // of blocks
 };
 
 // True for amaxes too small for a global scale (below 3.2e-35): it would be subnormal, which many kernels flush to zero.
-bool negligible(float global_amax);
+bool negligible(float global_amax, float normalization);
 
 }  // namespace nvfp4cal::checkpoint

@@ -34,8 +34,8 @@ NVFP4CAL_HD inline float stored_scale(float value, float global_scale) { return 
 NVFP4CAL_HD inline float stored_scale_reciprocal(float value, float weight_global_scale) { return value / weight_global_scale; }
 
 // weight_global_scale from a range's amax, in compressed-tensors' order; 1 where it would be infinite.
-NVFP4CAL_HD inline float reciprocal_global_scale(float global_amax) {
-  const float scale = 2688.0f * (1.0f / global_amax);
+NVFP4CAL_HD inline float reciprocal_global_scale(float global_amax, float normalization = kNormalization) {
+  const float scale = (6.0f * normalization) * (1.0f / global_amax);
   return is_finite(scale) ? scale : 1.0f;
 }
 

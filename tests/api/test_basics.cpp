@@ -198,6 +198,12 @@ TEST_CASE("NULL handles of checkpoints and contexts are refused by name", "[api]
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_context(nullptr, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_method(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_format(nullptr, 1));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_add_include(nullptr, "a"));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_add_exclude(nullptr, "a"));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_add_fuse_group(nullptr, "a"));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_input_scale(nullptr, 1.0f));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_input_scales_file(nullptr, "a"));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_dry_run(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_measure_error(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_progress(nullptr, nullptr, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_run(nullptr, "a", "b"));
@@ -221,13 +227,29 @@ TEST_CASE("checkpoint jobs check their options and keep their state", "[api][che
   CHECK(nvfp4cal_checkpoint_report(job.get(), nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
   CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_MAX) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_MSE) == NVFP4CAL_OK);
-  for (const int32_t method : {-1, 2, 1000}) {
+  for (const int32_t method : {-1, 3, 1000}) {
     CHECK(nvfp4cal_checkpoint_set_method(job.get(), method) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
     CHECK(contains(nvfp4cal_checkpoint_last_error(job.get()), std::to_string(method)));
   }
   CHECK(nvfp4cal_checkpoint_set_format(job.get(), NVFP4CAL_FORMAT_COMPRESSED_TENSORS) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_format(job.get(), 2) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
   CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "format 2 is not known");
+  CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_FOUR_OVER_SIX) == NVFP4CAL_OK);
+  for (const char* pattern : {"", "a{b", "a}b", "{a{b}}"}) {
+    CHECK(nvfp4cal_checkpoint_add_include(job.get(), pattern) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+    CHECK(nvfp4cal_checkpoint_add_exclude(job.get(), pattern) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+    CHECK(nvfp4cal_checkpoint_add_fuse_group(job.get(), pattern) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  }
+  CHECK(nvfp4cal_checkpoint_add_include(job.get(), nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(nvfp4cal_checkpoint_add_include(job.get(), "*.{a,b}.?") == NVFP4CAL_OK);
+  for (const float scale : {-1.0f, NAN, INFINITY, 1e-40f, 3e38f}) {
+    CHECK(nvfp4cal_checkpoint_set_input_scale(job.get(), scale) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  }
+  CHECK(nvfp4cal_checkpoint_set_input_scale(job.get(), 1.0f) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_input_scale(job.get(), 0.0f) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_input_scales_file(job.get(), "no/such/file") == NVFP4CAL_ERROR_IO);
+  CHECK(nvfp4cal_checkpoint_set_input_scales_file(job.get(), nullptr) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_dry_run(job.get(), 0) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_measure_error(job.get(), 0) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_progress(job.get(), nullptr, nullptr) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_context(job.get(), nullptr) == NVFP4CAL_OK);

@@ -318,6 +318,12 @@ static void null_in_checkpoint(void) {
   REFUSED(nvfp4cal_checkpoint_set_context(NULL, NULL));
   REFUSED(nvfp4cal_checkpoint_set_method(NULL, NVFP4CAL_METHOD_MAX));
   REFUSED(nvfp4cal_checkpoint_set_format(NULL, 0));
+  REFUSED(nvfp4cal_checkpoint_add_include(NULL, "a"));
+  REFUSED(nvfp4cal_checkpoint_add_exclude(NULL, "a"));
+  REFUSED(nvfp4cal_checkpoint_add_fuse_group(NULL, "a"));
+  REFUSED(nvfp4cal_checkpoint_set_input_scale(NULL, 1.0f));
+  REFUSED(nvfp4cal_checkpoint_set_input_scales_file(NULL, "a"));
+  REFUSED(nvfp4cal_checkpoint_set_dry_run(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_measure_error(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_progress(NULL, NULL, NULL));
   REFUSED(nvfp4cal_checkpoint_run(NULL, "a", "b"));
@@ -333,6 +339,9 @@ static void null_in_checkpoint(void) {
   REFUSED(nvfp4cal_checkpoint_verify(handle, NULL, "b"));
   REFUSED(nvfp4cal_checkpoint_verify(handle, "a", NULL));
   REFUSED(nvfp4cal_checkpoint_run(handle, NULL, "b"));
+  REFUSED(nvfp4cal_checkpoint_add_include(handle, NULL));
+  REFUSED(nvfp4cal_checkpoint_add_exclude(handle, NULL));
+  REFUSED(nvfp4cal_checkpoint_add_fuse_group(handle, NULL));
   REFUSED(nvfp4cal_checkpoint_run(handle, "a", NULL));
   REFUSED(nvfp4cal_checkpoint_report(handle, NULL));
   CHECK(nvfp4cal_checkpoint_report(handle, &json) == NVFP4CAL_ERROR_NO_DATA);

@@ -62,7 +62,7 @@ double decoded_error(const Model& quantized, const std::string& name, const std:
   return error;
 }
 
-void write_model(const std::string& input, const std::string& output, Method method) {
+void write_model(const std::string& input, const std::string& output, checkpoint::ScaleMethod method) {
   checkpoint::Job job;
   job.options().method = method;
   job.run(input, output);
@@ -77,8 +77,8 @@ TEST_CASE("MiniLM's written scales are the exhaustive optimum, at least 20 % bel
     return;
   }
   TempFolder temp;
-  write_model(folder, temp / "max", Method::kMax);
-  write_model(folder, temp / "mse", Method::kMse);
+  write_model(folder, temp / "max", checkpoint::ScaleMethod::kMax);
+  write_model(folder, temp / "mse", checkpoint::ScaleMethod::kMse);
   const Model original(folder), by_max(temp / "max"), by_mse(temp / "mse");
   int layers = 0;
   int64_t blocks = 0, other = 0, outside = 0;

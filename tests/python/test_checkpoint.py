@@ -84,6 +84,31 @@ def test_formats(model, tmp_path):
         n.Checkpoint(format="gguf")
 
 
+def test_choice_of_layers(model, tmp_path):
+    report = n.quantize_checkpoint(model, tmp_path / "a", "four-over-six", exclude="*.q_proj", include=["*"], fuse_groups=["*.{a,b}"])
+    assert report["method"] == "four-over-six" and [t["reason"] for t in report["tensors"] if "q_proj" in t["name"]] == ["excluded (*.q_proj)"]
+    assert report["warnings"] == ['fuse group "*.{a,b}" matches no layer']
+    with pytest.raises(n.InvalidArgumentError, match="braces"):
+        n.Checkpoint(include=["{"])
+
+
+def test_input_scales(model, tmp_path):
+    scales = tmp_path / "scales.json"
+    scales.write_text('{"model.layers.0.mlp.down_proj": 0.5}')
+    report = n.quantize_checkpoint(model, tmp_path / "a", input_scale=1.0, input_scales=scales)
+    assert report["format"] == "NVFP4" and sorted(t["input_scale"] for t in report["tensors"] if "_proj" in t["name"]) == [0.5, 1.0]
+    with pytest.raises(n.InvalidArgumentError, match="has no input scale for the layer .*q_proj"):
+        n.quantize_checkpoint(model, tmp_path / "b", input_scales=scales)
+    with pytest.raises(OSError, match="nowhere"):
+        n.Checkpoint(input_scales=tmp_path / "nowhere")
+
+
+def test_dry_run(model, tmp_path):
+    report = n.quantize_checkpoint(model, tmp_path / "a", dry_run=True)
+    assert report["dry_run"] and not (tmp_path / "a").exists()
+    assert report["shards"] == n.quantize_checkpoint(model, tmp_path / "a")["shards"]
+
+
 def test_options(model, tmp_path):
     seen = []
     report = n.quantize_checkpoint(str(model), os.fsencode(tmp_path / "out"), "max", measure_error=False, context=n.Context(threads=1),

@@ -49,7 +49,7 @@ std::vector<float> decode(const StoredFile& file, const std::string& name) {
   return values;
 }
 
-json run(const std::string& input, const std::string& output, Method method = Method::kMse) {
+json run(const std::string& input, const std::string& output, ScaleMethod method = ScaleMethod::kMse) {
   Job job;
   job.options().method = method;
   job.run(input, output);
@@ -74,7 +74,7 @@ json tensor_of(const json& report, const std::string& name) {
 
 TEST_CASE("a model in one file", "[checkpoint]") {
   const char* dtype = GENERATE("BF16", "F16", "F32", "F64");
-  const Method method = GENERATE(Method::kMax, Method::kMse);
+  const ScaleMethod method = GENERATE(ScaleMethod::kMax, ScaleMethod::kMse);
   TempFolder folder;
   const std::string input = folder.make("in"), output = folder / "out";
   const std::vector<Weight> weights = small_model(dtype);
@@ -235,7 +235,7 @@ TEST_CASE("zeros and tiny tensors", "[checkpoint]") {
   write_safetensors(input + "/model.safetensors",
                     {weight_of("zero.weight", "F32", {2, 16}, std::vector<float>(32, 0.0f)), weight_of("tiny.weight", "F32", {2, 16}, tiny),
                      weight_of("small.weight", "F32", {2, 16}, small)});
-  const json report = run(input, output, GENERATE(Method::kMax, Method::kMse));
+  const json report = run(input, output, GENERATE(ScaleMethod::kMax, ScaleMethod::kMse));
   const StoredFile stored = read_safetensors(output + "/model.safetensors");
   for (const char* name : {"zero.weight", "tiny.weight"}) {
     CHECK(stored.bytes(name) == std::string(16, '\0'));

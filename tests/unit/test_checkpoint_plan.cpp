@@ -19,10 +19,10 @@ class Planned {
     entries_.push_back({name, find_dtype(dtype), std::move(shape), 0, 0});
     return *this;
   }
-  Plan make() const {
+  Plan make(const LayerRules& rules = {}) const {
     std::vector<const TensorEntry*> pointers;
     for (const TensorEntry& entry : entries_) pointers.push_back(&entry);
-    return make_plan(pointers);
+    return make_plan(pointers, rules);
   }
 
  private:
@@ -46,6 +46,20 @@ TEST_CASE("patterns", "[checkpoint]") {
   CHECK_FALSE(matches("a", "ab"));
   CHECK_FALSE(matches("*a", "ab"));
   CHECK_FALSE(matches("a*bc", "abxb"));
+  CHECK(matches("a?c", "abc"));
+  CHECK_FALSE(matches("a?c", "ac"));
+}
+
+TEST_CASE("patterns with braces", "[checkpoint]") {
+  using Patterns = std::vector<std::string>;
+  CHECK(expand_pattern("a") == Patterns{"a"});
+  CHECK(expand_pattern("a.{b,c*}.d") == Patterns{"a.b.d", "a.c*.d"});
+  CHECK(expand_pattern("{a,}{b,c}") == Patterns{"ab", "ac", "b", "c"});
+  CHECK(expand_pattern("{a}") == Patterns{"a"});
+  CHECK(error_of([] { expand_pattern(""); }) == "a pattern is empty");
+  for (const char* bad : {"{a", "a}", "}{", "{a{b}}", "{a}}"}) {
+    CHECK(error_of([&] { expand_pattern(bad); }) == std::string("the braces of the pattern \"") + bad + "\" are not paired");
+  }
 }
 
 TEST_CASE("layers of Llama", "[checkpoint]") {
@@ -252,4 +266,41 @@ TEST_CASE("the layers that ModelOpt leaves alone by default", "[checkpoint]") {
     CAPTURE(name);
     CHECK(reason(name) == "");
   }
+}
+
+TEST_CASE("included and excluded layers", "[checkpoint]") {
+  Planned planned;
+  planned.add("a.0.q_proj.weight").add("a.1.q_proj.weight").add("a.0.mlp.gate.weight").add("b.weight");
+  Plan plan = planned.make({{"a.0.*"}, {}, {}});
+  CHECK(plan.tensors[0].quantize);
+  CHECK(plan.tensors[1].reason == "not included");
+  CHECK(plan.tensors[2].reason == "router or gate (*.gate.weight)");  // the list holds for patterns
+  plan = planned.make({{"a.0.mlp.gate", "b.weight"}, {}, {}});
+  CHECK(plan.tensors[2].quantize);  // a full name is a will
+  CHECK(plan.tensors[3].quantize);
+  plan = planned.make({{"*"}, {"a.?.q_proj"}, {}});
+  CHECK(plan.tensors[0].reason == "excluded (a.?.q_proj)");
+  CHECK(plan.tensors[3].quantize);
+  CHECK(plan.excluded_modules == std::vector<std::string>{"a.0.mlp.gate", "a.0.q_proj", "a.1.q_proj"});
+  CHECK(error_of([&] {
+          planned.make({{}, {"*"}, {}});
+        }) == "no tensor of the model can be quantized (4 tensors; \"a.0.q_proj.weight\": excluded (*))");
+  CHECK(planned.make({{"*"}, {"c", "b"}, {"d"}}).warnings ==
+        std::vector<std::string>{"exclude \"c\" matches no layer", "fuse group \"d\" matches no layer"});
+}
+
+TEST_CASE("the caller's fused groups", "[checkpoint]") {
+  Planned planned;
+  for (const char* layer : {"in_a", "in_b", "in_norm", "out"}) {
+    planned.add(std::string("x.0.") + layer + ".weight").add(std::string("x.1.") + layer + ".weight");
+  }
+  planned.add("x.0.q_proj.weight").add("x.0.k_proj.weight").add("x.0.v_proj.weight").add("x.0.in_a.bias", {32});
+  Plan plan = planned.make({{}, {}, {"*.in_*", "*.{q,k}_proj"}});
+  std::vector<std::string> names;
+  for (const ScaleGroup& group : plan.groups) names.push_back(group.name);
+  CHECK(names == std::vector<std::string>{"x.0.{in_a,in_b}", "x.1.{in_a,in_b}", "x.0.out", "x.1.out", "x.0.{q_proj,k_proj}", "x.0.v_proj"});
+  // together or not at all
+  plan = planned.make({{}, {"x.1.in_b"}, {"*.in_*"}});
+  CHECK(plan.tensors[1].reason == "fused with \"x.1.in_b.weight\", which is copied: excluded (x.1.in_b)");
+  CHECK(plan.tensors[0].quantize);
 }

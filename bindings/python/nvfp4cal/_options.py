@@ -8,6 +8,7 @@ from . import _native
 from ._arrays import Array
 
 _METHODS = {"max": _native.METHOD_MAX, "mse": _native.METHOD_MSE}
+CHECKPOINT_METHODS = {**_METHODS, "four-over-six": _native.METHOD_FOUR_OVER_SIX}
 FORMATS = {"modelopt": _native.FORMAT_MODELOPT, "compressed-tensors": _native.FORMAT_COMPRESSED_TENSORS}
 ORDERS = {"modelopt": _native.DECODE_MODELOPT, "compressed-tensors": _native.DECODE_COMPRESSED_TENSORS}
 

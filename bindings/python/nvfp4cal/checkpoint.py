@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from . import _native
 from ._errors import InvalidArgumentError
 from ._handle import _Guard
-from ._options import _METHODS, FORMATS, choose
+from ._options import CHECKPOINT_METHODS, FORMATS, choose
 from .context import Context
 
 __all__ = ["Checkpoint", "quantize_checkpoint"]
@@ -19,11 +19,17 @@ _running: "weakref.WeakSet[Checkpoint]" = weakref.WeakSet()
 
 
 class Checkpoint:
-    """A job that turns a model folder into an NVFP4 folder, weights only (W4A16).
+    """A job that turns a model folder into an NVFP4 folder: weights (W4A16), or with given input scales activations too (W4A4).
 
     Args:
-        method: "mse" (the best of all 126 codes) or "max".
+        method: "mse" (the best of all 126 codes), "max" or "four-over-six".
         format: "modelopt" or "compressed-tensors" (nvfp4-pack-quantized).
+        include: quantize only the layers that one of these patterns matches (`*`, `?`, `{a,b}` over full names); one name or many.
+        exclude: copy the layers that these patterns match.
+        fuse_groups: layers that a pattern matches, and whose names differ in the last part alone, share one global scale.
+        input_scale: quantize activations too, with this scale (amax / 2688) in the layers that input_scales does not name; 1.0 needs no data.
+        input_scales: a JSON file, module -> scale.
+        dry_run: report what would be done and the sizes, write nothing.
         measure_error: measure the squared error of what is written, for the report.
         progress: ``progress(done, total, name)``, bytes of tensor data and the tensor at hand, on the thread that called run(). An exception
             stops the run and is raised by run().
@@ -32,7 +38,9 @@ class Checkpoint:
     """
 
     def __init__(
-        self, method: str = "mse", *, format: str = "modelopt", measure_error: bool = True, progress: Callable[[int, int, str], Any] | None = None,
+        self, method: str = "mse", *, format: str = "modelopt", include: str | Iterable[str] = (), exclude: str | Iterable[str] = (),
+        fuse_groups: str | Iterable[str] = (), input_scale: float | None = None, input_scales: str | os.PathLike[str] | None = None,
+        dry_run: bool = False, measure_error: bool = True, progress: Callable[[int, int, str], Any] | None = None,
         context: Context | None = None,
     ):  # fmt: skip
         self._handle = _native.Checkpoint()
@@ -42,8 +50,16 @@ class Checkpoint:
             raise TypeError(f"progress is not callable but {type(progress).__name__}")
         # The native module borrows it.
         self._progress = progress
-        self._handle.set_method(choose("method", method, _METHODS))
+        self._handle.set_method(choose("method", method, CHECKPOINT_METHODS))
         self._handle.set_format(choose("format", format, FORMATS))
+        for add, patterns in ((self._handle.add_include, include), (self._handle.add_exclude, exclude), (self._handle.add_fuse_group, fuse_groups)):
+            for pattern in [patterns] if isinstance(patterns, str) else patterns:
+                add(pattern)
+        if input_scale is not None:
+            self._handle.set_input_scale(input_scale)
+        if input_scales is not None:
+            self._handle.set_input_scales_file(_path(input_scales, "input_scales"))
+        self._handle.set_dry_run(1 if dry_run else 0)
         self._handle.set_measure_error(1 if measure_error else 0)
         self._handle.set_progress(progress)
         if context is not None:
@@ -119,6 +135,12 @@ def quantize_checkpoint(
     *,
     progress: Callable[[int, int, str], Any] | bool | None = None,
     format: str = "modelopt",
+    include: str | Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
+    fuse_groups: str | Iterable[str] = (),
+    input_scale: float | None = None,
+    input_scales: str | os.PathLike[str] | None = None,
+    dry_run: bool = False,
     measure_error: bool = True,
     context: Context | None = None,
 ) -> dict[str, Any]:
@@ -127,13 +149,16 @@ def quantize_checkpoint(
     Args:
         input: folder with model.safetensors or model.safetensors.index.json.
         output: folder that does not exist or is empty; its parent exists.
-        method: "mse" or "max".
+        method: "mse", "max" or "four-over-six".
         progress: True: a bar of the package tqdm; a function: see Checkpoint; None: none.
-        format, measure_error, context: as for Checkpoint.
+        format, include, exclude, fuse_groups, input_scale, input_scales, dry_run, measure_error, context: as for Checkpoint.
     Returns: the report, a dict with "totals", "tensors", "warnings", ... (docs/checkpoint.md).
     Raises: as Checkpoint.run. Ctrl-C stops the run, and no file of it is left.
     """
-    options: dict[str, Any] = {"format": format, "measure_error": measure_error, "context": context}
+    options: dict[str, Any] = {
+        "format": format, "include": include, "exclude": exclude, "fuse_groups": fuse_groups, "input_scale": input_scale,
+        "input_scales": input_scales, "dry_run": dry_run, "measure_error": measure_error, "context": context,
+    }  # fmt: skip
     if progress is not True:
         return Checkpoint(method, progress=progress or None, **options).run(input, output)
     from tqdm.auto import tqdm

@@ -31,6 +31,7 @@ pub const NVFP4CAL_TENSOR_HAS_STRIDES: i32 = 1;
 pub const NVFP4CAL_MAX_NDIM: i32 = 8;
 pub const NVFP4CAL_METHOD_MAX: i32 = 0;
 pub const NVFP4CAL_METHOD_MSE: i32 = 1;
+pub const NVFP4CAL_METHOD_FOUR_OVER_SIX: i32 = 2;
 pub const NVFP4CAL_SCALES_LINEAR: i32 = 0;
 pub const NVFP4CAL_SCALES_SWIZZLED: i32 = 1;
 pub const NVFP4CAL_DECODE_MODELOPT: i32 = 0;
@@ -958,6 +959,30 @@ unsafe extern "C" {
     pub fn nvfp4cal_checkpoint_set_format(
         handle: *mut nvfp4cal_checkpoint,
         format: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_add_include(
+        handle: *mut nvfp4cal_checkpoint,
+        pattern: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_add_exclude(
+        handle: *mut nvfp4cal_checkpoint,
+        pattern: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_add_fuse_group(
+        handle: *mut nvfp4cal_checkpoint,
+        pattern: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_input_scale(
+        handle: *mut nvfp4cal_checkpoint,
+        scale: f32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_input_scales_file(
+        handle: *mut nvfp4cal_checkpoint,
+        path: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_dry_run(
+        handle: *mut nvfp4cal_checkpoint,
+        enable: i32,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_set_measure_error(
         handle: *mut nvfp4cal_checkpoint,

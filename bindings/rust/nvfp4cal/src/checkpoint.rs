@@ -18,7 +18,8 @@ raw!(
     nvfp4cal_checkpoint_destroy
 );
 
-/// A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder, weights only (W4A16).
+/// A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder: weights
+/// (W4A16), or with given input scales activations too (W4A4).
 /// `'a` is what the progress closure may borrow.
 ///
 /// ```no_run
@@ -89,7 +90,7 @@ impl<'a> Checkpoint<'a> {
         Ok(())
     }
 
-    /// [`Method::Mse`] (default) or [`Method::Max`].
+    /// [`Method::Mse`] (default), [`Method::Max`] or [`Method::FourOverSix`].
     pub fn set_method(&mut self, method: Method) -> Result<()> {
         // SAFETY: ours; so everywhere below.
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_method(self.raw(), method as i32) })
@@ -98,6 +99,41 @@ impl<'a> Checkpoint<'a> {
     /// [`CheckpointFormat::ModelOpt`] (default) or [`CheckpointFormat::CompressedTensors`].
     pub fn set_format(&mut self, format: CheckpointFormat) -> Result<()> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_format(self.raw(), format as i32) })
+    }
+
+    /// Quantizes only layers that one of the patterns given so matches (`*`, `?`, `{a,b}` over full names). Layers that stay by their name stay,
+    /// unless a pattern without `*` and `?` names them.
+    pub fn add_include(&mut self, pattern: &str) -> Result<()> {
+        let pattern = c_text("pattern", pattern)?;
+        self.check(unsafe { sys::nvfp4cal_checkpoint_add_include(self.raw(), pattern.as_ptr()) })
+    }
+
+    /// Copies the layers that the pattern matches, whatever is included.
+    pub fn add_exclude(&mut self, pattern: &str) -> Result<()> {
+        let pattern = c_text("pattern", pattern)?;
+        self.check(unsafe { sys::nvfp4cal_checkpoint_add_exclude(self.raw(), pattern.as_ptr()) })
+    }
+
+    /// Layers that the pattern matches, and whose names differ in the last part alone, share one global scale.
+    pub fn add_fuse_group(&mut self, pattern: &str) -> Result<()> {
+        let pattern = c_text("pattern", pattern)?;
+        self.check(unsafe { sys::nvfp4cal_checkpoint_add_fuse_group(self.raw(), pattern.as_ptr()) })
+    }
+
+    /// Quantizes activations too, with this scale (amax / 2688) in the layers that the file of scales does not name; 0 for none (default).
+    pub fn set_input_scale(&mut self, scale: f32) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_input_scale(self.raw(), scale) })
+    }
+
+    /// Quantizes activations too, with the scales of a JSON file (module to scale), which is read now.
+    pub fn set_input_scales_file(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = utf8(path.as_ref())?;
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_input_scales_file(self.raw(), path.as_ptr()) })
+    }
+
+    /// Reports what would be done and the sizes, writes nothing (default `false`).
+    pub fn set_dry_run(&mut self, enable: bool) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_dry_run(self.raw(), enable.into()) })
     }
 
     /// Measures the squared error of what is written, for the report (default; `false` saves a little time).
@@ -199,7 +235,11 @@ impl std::fmt::Debug for Canceller {
 
 fn utf8(path: &Path) -> Result<CString> {
     let text = path.to_str().ok_or_else(|| Error::invalid(format!("path {} is not UTF-8", path.display())))?;
-    CString::new(text).map_err(|_| Error::invalid(format!("path {text:?} holds a NUL")))
+    c_text("path", text)
+}
+
+fn c_text(what: &str, text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::invalid(format!("{what} {text:?} holds a NUL")))
 }
 
 unsafe extern "C" fn call_progress(user: *mut c_void, done: i64, total: i64, name: *const c_char) -> i32 {

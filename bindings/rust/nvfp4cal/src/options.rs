@@ -14,6 +14,8 @@ pub enum Method {
     Max = sys::NVFP4CAL_METHOD_MAX,
     /// The code with the least squared error of all 126, exactly \[ModelOpt's NVFP4MSECalibrator\].
     Mse = sys::NVFP4CAL_METHOD_MSE,
+    /// For [`Checkpoint`](crate::Checkpoint) alone: the better of the codes by which the block's largest magnitude becomes 6 or 4 \[ModelOpt's 4/6\].
+    FourOverSix = sys::NVFP4CAL_METHOD_FOUR_OVER_SIX,
 }
 
 /// Order of the block scales in memory.

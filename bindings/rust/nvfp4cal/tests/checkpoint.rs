@@ -63,6 +63,30 @@ fn the_format_names_the_tensors() {
 }
 
 #[test]
+fn the_options_choose() {
+    let folder = Folder::new("options");
+    let (model, output, scales) = (make_model(&folder.0, &weights(32, 1)), folder.path("out"), folder.path("scales.json"));
+    std::fs::write(&scales, "{\"model.layers.0.mlp.up_proj\": 0.5}").unwrap();
+    let mut job = Checkpoint::new().unwrap();
+    job.set_method(Method::FourOverSix).unwrap();
+    job.add_include("*.layers.?.*").unwrap();
+    job.add_exclude("*.down_proj").unwrap();
+    job.add_fuse_group("*.{a,b}").unwrap();
+    assert_eq!(job.add_include("{").unwrap_err().status(), Status::InvalidArgument);
+    assert_eq!(job.add_include("\0").unwrap_err().status(), Status::InvalidArgument);
+    job.set_input_scale(1.0).unwrap();
+    assert_eq!(job.set_input_scale(-1.0).unwrap_err().status(), Status::InvalidArgument);
+    job.set_input_scales_file(&scales).unwrap();
+    job.set_dry_run(true).unwrap();
+    job.run(&model, &output).unwrap();
+    assert!(!output.exists());
+    let report = job.report().unwrap();
+    for part in ["\"input_scale\":0.5", "excluded (*.down_proj)", "four-over-six", "\"dry_run\": true"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+#[test]
 fn a_model_becomes_nvfp4() {
     let folder = Folder::new("run");
     let values = weights(32, 1);

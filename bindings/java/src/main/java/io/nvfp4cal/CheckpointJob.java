@@ -3,8 +3,8 @@ package io.nvfp4cal;
 import java.nio.file.Path;
 
 /**
- * A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder,
- * weights only (W4A16). What is quantized, what is copied and which layers share a global scale: docs/checkpoint.md.
+ * A job: a model folder with safetensors (one file or a sharded index) becomes an NVFP4 folder: weights
+ * (W4A16), or with given input scales activations too (W4A4). What is quantized, what is copied and which layers share a global scale: docs/checkpoint.md.
  * [nvfp4cal.h: nvfp4cal_checkpoint]
  *
  * @since 0.1
@@ -57,6 +57,75 @@ public final class CheckpointJob extends Handle {
    */
   public CheckpointJob setFormat(CheckpointFormat format) {
     run(() -> handle.set_format(format.value));
+    return this;
+  }
+
+  /**
+   * Quantizes only layers that one of the patterns given so matches: {@code *} any characters, {@code ?} one,
+   * {@code {a,b}} one of these, over full names. Layers that stay by their name stay, unless a pattern without
+   * {@code *} and {@code ?} names them.
+   *
+   * @param pattern one more pattern
+   * @return this
+   */
+  public CheckpointJob addInclude(String pattern) {
+    run(() -> handle.add_include(pattern));
+    return this;
+  }
+
+  /**
+   * Copies the layers that the pattern matches, whatever is included.
+   *
+   * @param pattern one more pattern, as for {@link #addInclude}
+   * @return this
+   */
+  public CheckpointJob addExclude(String pattern) {
+    run(() -> handle.add_exclude(pattern));
+    return this;
+  }
+
+  /**
+   * Layers that the pattern matches, and whose names differ in the last part alone, share one global scale.
+   *
+   * @param pattern one more pattern, as for {@link #addInclude}
+   * @return this
+   */
+  public CheckpointJob addFuseGroup(String pattern) {
+    run(() -> handle.add_fuse_group(pattern));
+    return this;
+  }
+
+  /**
+   * Quantizes activations too, with this scale in every layer that the file of scales does not name.
+   *
+   * @param scale the amax of the layer's input / 2688; 1 needs no data; 0 for none (default)
+   * @return this
+   */
+  public CheckpointJob setInputScale(float scale) {
+    run(() -> handle.set_input_scale(scale));
+    return this;
+  }
+
+  /**
+   * Quantizes activations too, with the scales of a file, which is read now.
+   *
+   * @param file a JSON object, module to scale; null forgets the last one
+   * @return this
+   */
+  public CheckpointJob setInputScalesFile(Path file) {
+    String path = file == null ? null : file.toString();
+    run(() -> handle.set_input_scales_file(path));
+    return this;
+  }
+
+  /**
+   * Reports what would be done and the sizes, writes nothing.
+   *
+   * @param enable default false
+   * @return this
+   */
+  public CheckpointJob setDryRun(boolean enable) {
+    run(() -> handle.set_dry_run(enable ? 1 : 0));
     return this;
   }
 

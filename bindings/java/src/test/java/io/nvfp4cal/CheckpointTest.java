@@ -68,6 +68,24 @@ class CheckpointTest {
   }
 
   @Test
+  void theOptionsChoose() throws IOException {
+    Path scales = Files.writeString(folder.resolve("scales.json"), "{\"model.layers.0.mlp.up_proj\": 0.5}");
+    try (CheckpointJob job = new CheckpointJob().setMethod(Method.FOUR_OVER_SIX).setInputScale(1).setDryRun(true)) {
+      job.addInclude("*.layers.?.*").addExclude("*.down_proj").addFuseGroup("*.{a,b}").setInputScalesFile(scales);
+      job.run(model, out);
+      String report = job.report();
+      assertFalse(Files.exists(out));
+      for (String part : List.of("\"input_scale\":0.5", "excluded (*.down_proj)", "four-over-six", "\"dry_run\": true")) {
+        assertTrue(report.contains(part), part + ": " + report);
+      }
+      assertThrows(Nvfp4calException.class, () -> job.addInclude("{"));
+      assertThrows(Nvfp4calException.class, () -> job.setInputScale(-1));
+      job.setInputScalesFile(null).run(model, out);
+      assertTrue(job.report().contains("\"input_scale\":1.0"));
+    }
+  }
+
+  @Test
   void theFilesHoldWhatQuantizeGives() throws IOException {
     List<Long> done = new ArrayList<>();
     List<String> names = new ArrayList<>();
