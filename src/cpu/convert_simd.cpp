@@ -1,4 +1,4 @@
-// Maxima, packing, decoding and error sums on SIMD lanes: elements lie along the lanes as they do in memory.
+// Maxima, decoding and error sums on SIMD lanes: elements lie along the lanes as they do in memory.
 #include "cpu/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -8,6 +8,7 @@
 
 #include "cpu/simd-inl.h"
 #include "cpu/simd_kernels.h"
+#include "num/half.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
@@ -43,89 +44,90 @@ uint32_t max_bits(Span x, int64_t n) {
   return with_loader(x.dtype, [&](auto loader) { return max_bits_of<decltype(loader)>(static_cast<const char*>(x.data), n); });
 }
 
-void block_max_bits(Span x, int block, int64_t blocks, uint32_t* HWY_RESTRICT out) {
-  with_loader(x.dtype, [&](auto loader) {
-    using Loader = decltype(loader);
-    const char* data = static_cast<const char*>(x.data);
-    for (int64_t b = 0; b < blocks; ++b) {
-      VU largest = hn::Zero(DU());
-      for (int i = 0; i < block; i += kLanes) {
-        largest = hn::Max(largest, magnitude_bits(Loader::load(data + (b * block + i) * Loader::kBytes)));
-      }
-      out[b] = largest_lane(largest);
-    }
-    return 0;
-  });
-}
+// ---- decoding ----------------------------------------------------------------------------------------------------------
 
-// Codes 0..15 of x / scale in 32-bit lanes.
-HWY_INLINE VU element_codes(VF x, VF scale) {
-  const DF df;
-  const DU du;
-  const DI di;
-  const VF y = hn::Div(x, scale);  // its sign counts: a quotient that underflows to -0 is code 0
-  const VF q = round_e2m1(hn::Abs(y));
-  // bits of .5 1 1.5 2 3 4 6 >> 22, less 252: 0 2 3 4 5 6 7; zero comes out negative.
-  // A zero element is level 0 whatever its quotient (0 / 0 where the scale underflowed).
-  const VI step = hn::Sub(hn::BitCast(di, hn::ShiftRight<22>(hn::BitCast(du, q))), hn::Set(di, 252));
-  const VI level =
-      hn::IfThenElseZero(hn::RebindMask(di, hn::And(hn::Gt(q, hn::Zero(df)), hn::Ne(x, hn::Zero(df)))), hn::Max(step, hn::Set(di, 1)));
-  const VI sign = hn::IfThenElseZero(hn::RebindMask(di, hn::Lt(y, hn::Zero(df))), hn::Set(di, 8));
-  return hn::BitCast(du, hn::Or(level, sign));
-}
-
-template <class Loader>
-void pack_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY_RESTRICT codes, float global_scale,
-                 uint8_t* HWY_RESTRICT packed) {
-  const DF df;
-  const hn::Repartition<uint64_t, DU> du64;
-  const hn::Rebind<uint8_t, decltype(du64)> d8;
-  for (int64_t b = 0; b < blocks; ++b) {
-    const VF scale = hn::Set(df, num::stored_scale(num::e4m3_magnitude(codes[b]), global_scale));
-    for (int i = 0; i < block; i += kLanes) {
-      const VU pair = element_codes(Loader::load(data + (b * block + i) * Loader::kBytes), scale);
-      const auto wide = hn::BitCast(du64, pair);  // even element in the low half, odd in the high half
-      const auto bytes = hn::And(hn::Or(wide, hn::ShiftRight<28>(wide)), hn::Set(du64, 0xFF));
-      hn::StoreU(hn::TruncateTo(d8, bytes), d8, packed + (b * block + i) / 2);
-    }
-  }
-}
-
-void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed) {
-  with_loader(x.dtype, [&](auto loader) {
-    pack_blocks<decltype(loader)>(static_cast<const char*>(x.data), block, blocks, codes, global_scale, packed);
-    return 0;
-  });
-}
-
-// E2M1 levels of codes 0..15 in 32-bit lanes: codes 2..7 are the leading bits of their float32 values, less 252.
-HWY_INLINE VF element_values(VU code) {
-  const DF df;
-  const DU du;
-  const VU magnitude = hn::And(code, hn::Set(du, 7));
-  const VF normal = hn::BitCast(df, hn::ShiftLeft<22>(hn::Add(magnitude, hn::Set(du, 252))));  // 2 -> 1, 3 -> 1.5, 4 -> 2, ...
-  const VF half = hn::IfThenElseZero(hn::RebindMask(df, hn::Eq(magnitude, hn::Set(du, 1))), hn::Set(df, 0.5f));
-  const VF value = hn::IfThenElse(hn::RebindMask(df, hn::Gt(magnitude, hn::Set(du, 1))), normal, half);
-  const VU sign = hn::ShiftLeft<28>(hn::And(code, hn::Set(du, 8)));
-  return hn::BitCast(df, hn::Or(hn::BitCast(du, value), sign));
-}
-
-void decode(const uint8_t* HWY_RESTRICT packed, int block, int64_t blocks, const float* HWY_RESTRICT scales, float* HWY_RESTRICT out) {
-  const DF df;
+// E2M1 values of the codes in kLanes / 2 bytes: lower nibbles first.
+HWY_INLINE VF element_values(const uint8_t* HWY_RESTRICT packed) {
   const DU du;
   const hn::Repartition<uint64_t, DU> du64;
   const hn::Rebind<uint32_t, decltype(du64)> d32;
   const hn::Rebind<uint8_t, decltype(du64)> d8;
+  const auto byte = hn::PromoteTo(du64, hn::PromoteTo(d32, hn::LoadU(d8, packed)));
+  const VU code = hn::BitCast(du, hn::Or(byte, hn::ShiftLeft<28>(byte)));  // in the last four bits
+#if HWY_MAX_BYTES == 64
+  return VF{_mm512_permutexvar_ps(code.raw, _mm512_setr_ps(0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -.5f, -1, -1.5f, -2, -3, -4, -6))};
+#else
+  const DF df;
+  const VU sign = hn::And(hn::ShiftLeft<28>(code), hn::Set(du, ~num::kAbsMask));
+#if HWY_MAX_BYTES == 32
+  const VU value = VU{_mm256_castps_si256(_mm256_permutevar8x32_ps(_mm256_setr_ps(0, .5f, 1, 1.5f, 2, 3, 4, 6), code.raw))};
+#else
+  // codes 2..7 are the leading bits of their float32 values, less 252: 2 -> 1, 3 -> 1.5, 4 -> 2, ...
+  const VU magnitude = hn::And(code, hn::Set(du, 7));
+  const VF normal = hn::BitCast(df, hn::ShiftLeft<22>(hn::Add(magnitude, hn::Set(du, 252))));
+  const VF half = hn::IfThenElseZero(hn::RebindMask(df, hn::Eq(magnitude, hn::Set(du, 1))), hn::Set(df, 0.5f));
+  const VU value = hn::BitCast(du, hn::IfThenElse(hn::RebindMask(df, hn::Gt(magnitude, hn::Set(du, 1))), normal, half));
+#endif
+  return hn::BitCast(df, hn::Or(value, sign));
+#endif
+}
+
+struct StoreF32 {
+  static constexpr int64_t kBytes = 4;
+  static HWY_INLINE void store(VF x, char* to) { hn::StoreU(x, DF(), reinterpret_cast<float*>(to)); }
+};
+
+// num::f32_to_bf16 of numbers and the NaN of an operation.
+struct StoreBf16 {
+  static constexpr int64_t kBytes = 2;
+  static HWY_INLINE void store(VF x, char* to) {
+    const DU du;
+    const hn::Rebind<uint16_t, DU> d16;
+    const VU bits = hn::BitCast(du, x);
+    const VU odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+    const VU rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du, 0x7FFF)), odd));
+    hn::StoreU(hn::TruncateTo(d16, rounded), d16, reinterpret_cast<uint16_t*>(to));
+  }
+};
+
+// num::f32_to_f16, likewise.
+struct StoreF16 {
+  static constexpr int64_t kBytes = 2;
+  static HWY_INLINE void store(VF x, char* to) {
+#if HWY_MAX_BYTES == 64
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph(x.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+#elif HWY_MAX_BYTES == 32
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(x.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+#else
+    HWY_ALIGN float lanes[kLanes];
+    hn::Store(x, DF(), lanes);
+    for (int i = 0; i < kLanes; ++i) {
+      const uint16_t half = num::f32_to_f16(lanes[i]);
+      memcpy(to + 2 * i, &half, 2);
+    }
+#endif
+  }
+};
+
+template <class Storer>
+HWY_INLINE void decode_to(const uint8_t* HWY_RESTRICT packed, int block, int64_t blocks, const float* HWY_RESTRICT scales, char* out) {
   for (int64_t b = 0; b < blocks; ++b) {
-    const VF scale = hn::Set(df, scales[b]);
+    const VF scale = hn::Set(DF(), scales[b]);
     for (int i = 0; i < block; i += kLanes) {
       const int64_t element = b * block + i;
-      const auto byte = hn::PromoteTo(du64, hn::PromoteTo(d32, hn::LoadU(d8, packed + element / 2)));
-      const auto pair = hn::And(hn::Or(byte, hn::ShiftLeft<28>(byte)), hn::Set(du64, 0x0000000F0000000Full));
-      hn::StoreU(hn::Mul(element_values(hn::BitCast(du, pair)), scale), df, out + element);
+      Storer::store(hn::Mul(element_values(packed + element / 2), scale), out + element * Storer::kBytes);
     }
   }
 }
+
+void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, Dtype dtype, void* out) {
+  char* to = static_cast<char*>(out);
+  if (dtype == Dtype::kBf16) return decode_to<StoreBf16>(packed, block, blocks, scales, to);
+  if (dtype == Dtype::kF16) return decode_to<StoreF16>(packed, block, blocks, scales, to);
+  decode_to<StoreF32>(packed, block, blocks, scales, to);
+}
+
+// ---- errors ------------------------------------------------------------------------------------------------------------
 
 template <class Loader>
 void squared_error_of(const char* data, const float* HWY_RESTRICT decoded, int64_t n, double* HWY_RESTRICT sums) {
@@ -158,8 +160,6 @@ void squared_error(Span x, const float* decoded, int64_t n, double* sums) {
 
 void fill_convert_kernels(Kernels& kernels) {
   kernels.max_bits = max_bits;
-  kernels.block_max_bits = block_max_bits;
-  kernels.pack = pack;
   kernels.decode = decode;
   kernels.squared_error = squared_error;
 }

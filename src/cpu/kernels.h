@@ -49,11 +49,17 @@ struct Kernels {
   // The same for plans that have an integer ladder; NULL where a target has no such filter.
   bool (*integer_sweep)(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes);
 
+  // The baseline code of each block, from its maximum (docs/numerics.md 2), finite x. plan.amax is the global amax.
+  void (*max_codes)(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes);
+
+  // The scales that codes (any E4M3 byte but NaN) are decoded with.
+  void (*block_scales)(const uint8_t* codes, int64_t blocks, DecodeOrder order, float global_scale, float* out);
+
   // Nibbles of x / (v * s2), [blocks * block / 2].
   void (*pack)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed);
 
-  // E2M1 * scale, scale given for each block.
-  void (*decode)(const uint8_t* packed, int block, int64_t blocks, const float* scales, float* out);
+  // E2M1 * scale, scale given for each block, as float32, bfloat16 or float16.
+  void (*decode)(const uint8_t* packed, int block, int64_t blocks, const float* scales, Dtype dtype, void* out);
 
   // Adds (x - decoded)^2 of element i to sums[i % 16] and x^2 to sums[16 + i % 16], in float64. n is a multiple of 16.
   void (*squared_error)(Span x, const float* decoded, int64_t n, double* sums);

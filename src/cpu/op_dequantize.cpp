@@ -15,6 +15,13 @@ namespace {
 
 bool is_nan(uint8_t scale) { return (scale & 0x7F) == num::kE4m3Nan; }
 
+// Without an early end: the compiler makes vectors of it.
+bool has_nan(const uint8_t* scales, int64_t n) {
+  uint8_t found = 0;
+  for (int64_t i = 0; i < n; ++i) found |= static_cast<uint8_t>((scales[i] & 0x7F) == num::kE4m3Nan);
+  return found != 0;
+}
+
 // Before anything is written.
 void check_scales(const Execution& execution, const TensorView& scales) {
   const int64_t n = scales.elements();
@@ -22,8 +29,7 @@ void check_scales(const Execution& execution, const TensorView& scales) {
   execution.parallel_for((n + kChunkElements - 1) / kChunkElements, [&](int64_t c) {
     const int64_t begin = c * kChunkElements, count = std::min(kChunkElements, n - begin);
     ByteReader reader(scales);
-    const uint8_t* bytes = reader.read(begin, count);
-    if (std::any_of(bytes, bytes + count, is_nan)) good = false;
+    if (has_nan(reader.read(begin, count), count)) good = false;
   });
   if (good) return;
   ByteReader reader(scales);
@@ -44,17 +50,12 @@ void dequantize(const Execution& execution, const DequantizeArgs& args) {
     const BlockRange chunk = chunks[c];
     const float global = args.global_scale[chunk.slice];
     ByteReader packed(*args.packed), codes(*args.scales);
-    std::vector<float> scales(static_cast<size_t>(blocks_per_tile)), decoded(static_cast<size_t>(kTileElements));
+    std::vector<float> scales(static_cast<size_t>(blocks_per_tile)), buffer;
     for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
       const int64_t first = chunk.first + b, count = std::min(blocks_per_tile, chunk.count - b);
-      const uint8_t* tile_codes = codes.read(first, count);
-      for (int64_t i = 0; i < count; ++i) {
-        const float value = num::e4m3_value(tile_codes[i]);
-        scales[static_cast<size_t>(i)] =
-            args.order == DecodeOrder::kModelopt ? num::stored_scale(value, global) : num::stored_scale_reciprocal(value, global);
-      }
-      kernels.decode(packed.read(first * block / 2, count * block / 2), args.block, count, scales.data(), decoded.data());
-      store_floats(decoded.data(), count * block, *args.out, first * block);
+      kernels.block_scales(codes.read(first, count), count, args.order, global, scales.data());
+      decode_into(kernels, packed.read(first * block / 2, count * block / 2), args.block, count, scales.data(), *args.out, first * block,
+                  buffer);
     }
   });
 }

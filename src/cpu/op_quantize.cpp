@@ -1,4 +1,4 @@
-// From elements to codes, nibbles, decoded values and their error, tile by tile while the elements are in cache.
+// From elements to codes, nibbles, decoded values and their error: a chunk is searched, then packed while it is in the second-level cache.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -24,65 +24,62 @@ class Quantizer {
 
   // Quantizes the chunk; sums is NULL or [32] (see Kernels::squared_error).
   void run(const BlockRange& chunk, double* sums) const {
-    const int64_t blocks_per_tile = kTileElements / sweep_.block;
+    const int64_t block = sweep_.block, blocks_per_tile = kTileElements / block;
     SpanReader reader(*sweep_.x);
-    Scratch scratch(blocks_per_tile);
+    const Span x = reader.read(chunk.first * block, chunk.count * block);
+    Scratch scratch;
+    uint8_t* codes = sweep_.codes ? sweep_.codes + chunk.first : sized(scratch.codes, chunk.count);
+    choose_codes(chunk, x, scratch, codes);
     for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
       const BlockRange tile{chunk.slice, chunk.first + b, std::min(blocks_per_tile, chunk.count - b)};
-      const int64_t begin = tile.first * sweep_.block;
-      run_tile(tile, reader.read(begin, tile.count * sweep_.block), scratch, sums);
+      run_tile(tile, x.at(b * block), codes + b, scratch, sums);
     }
   }
 
  private:
   struct Scratch {
-    explicit Scratch(int64_t blocks)
-        : codes(static_cast<size_t>(blocks)), maxima(static_cast<size_t>(blocks)), scales(static_cast<size_t>(blocks)) {}
     std::vector<uint8_t> codes, packed;
-    std::vector<uint32_t> maxima;
     std::vector<float> scales, decoded, weights;
   };
 
-  void run_tile(const BlockRange& tile, Span x, Scratch& scratch, double* sums) const {
+  template <class T>
+  static T* sized(std::vector<T>& values, int64_t n) {
+    values.resize(static_cast<size_t>(n));
+    return values.data();
+  }
+
+  void run_tile(const BlockRange& tile, Span x, const uint8_t* codes, Scratch& scratch, double* sums) const {
     const int64_t n = tile.count * sweep_.block;
-    uint8_t* codes = sweep_.codes ? sweep_.codes + tile.first : scratch.codes.data();
-    choose_codes(tile, x, scratch, codes);
     // An all-zero slice has G = 0; any finite scale will do.
     const float global_amax = sweep_.global_amax[tile.slice];
     const float global_scale = global_amax > 0.0f ? num::global_scale(global_amax, sweep_.normalization) : 1.0f;
-    uint8_t* packed = args_.packed ? args_.packed + tile.first * sweep_.block / 2 : nullptr;
-    if (!packed) {
-      scratch.packed.resize(static_cast<size_t>(n / 2));
-      packed = scratch.packed.data();
-    }
+    uint8_t* packed = args_.packed ? args_.packed + tile.first * sweep_.block / 2 : sized(scratch.packed, n / 2);
     kernels_.pack(x, sweep_.block, tile.count, codes, global_scale, packed);
     if (!args_.decoded && !sums) return;
-    for (int64_t b = 0; b < tile.count; ++b) {
-      scratch.scales[static_cast<size_t>(b)] = num::stored_scale(num::e4m3_magnitude(codes[b]), global_scale);
+    float* scales = sized(scratch.scales, tile.count);
+    kernels_.block_scales(codes, tile.count, DecodeOrder::kModelopt, global_scale, scales);
+    if (sums) {
+      float* decoded = sized(scratch.decoded, n);
+      kernels_.decode(packed, sweep_.block, tile.count, scales, Dtype::kF32, decoded);
+      kernels_.squared_error(x, decoded, n, sums);
     }
-    scratch.decoded.resize(static_cast<size_t>(n));
-    kernels_.decode(packed, sweep_.block, tile.count, scratch.scales.data(), scratch.decoded.data());
-    if (sums) kernels_.squared_error(x, scratch.decoded.data(), n, sums);
-    if (args_.decoded) store_floats(scratch.decoded.data(), n, *args_.decoded, tile.first * sweep_.block);
+    if (args_.decoded) {
+      decode_into(kernels_, packed, sweep_.block, tile.count, scales, *args_.decoded, tile.first * sweep_.block, scratch.decoded);
+    }
   }
 
-  void choose_codes(const BlockRange& tile, Span x, Scratch& scratch, uint8_t* codes) const {
-    const float global_amax = sweep_.global_amax[tile.slice];
+  void choose_codes(const BlockRange& chunk, Span x, Scratch& scratch, uint8_t* codes) const {
+    const float global_amax = sweep_.global_amax[chunk.slice];
     if (global_amax == 0.0f) {
-      std::memset(codes, num::kE4m3One, static_cast<size_t>(tile.count));
+      std::memset(codes, num::kE4m3One, static_cast<size_t>(chunk.count));
     } else if (args_.block_amax) {
-      for (int64_t b = 0; b < tile.count; ++b) {
-        codes[b] = num::code_of_amax(args_.block_amax[tile.first + b], global_amax, sweep_.normalization);
+      for (int64_t b = 0; b < chunk.count; ++b) {
+        codes[b] = num::code_of_amax(args_.block_amax[chunk.first + b], global_amax, sweep_.normalization);
       }
     } else if (searches_) {
-      sweeper_[0].sweep(tile, x, scratch.weights, codes);
+      sweeper_[0].sweep(chunk, x, scratch.weights, codes);
     } else {
-      kernels_.block_max_bits(x, sweep_.block, tile.count, scratch.maxima.data());
-      const SweepPlan plan(global_amax, sweep_.block, sweep_.normalization);
-      for (int64_t b = 0; b < tile.count; ++b) {
-        const float maximum = num::from_bits(scratch.maxima[static_cast<size_t>(b)]) * plan.prescale * plan.prescale2;
-        codes[b] = num::max_code(maximum, plan.global_scale);
-      }
+      kernels_.max_codes(SweepPlan(global_amax, sweep_.block, sweep_.normalization), x, chunk.count, codes);
     }
   }
 

@@ -1,6 +1,7 @@
 // The reference of every kernel: plain loops that follow docs/numerics.md line by line. Always compiled; what every SIMD target is tested against.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "cpu/kernels.h"
 #include "cpu/load.h"
@@ -46,6 +47,20 @@ bool sweep(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* we
   return finite;
 }
 
+void max_codes(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    const float maximum = num::from_bits(max_bits(x.at(b * plan.block), plan.block)) * plan.prescale * plan.prescale2;
+    codes[b] = num::max_code(maximum, plan.global_scale);
+  }
+}
+
+void block_scales(const uint8_t* codes, int64_t blocks, DecodeOrder order, float global_scale, float* out) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    const float value = num::e4m3_value(codes[b]);
+    out[b] = order == DecodeOrder::kModelopt ? num::stored_scale(value, global_scale) : num::stored_scale_reciprocal(value, global_scale);
+  }
+}
+
 void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed) {
   for (int64_t b = 0; b < blocks; ++b) {
     const float scale = num::stored_scale(num::e4m3_magnitude(codes[b]), global_scale);
@@ -57,11 +72,18 @@ void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_
   }
 }
 
-void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, float* out) {
+void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, Dtype dtype, void* out) {
+  char* to = static_cast<char*>(out);
+  const auto store = [&](float value) {
+    const uint16_t half = dtype == Dtype::kBf16 ? num::f32_to_bf16(value) : num::f32_to_f16(value);
+    const size_t size = dtype_size(dtype);
+    std::memcpy(to, size == 4 ? static_cast<const void*>(&value) : &half, size);
+    to += size;
+  };
   for (int64_t b = 0; b < blocks; ++b) {
     for (int i = 0; i < block; i += 2, ++packed) {
-      *out++ = num::e2m1_value(*packed & 15) * scales[b];
-      *out++ = num::e2m1_value(*packed >> 4) * scales[b];
+      store(num::e2m1_value(*packed & 15) * scales[b]);
+      store(num::e2m1_value(*packed >> 4) * scales[b]);
     }
   }
 }
@@ -104,6 +126,8 @@ const Kernels& scalar_kernels() {
     table.max_bits = max_bits;
     table.block_max_bits = block_max_bits;
     table.sweep = sweep;
+    table.max_codes = max_codes;
+    table.block_scales = block_scales;
     table.pack = pack;
     table.decode = decode;
     table.squared_error = squared_error;

@@ -7,6 +7,8 @@
   namespace nvfp4cal::cpu::target_namespace {        \
   void fill_sweep_kernels(Kernels& kernels);         \
   void fill_convert_kernels(Kernels& kernels);       \
+  void fill_block_kernels(Kernels& kernels);         \
+  void fill_pack_kernels(Kernels& kernels);          \
   void fill_hessian_kernels(Kernels& kernels);       \
   void fill_hessian_sweep_kernels(Kernels& kernels); \
   void fill_error_kernels(Kernels& kernels);         \
@@ -21,7 +23,8 @@ NVFP4CAL_DECLARE_KERNELS(N_SSE4)
 
 namespace nvfp4cal::cpu::N_AVX3_DL {
 void fill_integer_sweep_kernels(Kernels& kernels);
-}
+void fill_pack_kernels(Kernels& kernels);
+}  // namespace nvfp4cal::cpu::N_AVX3_DL
 namespace nvfp4cal::cpu::N_AVX2 {
 void fill_integer_sweep_kernels(Kernels& kernels);
 }

@@ -1,0 +1,173 @@
+// What is one number a block, on SIMD lanes, one block a lane: maxima, the codes that maxima make, scales of codes.
+#include "cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/block_simd.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "cpu/simd-inl.h"
+#include "cpu/simd_kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_REAL_SIMD
+
+// ---- maxima ------------------------------------------------------------------------------------------------------------
+
+// Lane i = the largest lane of rows[i], kLanes rows: pairs of rows are interleaved and their maxima taken, so that each step halves the
+// vectors.
+HWY_INLINE VU largest_lanes(const VU* HWY_RESTRICT rows) {
+  const DU du;
+  const hn::Repartition<uint64_t, DU> du64;
+  VU fours[kLanes / 4];  // of four rows: every 128 bits have a part of each
+  for (int i = 0; i < kLanes / 4; ++i) {
+    const VU* four = rows + 4 * i;
+    const VU ab = hn::Max(hn::InterleaveLower(du, four[0], four[1]), hn::InterleaveUpper(du, four[0], four[1]));
+    const VU cd = hn::Max(hn::InterleaveLower(du, four[2], four[3]), hn::InterleaveUpper(du, four[2], four[3]));
+    const auto ab64 = hn::BitCast(du64, ab), cd64 = hn::BitCast(du64, cd);
+    fours[i] = hn::Max(hn::BitCast(du, hn::InterleaveLower(du64, ab64, cd64)), hn::BitCast(du, hn::InterleaveUpper(du64, ab64, cd64)));
+  }
+#if HWY_MAX_BYTES == 64
+  const auto join = [](VU a, VU b) HWY_ATTR {
+    return VU{_mm512_max_epu32(_mm512_shuffle_i32x4(a.raw, b.raw, 0x88), _mm512_shuffle_i32x4(a.raw, b.raw, 0xDD))};
+  };
+  return join(join(fours[0], fours[1]), join(fours[2], fours[3]));
+#elif HWY_MAX_BYTES == 32
+  return hn::Max(hn::ConcatLowerLower(du, fours[1], fours[0]), hn::ConcatUpperUpper(du, fours[1], fours[0]));
+#else
+  return fours[0];
+#endif
+}
+
+// Bits of the maxima of kLanes blocks, as float32; at least num::kInfBits where an element is not finite.
+template <class Loader, int block>
+HWY_INLINE VU maxima_of(const char* data) {
+  const DU du;
+  const float* words = reinterpret_cast<const float*>(data);  // only moved, never computed with
+  if constexpr (Loader::kBytes == 4) {
+    VU rows[kLanes];
+    for (int b = 0; b < kLanes; ++b) {
+      VU largest = hn::Zero(du);
+      for (int i = 0; i < block; i += kLanes) {
+        largest = hn::Max(largest, hn::BitCast(du, hn::Abs(LoadF32::load(data + (b * block + i) * LoadF32::kBytes))));
+      }
+      rows[b] = largest;
+    }
+    return largest_lanes(rows);
+  } else {
+    const hn::Repartition<uint16_t, DU> du16;
+    VF pairs[block / 2];
+    load_transposed<block / 2>(words, block / 2, pairs);
+    auto largest = hn::Zero(du16);
+    for (int j = 0; j < block / 2; ++j) largest = hn::Max(largest, hn::And(hn::BitCast(du16, pairs[j]), hn::Set(du16, uint16_t{0x7FFF})));
+    const VU both = hn::BitCast(du, largest);
+    const VU halves = hn::Max(hn::And(both, hn::Set(du, 0xFFFFu)), hn::ShiftRight<16>(both));
+    if constexpr (std::is_same_v<Loader, LoadBf16>) return hn::ShiftLeft<16>(halves);
+    return hn::BitCast(du, LoadF16::magnitude(halves));
+  }
+}
+
+// visit(first block, maxima) for groups of kLanes blocks; the blocks that do not fill one stand in a group with zeros.
+template <class Loader, int block, class Visit>
+HWY_INLINE void for_each_maxima(const char* data, int64_t blocks, Visit&& visit) {
+  constexpr int64_t kBytes = block * Loader::kBytes;
+  int64_t b = 0;
+  for (; b + kLanes <= blocks; b += kLanes) visit(b, maxima_of<Loader, block>(data + b * kBytes));
+  if (b == blocks) return;
+  HWY_ALIGN char rows[kLanes * kBytes] = {};
+  memcpy(rows, data + b * kBytes, static_cast<size_t>((blocks - b) * kBytes));
+  visit(b, maxima_of<Loader, block>(rows));
+}
+
+// body(loader, block size as a constant)
+template <class Body>
+HWY_INLINE void with_blocks(Span x, int block, Body&& body) {
+  with_loader(x.dtype, [&](auto loader) HWY_ATTR {
+    if (block == 32) {
+      body(loader, std::integral_constant<int, 32>());
+    } else {
+      body(loader, std::integral_constant<int, 16>());
+    }
+    return 0;
+  });
+}
+
+// The first lanes that are still inside.
+template <class D, class V, class T>
+HWY_INLINE void store_first(V values, D d, T* HWY_RESTRICT to, int64_t count) {
+  if (count >= kLanes) return hn::StoreU(values, d, to);
+  HWY_ALIGN T lanes[kLanes];
+  hn::Store(values, d, lanes);
+  memcpy(to, lanes, static_cast<size_t>(count) * sizeof(T));
+}
+
+void block_max_bits(Span x, int block, int64_t blocks, uint32_t* HWY_RESTRICT out) {
+  with_blocks(x, block, [&](auto loader, auto size) HWY_ATTR {
+    for_each_maxima<decltype(loader), size()>(static_cast<const char*>(x.data), blocks,
+                                              [&](int64_t b, VU maxima) HWY_ATTR { store_first(maxima, DU(), out + b, blocks - b); });
+  });
+}
+
+// ---- the codes of maxima -----------------------------------------------------------------------------------------------
+
+// num::max_code of every lane.
+HWY_INLINE VI max_code(VF m, VF six_global_scales) {
+  const DF df;
+  const DI di;
+  const VF b = hn::Div(m, six_global_scales);
+  const VF y = hn::Min(hn::Max(b, hn::Set(df, num::kE4m3Min)), hn::Set(df, num::kE4m3Max));
+  const VI bits = hn::BitCast(di, y);
+  const VI odd = hn::And(hn::ShiftRight<20>(bits), hn::Set(di, 1));
+  const VI normal = hn::Sub(hn::ShiftRight<20>(hn::Add(hn::Add(bits, hn::Set(di, 0x7FFFF)), odd)), hn::Set(di, 960));
+  // below 2^-6 codes are multiples of 2^-9, the last bit of 2^14
+  const VI linear = hn::And(hn::BitCast(di, hn::Add(y, hn::Set(df, 0x1p14f))), hn::Set(di, 15));
+  const VI code = hn::IfThenElse(hn::RebindMask(di, hn::Lt(y, hn::Set(df, 0x1p-6f))), linear, normal);
+  return hn::IfThenElse(hn::RebindMask(di, hn::Eq(b, hn::Zero(df))), hn::Set(di, num::kE4m3One), code);
+}
+
+void max_codes(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* HWY_RESTRICT codes) {
+  const DF df;
+  const VF prescale = hn::Set(df, plan.prescale), prescale2 = hn::Set(df, plan.prescale2);
+  const VF divisor = hn::Set(df, 6.0f * plan.global_scale);
+  with_blocks(x, plan.block, [&](auto loader, auto size) HWY_ATTR {
+    for_each_maxima<decltype(loader), size()>(static_cast<const char*>(x.data), blocks, [&](int64_t b, VU maxima) HWY_ATTR {
+      const VF m = hn::Mul(hn::Mul(hn::BitCast(df, maxima), prescale), prescale2);
+      const hn::Rebind<uint8_t, DI> d8;
+      store_first(hn::DemoteTo(d8, max_code(m, divisor)), d8, codes + b, blocks - b);
+    });
+  });
+}
+
+// ---- scales ------------------------------------------------------------------------------------------------------------
+
+void block_scales(const uint8_t* HWY_RESTRICT codes, int64_t blocks, DecodeOrder order, float global_scale, float* HWY_RESTRICT out) {
+  const DF df;
+  const DU du;
+  const DI di;
+  const hn::Rebind<uint8_t, DI> d8;
+  const VF global = hn::Set(df, global_scale);
+  for (int64_t b = 0; b < blocks; b += kLanes) {
+    HWY_ALIGN uint8_t rest[kLanes] = {};
+    const uint8_t* from = codes + b;
+    if (blocks - b < kLanes) {
+      memcpy(rest, from, static_cast<size_t>(blocks - b));
+      from = rest;
+    }
+    const VU code = hn::PromoteTo(du, hn::LoadU(d8, from));
+    const VF magnitude = values_of(hn::BitCast(di, hn::And(code, hn::Set(du, 0x7Fu))));
+    const VU sign = hn::ShiftLeft<24>(hn::And(code, hn::Set(du, 0x80u)));
+    const VF value = hn::BitCast(df, hn::Or(hn::BitCast(du, magnitude), sign));
+    store_first(order == DecodeOrder::kModelopt ? hn::Mul(value, global) : hn::Div(value, global), df, out + b, blocks - b);
+  }
+}
+
+void fill_block_kernels(Kernels& kernels) {
+  kernels.block_max_bits = block_max_bits;
+  kernels.max_codes = max_codes;
+  kernels.block_scales = block_scales;
+}
+
+#endif  // NVFP4CAL_REAL_SIMD
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,318 @@
+// Nibbles of rows of 16 elements, each with a scale of its own. Included once per target. Proof: docs/numerics.md, "packing".
+#if defined(NVFP4CAL_CPU_PACK_LANES_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef NVFP4CAL_CPU_PACK_LANES_INL_H
+#undef NVFP4CAL_CPU_PACK_LANES_INL_H
+#else
+#define NVFP4CAL_CPU_PACK_LANES_INL_H
+#endif
+
+#include "cpu/simd-inl.h"
+
+#undef NVFP4CAL_FAST_PACK
+#define NVFP4CAL_FAST_PACK (HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2)
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_REAL_SIMD
+
+constexpr int64_t kRow = 16;
+constexpr int64_t kRowsPerTile = 256;
+
+// AVX-512 compares bfloat16 with thresholds.
+template <class Loader>
+constexpr bool kHasThresholds = HWY_MAX_BYTES == 64 && std::is_same_v<Loader, LoadBf16>;
+
+// What rows of a tile are packed with. Made for a whole tile, so that no row waits for its own quotient.
+struct RowScales {
+  HWY_ALIGN float scale[kRowsPerTile];
+#if HWY_MAX_BYTES == 64
+  // 2^12 / scale, and the negative number from which on quotients underflow: -scale * 2^-150, cut off to a multiple of 2^-149.
+  HWY_ALIGN float factor[kRowsPerTile];
+  HWY_ALIGN float lost[kRowsPerTile];
+#endif
+
+  // Rows of blocks that have these codes; past `rows` any scale. A block of 32 has two rows.
+  template <bool with_factors>
+  void set(const uint8_t* HWY_RESTRICT codes, int block, int64_t rows, float global_scale) {
+    const DF df;
+    const hn::Rebind<uint8_t, DI> d8;
+    HWY_ALIGN uint8_t row_codes[kRowsPerTile];
+    if (block == kRow) {
+      memcpy(row_codes, codes, static_cast<size_t>(rows));
+    } else {
+      for (int64_t row = 0; row < rows; ++row) row_codes[row] = codes[row / 2];
+    }
+    for (int64_t row = rows; row % kLanes != 0; ++row) row_codes[row] = num::kE4m3One;
+    for (int64_t row = 0; row < rows; row += kLanes) {
+      const VF scales = hn::Mul(values_of(hn::PromoteTo(DI(), hn::Load(d8, row_codes + row))), hn::Set(df, global_scale));
+      hn::Store(scales, df, scale + row);
+#if HWY_MAX_BYTES == 64
+      if (!with_factors) continue;
+      hn::Store(hn::Div(hn::Set(df, 0x1p12f), scales), df, factor + row);
+      const __m512 part = _mm512_mul_ps(scales.raw, _mm512_set1_ps(-0x1p-60f));
+      hn::Store(VF{_mm512_mul_round_ps(part, _mm512_set1_ps(0x1p-90f), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}, df, lost + row);
+#endif
+    }
+  }
+};
+
+// ---- by division -------------------------------------------------------------------------------------------------------
+
+// Codes 0..15 of x / scale in 32-bit lanes. A scale that underflowed to 0 makes 0 / 0 = NaN: an element of 0 has code 0 whatever its quotient.
+HWY_INLINE VU element_codes(VF x, VF scale) {
+  const DF df;
+  const DU du;
+  const VF y = hn::Div(x, scale);  // its sign counts: a quotient that underflows to -0 is code 0
+  const VF magnitude = hn::Min(hn::Abs(hn::IfThenElseZero(hn::Ne(x, hn::Zero(df)), y)), hn::Set(df, 6.0f));
+  // As num::e2m1_round: adding 2^22 times the power of two of the quotient (1 .. 4) leaves its level in the last bits, in steps of a half, 1
+  // or 2. Levels are codes: 2 y below 2, y + 2 below 4, y / 2 + 4 above; 2 log2(power) - 2 comes from the exponent, the 2 from the constant.
+  const VU power = hn::And(hn::BitCast(du, hn::Max(magnitude, hn::Set(df, 1.0f))), hn::Set(du, num::kInfBits));
+  const VF magic = hn::BitCast(df, hn::Add(power, hn::Set(du, (22u << 23) + 2)));
+  const VU steps = hn::BitCast(du, hn::Add(magnitude, magic));
+  const VU level = hn::And(hn::Add(steps, hn::ShiftRight<22>(power)), hn::Set(du, 7u));
+  const VU sign = hn::IfThenElseZero(hn::RebindMask(du, hn::Lt(y, hn::Zero(df))), hn::Set(du, 8u));
+  return hn::Or(level, sign);
+}
+
+template <class Loader>
+HWY_INLINE void pack_row(const char* data, float scale, uint8_t* HWY_RESTRICT packed) {
+  const hn::Repartition<uint64_t, DU> du64;
+  const hn::Rebind<uint8_t, decltype(du64)> d8;
+  for (int i = 0; i < kRow; i += kLanes) {
+    const VU pair = element_codes(Loader::load(data + i * Loader::kBytes), hn::Set(DF(), scale));
+    const auto wide = hn::BitCast(du64, pair);  // even element in the low half, odd in the high half
+    const auto bytes = hn::And(hn::Or(wide, hn::ShiftRight<28>(wide)), hn::Set(du64, 0xFF));
+    hn::StoreU(hn::TruncateTo(d8, bytes), d8, packed + i / 2);
+  }
+}
+
+#if NVFP4CAL_FAST_PACK
+
+// ---- what rows of a group have in common -------------------------------------------------------------------------------
+
+constexpr int64_t kRowsPerGroup = kLanes;
+
+// codes: byte r of a lane belongs to row r of four. Returns the rows' bytes, lower elements in lower nibbles: even lanes have what a row's
+// even elements need.
+HWY_INLINE VU join_nibbles(VU codes) {
+  const hn::Repartition<uint64_t, DU> du64;
+  const auto wide = hn::BitCast(du64, codes);
+  return hn::BitCast(DU(), hn::Or(wide, hn::ShiftRight<28>(wide)));
+}
+
+// Byte r of 32-bit word j goes to byte j of row r, 8 bytes each.
+HWY_INLINE __m256i bytes_by_row(__m256i words) {
+  const __m256i fours = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,  //
+                                         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(words, fours), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+#endif
+
+#if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
+
+// ---- AVX-512: quotients in sixteen bits and a table; what lies too near a boundary is divided ---------------------------
+
+// For each of the 32 quarters below 8: its code, and whether it begins anywhere but at a boundary between two codes.
+struct QuarterTables {
+  static constexpr uint8_t entry(int quarter) {
+    const int code =
+        (quarter >= 1) + (quarter >= 3) + (quarter >= 5) + (quarter >= 7) + (quarter >= 10) + (quarter >= 14) + (quarter >= 20);
+    const bool at_boundary =
+        quarter == 1 || quarter == 3 || quarter == 5 || quarter == 7 || quarter == 10 || quarter == 14 || quarter == 20;
+    return static_cast<uint8_t>(code << 2 | (at_boundary ? 0 : 0x80));
+  }
+  // for the upper byte of a quotient: the last two bits as they are
+  alignas(64) uint8_t bytes[128];
+  // for quarters 0 .. 15 and 16 .. 31, four times
+  alignas(64) uint8_t low[64], high[64];
+  constexpr QuarterTables() : bytes(), low(), high() {
+    for (int i = 0; i < 128; ++i) bytes[i] = static_cast<uint8_t>(entry(i / 4) | i % 4);
+    for (int i = 0; i < 64; ++i) {
+      low[i] = entry(i % 16);
+      high[i] = entry(16 + i % 16);
+    }
+  }
+};
+inline constexpr QuarterTables kQuarters;
+
+// Quotients below 8 in steps of 2^-12, sixteen bits each: bits 10 to 12 become the code, bit 15 0 at quarters that begin at a boundary; the
+// last ten bits stay.
+HWY_INLINE __m512i with_codes(__m512i quotients) {
+#if HWY_TARGET == HWY_AVX3_DL
+  constexpr __mmask64 kUpperBytes = 0xAAAAAAAAAAAAAAAAull;
+  return _mm512_mask2_permutex2var_epi8(_mm512_load_si512(kQuarters.bytes), quotients, kUpperBytes,
+                                        _mm512_load_si512(kQuarters.bytes + 64));
+#else
+  // the quarter in the upper byte; indices with the highest bit set look up 0
+  const __m512i below16 = _mm512_adds_epu8(_mm512_srli_epi16(quotients, 2), _mm512_set1_epi16(0x70FF));
+  const __m512i from16 = _mm512_xor_si512(below16, _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
+  const __m512i entries = _mm512_or_si512(_mm512_shuffle_epi8(_mm512_load_si512(kQuarters.low), below16),
+                                          _mm512_shuffle_epi8(_mm512_load_si512(kQuarters.high), from16));
+  return _mm512_ternarylogic_epi32(entries, quotients, _mm512_set1_epi16(0x03FF), 0xF8);  // entries | (quotients & 0x3FF)
+#endif
+}
+
+// Low halves of a, and low halves of b above them.
+HWY_INLINE __m512i join_halves(__m512i a, __m512i b) {
+  const __m512i move = _mm512_set4_epi32(0x0D0C0D0C, 0x09080908, 0x05040504, 0x01000100);
+  return _mm512_mask_shuffle_epi8(a, 0xCCCCCCCCCCCCCCCCull, b, move);
+}
+
+// Scales whose quotients, thresholds and reciprocals are ordinary numbers.
+HWY_INLINE bool ordinary(VF scales, float largest) {
+  return hn::AllTrue(DF(), hn::And(hn::Ge(scales, hn::Set(DF(), 0x1p-90f)), hn::Lt(scales, hn::Set(DF(), largest))));
+}
+
+// Four rows; false if the quotient of an element is too near a boundary to tell its code.
+template <class Loader>
+HWY_INLINE bool pack_four(const char* data, const float* HWY_RESTRICT factor, const float* HWY_RESTRICT lost,
+                          uint8_t* HWY_RESTRICT packed) {
+  const __m512 magic = _mm512_set1_ps(0x1p23f);
+  const __m512i largest = _mm512_set1_epi32(0x4B007FFF);  // magic + 2^15 - 1
+  __m512i quotients[4];
+  __mmask16 negative[4];
+  for (int r = 0; r < 4; ++r) {
+    const __m512 x = Loader::load(data + r * kRow * Loader::kBytes).raw;
+    const __m512 steps = _mm512_fmadd_ps(_mm512_abs_ps(x), _mm512_set1_ps(factor[r]), magic);
+    quotients[r] = _mm512_min_epu32(_mm512_castps_si512(steps), largest);
+    negative[r] = _mm512_cmp_ps_mask(x, _mm512_set1_ps(lost[r]), _CMP_LT_OQ);
+  }
+  const __m512i even = with_codes(join_halves(quotients[0], quotients[2])), odd = with_codes(join_halves(quotients[1], quotients[3]));
+  const __m512i unsure = _mm512_set1_epi16(static_cast<int16_t>(0x83FF));
+  const __mmask32 near = _mm512_testn_epi16_mask(even, unsure) | _mm512_testn_epi16_mask(odd, unsure);
+  // byte r of a lane: the code of row r
+  __m512i codes = _mm512_ternarylogic_epi32(_mm512_srli_epi16(even, 10), _mm512_srli_epi16(odd, 2), _mm512_set1_epi16(0x00FF), 0xE4);
+  codes = _mm512_and_si512(codes, _mm512_set1_epi8(7));
+  for (int r = 0; r < 4; ++r) codes = _mm512_mask_or_epi32(codes, negative[r], codes, _mm512_set1_epi32(8 << (8 * r)));
+  const __m256i bytes = _mm512_cvtepi64_epi32(join_nibbles(VU{codes}).raw);  // byte r of word j: byte j of row r
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(packed), bytes_by_row(bytes));
+  return near == 0;
+}
+
+template <class Loader>
+HWY_NOINLINE void pack_divided(const char* data, const float* HWY_RESTRICT scales, int64_t rows, uint8_t* HWY_RESTRICT packed) {
+  for (int64_t r = 0; r < rows; ++r) pack_row<Loader>(data + r * kRow * Loader::kBytes, scales[r], packed + r * (kRow / 2));
+}
+
+template <class Loader>
+HWY_INLINE void pack_group_by_products(const char* data, const RowScales& scales, int64_t row, uint8_t* HWY_RESTRICT packed) {
+  if (HWY_UNLIKELY(!ordinary(hn::Load(DF(), scales.scale + row), 0x1p90f))) {
+    return pack_divided<Loader>(data, scales.scale + row, kRowsPerGroup, packed);
+  }
+  for (int64_t r = 0; r < kRowsPerGroup; r += 4) {
+    const char* four = data + r * kRow * Loader::kBytes;
+    if (HWY_UNLIKELY(!pack_four<Loader>(four, scales.factor + row + r, scales.lost + row + r, packed + r * (kRow / 2)))) {
+      pack_divided<Loader>(four, scales.scale + row + r, 4, packed + r * (kRow / 2));
+    }
+  }
+}
+
+// ---- AVX-512, bfloat16: the smallest bfloat16 number of each level, compared in sixteen bits -----------------------------
+
+// In both halves of a lane: the smallest magnitude whose quotient rounds to level k + 1 or above. A boundary belongs to the level with the
+// even mantissa, so the exact quotient x / scale reaches the upper level from half a float32 step below the boundary on (that level is even:
+// .75, 1.75, 3.5) or only from more than half a step above it (the others).
+struct Thresholds {
+  __m512i at[7];
+
+  HWY_INLINE explicit Thresholds(__m512 scale) {
+    at[0] = above(scale, .25f, 0x1p-26f);
+    at[1] = from(scale, .75f, 0x1p-25f);
+    at[2] = above(scale, 1.25f, 0x1p-24f);
+    at[3] = from(scale, 1.75f, 0x1p-24f);
+    at[4] = above(scale, 2.5f, 0x1p-23f);
+    at[5] = from(scale, 3.5f, 0x1p-23f);
+    at[6] = above(scale, 5.0f, 0x1p-22f);
+  }
+
+ private:
+  static HWY_INLINE __m512i upper_half_twice(__m512i bits) {
+    return _mm512_shuffle_epi8(bits, _mm512_set4_epi32(0x0F0E0F0E, 0x0B0A0B0A, 0x07060706, 0x03020302));
+  }
+  // The smallest bfloat16 x >= scale * (boundary - half_step).
+  static HWY_INLINE __m512i from(__m512 scale, float boundary, float half_step) {
+    const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(-half_step));
+    const __m512 least = _mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    return upper_half_twice(_mm512_add_epi32(_mm512_castps_si512(least), _mm512_set1_epi32(0xFFFF)));
+  }
+  // The smallest bfloat16 x > scale * (boundary + half_step).
+  static HWY_INLINE __m512i above(__m512 scale, float boundary, float half_step) {
+    const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(half_step));
+    const __m512 largest = _mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+    return _mm512_add_epi16(upper_half_twice(_mm512_castps_si512(largest)), _mm512_set1_epi16(1));
+  }
+};
+
+// Codes of 32 elements in sixteen-bit lanes: three steps of a binary search.
+HWY_INLINE __m512i codes_of_bf16(__m512i x, const Thresholds& t) {
+  const __m512i magnitude = _mm512_and_si512(x, _mm512_set1_epi16(0x7FFF));
+  const __mmask32 four = _mm512_cmpge_epu16_mask(magnitude, t.at[3]);
+  const __mmask32 two = _mm512_cmpge_epu16_mask(magnitude, _mm512_mask_mov_epi16(t.at[1], four, t.at[5]));
+  const __m512i lower = _mm512_mask_mov_epi16(t.at[0], two, t.at[2]), upper = _mm512_mask_mov_epi16(t.at[4], two, t.at[6]);
+  const __mmask32 one = _mm512_cmpge_epu16_mask(magnitude, _mm512_mask_mov_epi16(lower, four, upper));
+  const __mmask32 negative = _mm512_cmpgt_epu16_mask(x, _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
+  __m512i code = _mm512_maskz_set1_epi16(four, 4);
+  code = _mm512_mask_add_epi16(code, two, code, _mm512_set1_epi16(2));
+  code = _mm512_mask_add_epi16(code, one, code, _mm512_set1_epi16(1));
+  return _mm512_mask_add_epi16(code, negative, code, _mm512_set1_epi16(8));
+}
+
+HWY_INLINE void pack_bf16_group(const char* data, VF scales, uint8_t* HWY_RESTRICT packed) {
+  const Thresholds thresholds(scales.raw);
+  VF pairs[8];  // elements 2 j and 2 j + 1 of a row in its lane of pairs[j]
+  load_transposed<8>(reinterpret_cast<const float*>(data), 8, pairs);
+  __m512i bytes[4];  // bytes 2 j and 2 j + 1 of a row in the low half of its lane of bytes[j]
+  for (int j = 0; j < 4; ++j) {
+    const __m512i even = codes_of_bf16(_mm512_castps_si512(pairs[2 * j].raw), thresholds);
+    const __m512i odd = codes_of_bf16(_mm512_castps_si512(pairs[2 * j + 1].raw), thresholds);
+    const __m512i both = _mm512_or_si512(even, _mm512_slli_epi16(odd, 8));
+    bytes[j] = _mm512_or_si512(both, _mm512_srli_epi32(both, 12));
+  }
+  const __m512i low = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[0], _mm512_slli_epi32(bytes[1], 16));
+  const __m512i high = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[2], _mm512_slli_epi32(bytes[3], 16));
+  const __m512i first = _mm512_unpacklo_epi32(low, high), second = _mm512_unpackhi_epi32(low, high);  // rows 0 1, 4 5, ..; 2 3, 6 7, ..
+  const __m512i lower_order = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), upper_order = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  _mm512_storeu_si512(packed, _mm512_permutex2var_epi64(first, lower_order, second));
+  _mm512_storeu_si512(packed + 64, _mm512_permutex2var_epi64(first, upper_order, second));
+}
+
+template <class Loader>
+HWY_INLINE void pack_group(const char* data, const RowScales& scales, int64_t row, uint8_t* HWY_RESTRICT packed) {
+  if constexpr (kHasThresholds<Loader>) {
+    const VF of_group = hn::Load(DF(), scales.scale + row);
+    if (HWY_LIKELY(ordinary(of_group, 0x1p16f))) return pack_bf16_group(data, of_group, packed);  // no quotient of such a scale underflows
+    pack_divided<Loader>(data, scales.scale + row, kRowsPerGroup, packed);
+  } else {
+    pack_group_by_products<Loader>(data, scales, row, packed);
+  }
+}
+
+#elif NVFP4CAL_FAST_PACK
+
+// ---- AVX2: divisions, four rows at a time ------------------------------------------------------------------------------
+
+template <class Loader>
+HWY_INLINE void pack_group(const char* data, const RowScales& scales, int64_t group, uint8_t* HWY_RESTRICT packed) {
+  for (int first = 0; first < kRowsPerGroup; first += 4) {
+    VU halves[2] = {hn::Zero(DU()), hn::Zero(DU())};  // of a row
+    for (int r = 3; r >= 0; --r) {
+      const VF scale = hn::Set(DF(), scales.scale[group + first + r]);
+      const char* row = data + (first + r) * kRow * Loader::kBytes;
+      for (int h = 0; h < 2; ++h) {
+        halves[h] = hn::Or(hn::ShiftLeft<8>(halves[h]), element_codes(Loader::load(row + h * kLanes * Loader::kBytes), scale));
+      }
+    }
+    const __m256 low = _mm256_castsi256_ps(join_nibbles(halves[0]).raw), high = _mm256_castsi256_ps(join_nibbles(halves[1]).raw);
+    const __m256i words = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));  // even words: low 0 2, high 0 2; low 4 6, high 4 6
+    const __m256i bytes = _mm256_permute4x64_epi64(words, 0xD8);                    // byte r of word j: byte j of row r; low, then high
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(packed + first * (kRow / 2)), bytes_by_row(bytes));
+  }
+}
+
+#endif
+
+#endif  // NVFP4CAL_REAL_SIMD
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
