@@ -128,3 +128,50 @@ def test_dtypes_without_a_name():
     for number in (0x1ABFF, 0x42004):  # a code that DLPack does not have; four lanes
         text = f"x has dtype {hex(number)}, which is not known"
         assert str(error_of(-3, text)) == text
+
+
+def test_what_is_no_context_array_or_observer_is_told(weights):
+    blocks = weights.reshape(32, 16)
+    observer = n.MemorylessMSEObserver("weight", num_bits=8)
+    for message, call in {
+        "context is no Context but int": lambda: n.quantize(weights, context=3),
+        "context is no Context but str": lambda: n.MaxCalibrator(context="2"),
+        "x is no array .* but list": lambda: n.fp4_quantize([1.0] * 16, 1.0),
+        "s is no array .* but list": lambda: n.fp4_dequantize(blocks, [1.0]),
+        "s is no array .* but float": lambda: n.compute_block_sse(blocks, 1.0),
+        "args is no QuantizationArgs but int, without num_bits, type": lambda: n.MemorylessMSEObserver("weight", 3),
+        r"fuse_observers\(\) of MaxCalibrator, which is no observer": lambda: n.fuse_observers([observer, n.MaxCalibrator()]),
+        "x has elements of format": lambda: n.MseCalibrator(1.0, quant_func=lambda x, amax: x).collect(weights + 1j),
+        "x is int8, expected float32": lambda: n.MseCalibrator(1.0, quant_func=lambda x, amax: x).collect(weights.astype(np.int8)),
+    }.items():
+        with pytest.raises(TypeError, match=message):
+            call()
+    with pytest.raises(n.InvalidArgumentError):
+        n.compute_block_sse(np.float32(1), np.float32(1))
+
+
+def test_values_in_messages_are_short(weights):
+    with pytest.raises(ValueError, match="^method of type ndarray is not one of 'max', 'mse'$"):
+        n.quantize(weights, method=weights)
+    with pytest.raises(ValueError, match="^base_name of type ndarray is not one of weight, "):
+        n.MemorylessMSEObserver(weights)
+
+
+@pytest.mark.filterwarnings("error")
+def test_float64_beyond_float32_is_an_error_and_no_warning(weights):
+    with pytest.raises(n.NotFiniteError, match=r"global_amax\[0\] is inf"):
+        n.nvfp4_fp8_scale_sweep(weights, np.float64(1e300))
+
+
+def test_buffers_without_a_shape_are_quantized(weights):
+    import array
+
+    q = n.quantize(array.array("f", weights[0].tolist()))
+    assert q.shape == (64,) and np.array_equal(q.packed, n.quantize(weights[0]).packed)
+
+
+def test_quantize_without_elements(weights):
+    for empty in (weights[:, :0], weights[:0]):
+        q = n.quantize(empty)
+        assert q.shape == empty.shape and q.packed.size == q.scale.size == 0 and q.scale_2 == 1 and q.global_amax == 0
+        assert q.dequantize().shape == empty.shape

@@ -196,10 +196,19 @@ def unusual(name: str, x: Any, cause: BaseException | None) -> Any:
     raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__) but {type(x).__name__}") from cause
 
 
+def require_shape(name: str, x: Any) -> None:
+    """Raises TypeError for what has no shape; other functions leave that to the native module."""
+    if not (hasattr(x, "shape") and hasattr(x, "ndim")):
+        raise TypeError(f"{name} is no array (numpy, torch, or anything with __dlpack__ and a shape) but {type(x).__name__}")
+
+
 def float32(value: Any) -> Any:
     """A global amax or scale as the ABI wants it: arrays and numpy numbers of other float dtypes are rounded to float32, all else stays."""
     if isinstance(value, (np.ndarray, np.generic)):
-        return np.asarray(value, np.float32) if value.dtype.name in ("float64", "float16", "bfloat16") else value
+        if value.dtype.name not in ("float64", "float16", "bfloat16"):
+            return value
+        with np.errstate(over="ignore"):  # an infinity is refused with a name
+            return np.asarray(value, np.float32)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.float16, torch.bfloat16):
         return value.float()

@@ -34,9 +34,11 @@ class Callbacks:
         gradients: Any = nullcontext()
         if isinstance(self._kind, Torch):
             torch = sys.modules["torch"]
-            x, gradients = x.detach().to(torch.float32), torch.no_grad()
-        elif isinstance(x, np.ndarray):
-            x = x.astype(np.float32, copy=False)
+            gradients = torch.no_grad()
+            if x.is_floating_point():
+                x = x.detach().to(torch.float32)
+        elif isinstance(x, np.ndarray) and x.dtype.name in ("float64", "float16", "bfloat16"):
+            x = x.astype(np.float32)
         self._x = x
         try:
             with gradients:

@@ -11,7 +11,7 @@ import numpy as np
 from . import _native
 from ._arrays import NUMPY, Array, Kind, NumpyArray, kind_named, kind_of
 from ._errors import NoDataError, UnsupportedError, WrongStateError
-from .context import Context
+from .context import Context, native
 
 _REDUCTIONS = {_native.REDUCE_SUM: "sum", _native.REDUCE_MAX: "max", _native.REDUCE_MIN: "min"}
 
@@ -59,8 +59,9 @@ class Handle:
 
     def set_context(self, context: Context | None) -> None:
         """Uses the context's threads and CPU target from now on; None: the process-wide default."""
+        used = native(context)
         with self._guard:
-            self._handle.set_context(None if context is None else context._handle)
+            self._handle.set_context(used)
             self._context = context
 
     def _collect(self, x: Array, stream: int | None) -> None:

@@ -18,7 +18,13 @@ def choose(name: str, value: Any, choices: dict[str, int]) -> int:
     try:
         return choices[value]
     except (KeyError, TypeError):
-        raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, choices))}") from None
+        raise ValueError(f"{name} {shown(value)} is not one of {', '.join(map(repr, choices))}") from None
+
+
+def shown(value: Any) -> str:
+    """A wrong value in a message of one line."""
+    text = repr(value)
+    return text if len(text) < 80 and text.isprintable() else f"of type {type(value).__name__}"
 
 
 def options(

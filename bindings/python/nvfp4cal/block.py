@@ -7,7 +7,7 @@ from typing import Any, Tuple
 import numpy as np
 
 from . import _native
-from ._arrays import NUMPY, Array, Kind, kind_for_device, kind_of
+from ._arrays import NUMPY, Array, Kind, kind_for_device, kind_of, require_shape
 from ._errors import Error, rename
 from .context import Context, native
 
@@ -35,8 +35,10 @@ def fp4_codebook(device: Any = "cpu") -> Tuple[Any, Any]:
 
 def _with_scale(x: Any, s: Any) -> Tuple[Any, Any, Tuple[int, ...]]:
     """x, s and the result's shape such that s is x without its last dimension, or one value: what the library takes."""
+    require_shape("x", x)
     if isinstance(s, (int, float)):
         return x, s, tuple(x.shape)
+    require_shape("s", s)
     shape = tuple(x.shape)
     if s.ndim == 0:
         return x, s, shape
@@ -86,7 +88,9 @@ def compute_block_sse(x: Array, s: Array, *, dtype: Any = None, context: Context
     Returns: [...], of x's kind. Source: qwantize ``compute_block_sse``; C: nvfp4cal_block_sse.
     """
     kind = kind_of(x)
-    if s.ndim == x.ndim and s.shape[-1] == 1:
+    require_shape("x", x)
+    require_shape("s", s)
+    if s.ndim == x.ndim and s.ndim > 0 and s.shape[-1] == 1:
         s = s[..., 0]
     return kind.finish(_native.block_sse(native(context), x, s, -1, (kind.empty, kind.dtype(dtype)), kind.stream(stream)))
 

@@ -11,7 +11,7 @@ from . import _native
 from ._errors import InvalidArgumentError
 from ._handle import _Guard
 from ._options import CHECKPOINT_METHODS, FORMATS, choose
-from .context import Context
+from .context import Context, native
 
 __all__ = ["Checkpoint", "quantize_checkpoint"]
 
@@ -63,7 +63,7 @@ class Checkpoint:
         self._handle.set_measure_error(1 if measure_error else 0)
         self._handle.set_progress(progress)
         if context is not None:
-            self._handle.set_context(context._handle)
+            self._handle.set_context(native(context))
 
     def run(self, input: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, Any]:
         """Quantizes the linear layers of the model in folder `input` and writes the folder `output` (new or empty), all or nothing.

@@ -57,7 +57,11 @@ class Context:
 
 
 def native(context: Context | None) -> Any:
-    return None if context is None else context._handle
+    if context is None:
+        return None
+    if not isinstance(context, Context):
+        raise TypeError(f"context is no Context but {type(context).__name__}")
+    return context._handle
 
 
 def cpu_target() -> str:

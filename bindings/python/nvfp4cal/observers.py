@@ -9,7 +9,7 @@ from . import _native
 from ._arrays import Array, as_numpy
 from ._errors import NoDataError
 from ._handle import Handle
-from ._options import choose
+from ._options import choose, shown
 from .context import Context
 
 __all__ = [
@@ -70,13 +70,16 @@ class _Observer(Handle):
 
     def __init__(self, base_name: str, args: Any = None, module: Any = None, *, context: Context | None = None, **options: Any):
         super().__init__(context)
-        if base_name not in _BASE_NAMES:
-            raise ValueError(f"base_name {base_name!r} is not one of {', '.join(_BASE_NAMES)}")
+        if not isinstance(base_name, str) or base_name not in _BASE_NAMES:
+            raise ValueError(f"base_name {shown(base_name)} is not one of {', '.join(_BASE_NAMES)}")
         self.base_name = base_name
         fields = {name: options.pop(name) for name in _ARGUMENTS if name in options}
         if args is not None and fields:
             raise TypeError(f"{', '.join(fields)} given beside args")
         self.args = QuantizationArgs(**fields) if args is None else args
+        missing = [name for name in _ARGUMENTS if not hasattr(self.args, name)]
+        if missing:
+            raise TypeError(f"args is no QuantizationArgs but {type(args).__name__}, without {', '.join(missing)}")
         # compressed-tensors' args carry options of the observer; those given here win.
         options = {**(getattr(self.args, "observer_kwargs", None) or {}), **options}
         if module is not None:
@@ -267,6 +270,9 @@ def fuse_observers(observers: Iterable[_Observer]) -> None:
     Raises: InvalidArgumentError, UnsupportedError, WrongStateError (a given global scale), NoDataError.
     """
     group = list(observers)
+    for one in group:
+        if not isinstance(one, _Observer):
+            raise TypeError(f"fuse_observers() of {type(one).__name__}, which is no observer")
     with ExitStack() as held:
         for one in sorted(set(group), key=id):
             held.enter_context(one._guard)

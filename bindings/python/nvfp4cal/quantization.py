@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any, Tuple
 
+import numpy as np
+
 from . import _native
 from ._arrays import Array, E4M3, Kind, U8, float32, kind_of
-from ._errors import Error, rename
+from ._errors import Error, NoDataError, rename
 from ._options import ORDERS, choose, options
 from .context import Context, native
 
@@ -86,10 +88,12 @@ def quantize(
     stream = kind.stream(stream)
     if global_amax is None:
         largest = _native.Max()
-        if context is not None:
-            largest.set_context(context._handle)
+        largest.set_context(native(context))
         largest.collect(x, stream)
-        global_amax = largest.compute_amax(kind.empty)
+        try:
+            global_amax = largest.compute_amax(kind.empty)
+        except NoDataError:  # x has no elements
+            global_amax = kind.from_numpy(np.zeros((), np.float32))
     global_amax, amax = float32(global_amax), float32(amax)
     chosen = options(method, block_size, normalization, weights, code_window, swizzled)
     try:
@@ -98,7 +102,8 @@ def quantize(
         _tell(error)
         raise
     packed, scale, scale_2 = kind.finish((packed, scale, scale_2))
-    return QuantizedTensor(packed, scale, _scalar(scale_2), global_amax, tuple(x.shape), block_size, swizzled)
+    shape = (*packed.shape[:-1], 2 * packed.shape[-1])  # x's, which buffers without numpy do not say
+    return QuantizedTensor(packed, scale, _scalar(scale_2), global_amax, shape, block_size, swizzled)
 
 
 def dequantize(
