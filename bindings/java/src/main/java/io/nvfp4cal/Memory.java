@@ -3,6 +3,7 @@ package io.nvfp4cal;
 import java.lang.reflect.Array;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 
 /**
  * Where the first element of a tensor lies.
@@ -57,6 +58,10 @@ record Memory(int kind, Object storage, long offset) {
     }
     // Compared without sums that could overflow.
     if (begin < 0 || span.low() < -begin || begin >= capacity || span.high() >= capacity - begin) {
+      if (begin == 0 && span.contiguous()) {
+        throw new IllegalArgumentException(
+            "shape " + Arrays.toString(span.shape()) + " has " + span.count() + " elements, the memory " + capacity);
+      }
       throw new IllegalArgumentException(
           "the tensor reaches elements " + span.low() + " to " + span.high() + " around number " + begin + " of " + capacity);
     }

@@ -95,12 +95,12 @@ class CallbackTest {
             assertMessage(
                 IllegalArgumentException.class, "around number -1 of 191", () -> given.view(-191, new long[] {2}, null));
             assertMessage(
-                IllegalArgumentException.class, "around number 0 of 128", () -> out.view(0, new long[] {129}, null));
+                IllegalArgumentException.class, "has 129 elements, the memory 128", () -> out.view(0, new long[] {129}, null));
             assertMessage(
                 IllegalArgumentException.class, "of 128", () -> out.view(1L << 40, new long[] {4}, null).toFloatArray());
             assertThrows(IllegalArgumentException.class, () -> out.view(Long.MIN_VALUE / 4, new long[] {1}, null));
             assertThrows(IllegalArgumentException.class, () -> out.view(-1, new long[] {1}, null));
-            assertMessage(IllegalArgumentException.class, "0 to 1 around number 0 of 1", () -> amax.view(0, new long[] {2}, null));
+            assertMessage(IllegalArgumentException.class, "shape [2] has 2 elements, the memory 1", () -> amax.view(0, new long[] {2}, null));
             assertEquals(0, out.view(500, new long[] {0}, null).elements());
             out.view(0, new long[] {128}, null).set(given.toFloatArray());
           });
