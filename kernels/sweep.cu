@@ -2,6 +2,7 @@
 
 #include "sweep_device.cuh"
 #include "sweep_filter.cuh"
+#include "sweep_launch.cuh"
 #include "sweep_table.cuh"
 #include "sweep_weighted.cuh"
 
@@ -46,34 +47,16 @@ cudaError_t launch_dtype(const SweepProblem& p, cudaStream_t stream, bool defini
 }  // namespace
 
 cudaError_t launch_sweep(const SweepLaunch& launch, cudaStream_t stream, bool definition) {
-  if (launch.block != 16 && launch.block != 32) return cudaErrorInvalidValue;
-  cudaError_t error = cudaMemsetAsync(launch.findings, 0xFF, sizeof *launch.findings, stream);
+  if (!is_sweep(launch)) return cudaErrorInvalidValue;
+  const cudaError_t error = clear_findings(launch, stream);
   if (error != cudaSuccess || launch.slices <= 0 || launch.blocks_per_slice <= 0) return error;
-  SweepProblem p = {};
-  p.x = launch.x;
-  p.dtype = launch.dtype;
-  p.block = launch.block;
-  p.normalization = launch.normalization;
-  p.global_amax = launch.global_amax;
-  p.slices = launch.slices;
-  p.blocks_per_slice = launch.blocks_per_slice;
-  p.has_window = launch.has_window;
-  p.window_lo = launch.window_lo;
-  p.window_hi = launch.window_hi;
-  p.weights = launch.weights;
-  p.weights_dtype = launch.weights_dtype;
-  p.weight_blocks = launch.weight_blocks;
-  p.codes = launch.codes;
-  p.first_bad = &launch.findings->first_bad;
-  p.first_bad_weight = &launch.findings->first_bad_weight;
+  const SweepProblem p = problem_of(launch);
   definition = definition || launch.has_window;  // few codes: no filter pays
-  if (units_per_slice(p) > (kMaxUnits - 1) / p.slices) return cudaErrorInvalidValue;
   if (takes_table(p, definition)) return launch_search<Table, kTableThreads, 1>(p, stream);
   switch (launch.dtype) {
     case Dtype::kF32: return launch_dtype<Dtype::kF32>(p, stream, definition);
     case Dtype::kBf16: return launch_dtype<Dtype::kBf16>(p, stream, definition);
-    case Dtype::kF16: return launch_dtype<Dtype::kF16>(p, stream, definition);
-    default: return cudaErrorInvalidValue;
+    default: return launch_dtype<Dtype::kF16>(p, stream, definition);
   }
 }
 

@@ -47,25 +47,28 @@ class DeviceCta {
   }
 };
 
-template <class Search, int kThreads, int kCtasPerSm>
-__global__ void __launch_bounds__(kThreads, kCtasPerSm) sweep_kernel(const __grid_constant__ SweepProblem p) {
+template <class Search, class Problem, int kThreads, int kCtasPerSm>
+__global__ void __launch_bounds__(kThreads, kCtasPerSm) sweep_kernel(const __grid_constant__ Problem p) {
   extern __shared__ __align__(16) unsigned char memory[];
   DeviceCta<typename Search::Lane, kThreads> cta;
   sweep_cta<Search>(cta, p, *reinterpret_cast<typename Search::Shared*>(memory));
 }
 
 // As many thread blocks as the device holds at a time, no more than there is work for.
-template <class Search, int kThreads, int kCtasPerSm>
-cudaError_t launch_search(const SweepProblem& p, cudaStream_t stream) {
+template <class Search, int kThreads, int kCtasPerSm, class Problem>
+cudaError_t launch_search(const Problem& p, cudaStream_t stream) {
+  const Segments segments = Search::segments(p);
+  if (segments.count <= 0 || segments.blocks <= 0) return cudaSuccess;
+  if (segments.units() > (kMaxUnits - 1) / segments.count) return cudaErrorInvalidValue;
   int device = 0, processors = 0;
   cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess) error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  const auto kernel = sweep_kernel<Search, kThreads, kCtasPerSm>;
+  const auto kernel = sweep_kernel<Search, Problem, kThreads, kCtasPerSm>;
   constexpr size_t kShared = sizeof(typename Search::Shared);
   if (error == cudaSuccess && kShared > 48 * 1024)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kShared));
   if (error != cudaSuccess) return error;
-  const int64_t useful = (units_per_slice(p) * p.slices + kThreads / kWarp - 1) / (kThreads / kWarp);
+  const int64_t useful = (segments.units() * segments.count + kThreads / kWarp - 1) / (kThreads / kWarp);
   const int64_t fitting = int64_t{processors} * kCtasPerSm;
   kernel<<<static_cast<unsigned>(useful < fitting ? useful : fitting), kThreads, kShared, stream>>>(p);
   return cudaGetLastError();

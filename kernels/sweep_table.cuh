@@ -158,6 +158,8 @@ struct TableSearch {
   };
   using Rest = BlockSearch<Dtype::kBf16, 16, false, FilterSearch<16>>;
 
+  static NVFP4CAL_HD Segments segments(const SweepProblem& p) { return {p.slices, p.blocks_per_slice}; }
+
   template <class Cta>
   static NVFP4CAL_HD void build(Cta& cta, const SweepProblem& p, int64_t slice, Shared& shared) {
     cta.each([&](int thread) { build_tables(p, slice, thread, kThreads, shared.slice); });
@@ -166,7 +168,7 @@ struct TableSearch {
 
   template <class Warp>
   static NVFP4CAL_HD void run(Warp& warp, const SweepProblem& p, Shared& shared, const Units& units) {
-    const int64_t slice_first = units.slice * p.blocks_per_slice;
+    const int64_t slice_first = units.segment * p.blocks_per_slice;
     uint32_t* const queue = shared.queue[warp.index()];
     int waiting = 0;
     for (uint32_t unit = units.first; unit < units.end || waiting > 0; unit += units.step) {
