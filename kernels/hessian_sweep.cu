@@ -8,12 +8,21 @@ namespace nvfp4cal::cuda {
 
 namespace {
 
-__global__ void __launch_bounds__(kMostBlock) bound_kernel(const float* hessian, int block, DeviceHessian* out) {
-  __shared__ BoundWork work;
-  DeviceCta<int, kMostBlock> cta;
-  BoundMaker maker(cta, work, block, out[blockIdx.x]);
-  maker.run(hessian + static_cast<int64_t>(blockIdx.x) * block * block);
-}
+// One thread block a matrix.
+struct BoundJob {
+  static constexpr int kThreads = kMostBlock, kCtasPerSm = 1;
+  using Shared = BoundWork;
+  struct Lane {};
+  const float* hessian;
+  int block;
+  DeviceHessian* out;
+
+  template <class Cta>
+  NVFP4CAL_HD void operator()(Cta& cta, Shared& shared) const {
+    BoundMaker<Cta> maker(cta, shared, block, out[cta.index()]);
+    maker.run(hessian + static_cast<int64_t>(cta.index()) * block * block);
+  }
+};
 
 template <Dtype kDtype>
 cudaError_t launch_dtype(const HessianProblem& p, cudaStream_t stream) {
@@ -33,8 +42,7 @@ cudaError_t launch_hessian_sweep(const HessianSweepLaunch& launch, void* workspa
   cudaError_t error = clear_findings(sweep, stream);
   if (error != cudaSuccess || sweep.slices <= 0 || sweep.blocks_per_slice <= 0) return error;
   DeviceHessian* const hessians = static_cast<DeviceHessian*>(workspace);
-  bound_kernel<<<static_cast<unsigned>(launch.columns), kMostBlock, 0, stream>>>(launch.hessian, sweep.block, hessians);
-  error = cudaGetLastError();
+  error = launch_job(BoundJob{launch.hessian, sweep.block, hessians}, launch.columns, stream);
   if (error != cudaSuccess) return error;
   const HessianProblem p{problem_of(sweep), hessians, launch.columns, definition};
   switch (sweep.dtype) {

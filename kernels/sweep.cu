@@ -21,7 +21,8 @@ using Table = TableSearch<kTableThreads>;
 
 // Whether the table filter applies and fits into the device's shared memory.
 bool takes_table(const SweepProblem& p, bool definition) {
-  if (definition || p.dtype != Dtype::kBf16 || p.block != 16 || p.weights || !is_aligned(p.x) || p.blocks_per_slice >= int64_t{1} << 32)
+  constexpr int64_t kMostUnits = kMaxUnits / 16;  // whose blocks the table's queues can number
+  if (definition || p.dtype != Dtype::kBf16 || p.block != 16 || p.weights || !is_aligned(p.x) || units_per_slice(p) > kMostUnits)
     return false;
   int device = 0, most = 0;
   return cudaGetDevice(&device) == cudaSuccess &&

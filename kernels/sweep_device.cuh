@@ -1,9 +1,21 @@
-// Thread blocks and warps of a device for sweep_lanes.cuh.
+// Starts thread blocks for code in phases (sweep_lanes.cuh): a device's own, or in a build against tests/device/fake_cuda the host's.
 #pragma once
+
+#include <cuda_runtime.h>
 
 #include "sweep_lanes.cuh"
 
+#if !defined(__CUDACC__)
+#include <memory>
+
+#include "support/host_grid.h"
+#endif
+
 namespace nvfp4cal::cuda {
+
+// A job: struct with kThreads of a thread block, kCtasPerSm that a processor holds at a time, Shared (their shared memory), Lane (memory of a thread), and
+// operator()(cta, shared), run by every thread block.
+#if defined(__CUDACC__)
 
 template <class Lane>
 class DeviceWarp {
@@ -47,12 +59,53 @@ class DeviceCta {
   }
 };
 
-template <class Search, class Problem, int kThreads, int kCtasPerSm>
-__global__ void __launch_bounds__(kThreads, kCtasPerSm) sweep_kernel(const __grid_constant__ Problem p) {
+template <class Job>
+__global__ void __launch_bounds__(Job::kThreads, Job::kCtasPerSm) run_job(const __grid_constant__ Job job) {
   extern __shared__ __align__(16) unsigned char memory[];
-  DeviceCta<typename Search::Lane, kThreads> cta;
-  sweep_cta<Search>(cta, p, *reinterpret_cast<typename Search::Shared*>(memory));
+  DeviceCta<typename Job::Lane, Job::kThreads> cta;
+  job(cta, *reinterpret_cast<typename Job::Shared*>(memory));
 }
+
+template <class Job>
+cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
+  constexpr size_t kShared = sizeof(typename Job::Shared), kAlwaysAllowed = 48 * 1024;
+  if (kShared > kAlwaysAllowed) {
+    const cudaError_t error = cudaFuncSetAttribute(run_job<Job>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kShared));
+    if (error != cudaSuccess) return error;
+  }
+  run_job<Job><<<static_cast<unsigned>(ctas), Job::kThreads, kShared, stream>>>(job);
+  return cudaGetLastError();
+}
+
+#else
+
+template <class Job>
+cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
+  fake_cuda::enqueue(stream, [job, ctas](bool backwards) {
+    const auto shared = std::make_unique<typename Job::Shared>();
+    for (int64_t i = 0; i < ctas; ++i) {
+      const int64_t index = backwards ? ctas - 1 - i : i;
+      test::HostCta<typename Job::Lane, Job::kThreads> cta(static_cast<uint32_t>(index), static_cast<uint32_t>(ctas));
+      job(cta, *shared);
+    }
+  });
+  return cudaGetLastError();
+}
+
+#endif
+
+template <class Search, class Problem, int kThreadCount, int kCtaCount>
+struct SweepJob {
+  static constexpr int kThreads = kThreadCount, kCtasPerSm = kCtaCount;
+  using Shared = typename Search::Shared;
+  using Lane = typename Search::Lane;
+  Problem problem;
+
+  template <class Cta>
+  NVFP4CAL_HD void operator()(Cta& cta, Shared& shared) const {
+    sweep_cta<Search>(cta, problem, shared);
+  }
+};
 
 // As many thread blocks as the device holds at a time, no more than there is work for.
 template <class Search, int kThreads, int kCtasPerSm, class Problem>
@@ -63,15 +116,10 @@ cudaError_t launch_search(const Problem& p, cudaStream_t stream) {
   int device = 0, processors = 0;
   cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess) error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  const auto kernel = sweep_kernel<Search, Problem, kThreads, kCtasPerSm>;
-  constexpr size_t kShared = sizeof(typename Search::Shared);
-  if (error == cudaSuccess && kShared > 48 * 1024)
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kShared));
   if (error != cudaSuccess) return error;
   const int64_t useful = (segments.units() * segments.count + kThreads / kWarp - 1) / (kThreads / kWarp);
   const int64_t fitting = int64_t{processors} * kCtasPerSm;
-  kernel<<<static_cast<unsigned>(useful < fitting ? useful : fitting), kThreads, kShared, stream>>>(p);
-  return cudaGetLastError();
+  return launch_job(SweepJob<Search, Problem, kThreads, kCtasPerSm>{p}, useful < fitting ? useful : fitting, stream);
 }
 
 }  // namespace nvfp4cal::cuda

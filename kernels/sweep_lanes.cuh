@@ -12,9 +12,12 @@ inline constexpr int kWarp = 32;
 // A unit is 32 blocks, a lane each, of a segment: neighbours of a slice, or rows of a column of blocks. A segment's last unit may be short.
 // Units are counted in 32 bits: kMaxUnits of them are 2^40 elements.
 inline constexpr int64_t kMaxUnits = int64_t{1} << 31;
+NVFP4CAL_HD constexpr int64_t units_of(int64_t blocks) { return (blocks + kWarp - 1) / kWarp; }
+NVFP4CAL_HD inline int64_t units_per_slice(const SweepProblem& p) { return units_of(p.blocks_per_slice); }
+
 struct Segments {
   int64_t count, blocks;  // blocks of each
-  NVFP4CAL_HD int64_t units() const { return (blocks + kWarp - 1) / kWarp; }
+  NVFP4CAL_HD int64_t units() const { return units_of(blocks); }
 };
 
 // The units of a segment that a warp goes through: first, first + step, .. below end.
