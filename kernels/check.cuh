@@ -131,7 +131,7 @@ struct Slices {
     }
   }
   NVFP4CAL_HD void write(int64_t s) const {
-    const float value = amax_of(s);
+    const float value = is_clean(*check) ? amax_of(s) : 0.0f;  // nothing is searched for after a fault
     amax[s] = value;
     scale[s] = value > 0.0f ? num::global_scale(value, normalization) : 1.0f;
   }

@@ -27,9 +27,12 @@ const DeviceOps& table() {
     made.amax = cuda::amax;
     made.slices = cuda::slices;
     made.check_amaxes = cuda::check_amaxes;
+    made.sweep = cuda::sweep;
+    made.code_amax = cuda::code_amax;
     made.quantize = cuda::quantize;
     made.dequantize = cuda::dequantize;
     made.swizzle = cuda::swizzle;
+    made.log2_histogram = cuda::log2_histogram;
     return made;
   }();
   return ops;

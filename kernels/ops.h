@@ -23,6 +23,8 @@ Status merge(const DeviceQueue&, const DeviceMergeArgs&, char* message);
 Status amax(const DeviceQueue&, const DeviceAmaxArgs&, char* message);
 Status slices(const DeviceQueue&, const DeviceSlicesArgs&, char* message);
 Status check_amaxes(const DeviceQueue&, const DeviceAmaxCheckArgs&, char* message);
+Status sweep(const DeviceQueue&, const DeviceSweepArgs&, char* message);
+Status code_amax(const DeviceQueue&, const DeviceCodeAmaxArgs&, char* message);
 Status quantize(const DeviceQueue&, const DeviceQuantizeArgs&, char* message);
 Status dequantize(const DeviceQueue&, const DeviceDequantizeArgs&, char* message);
 Status swizzle(const DeviceQueue&, const DeviceSwizzleArgs&, char* message);

@@ -11,7 +11,7 @@ using namespace nvfp4cal;
 using namespace nvfp4cal::api;
 
 struct nvfp4cal_actmax {
-  calib::ActMax calibrator;
+  mutable calib::ActMax calibrator;
   mutable ErrorText error;
 };
 
@@ -52,18 +52,18 @@ nvfp4cal_status nvfp4cal_actmax_set_headroom(nvfp4cal_actmax* handle, int32_t en
   });
 }
 
-nvfp4cal_status nvfp4cal_actmax_collect(nvfp4cal_actmax* handle, const nvfp4cal_tensor* x, nvfp4cal_stream) {
+nvfp4cal_status nvfp4cal_actmax_collect(nvfp4cal_actmax* handle, const nvfp4cal_tensor* x, nvfp4cal_stream stream) {
   return handle_barrier(handle, [&] {
-    const TensorView view = input(x, "x");
+    const TensorView view = input_anywhere(x, "x");
     if (!is_float_input(view.dtype))
       fail(Status::kUnsupported, "x is %s, expected float32, bfloat16, float16 or float64", dtype_name(view.dtype));
-    handle->calibrator.collect(view);
+    handle->calibrator.collect(view, stream);
   });
 }
 
 nvfp4cal_status nvfp4cal_actmax_compute_amax(nvfp4cal_actmax* handle, nvfp4cal_tensor* out) {
   return handle_barrier(handle, [&] {
-    const float result = handle->calibrator.stats().result;
+    const float result = settled(handle).stats().result;
     if (answer_query(out, {Dtype::kF32, {}}, "out")) return;
     std::memcpy(out->data, &result, sizeof result);
   });
@@ -75,7 +75,7 @@ nvfp4cal_status nvfp4cal_actmax_compute_stats(nvfp4cal_actmax* handle, nvfp4cal_
     require(out, "out");
     if (out->struct_size < kFirstSize)
       fail(Status::kInvalidArgument, "out.struct_size is %u, expected %zu", out->struct_size, sizeof(nvfp4cal_actmax_stats));
-    const calib::ActMaxStats stats = handle->calibrator.stats();
+    const calib::ActMaxStats stats = settled(handle).stats();
     const nvfp4cal_actmax_stats filled = {out->struct_size, static_cast<int32_t>(stats.term),
                                           stats.blocks,     stats.p1,
                                           stats.p99_99,     stats.b_min,
@@ -88,12 +88,12 @@ nvfp4cal_status nvfp4cal_actmax_compute_stats(nvfp4cal_actmax* handle, nvfp4cal_
 nvfp4cal_status nvfp4cal_actmax_merge(nvfp4cal_actmax* handle, const nvfp4cal_actmax* other) {
   return handle_barrier(handle, [&] {
     require(other, "other");
-    handle->calibrator.merge(other->calibrator);
+    settled(handle).merge(settled(other));
   });
 }
 
 nvfp4cal_status nvfp4cal_actmax_export_state(const nvfp4cal_actmax* handle, nvfp4cal_tensor* out) {
-  return handle_barrier(handle, [&] { write_state(handle->calibrator.export_state(), out); });
+  return handle_barrier(handle, [&] { write_state(settled(handle).export_state(), out); });
 }
 
 nvfp4cal_status nvfp4cal_actmax_import_state(nvfp4cal_actmax* handle, const nvfp4cal_tensor* state) {
@@ -106,7 +106,7 @@ nvfp4cal_status nvfp4cal_actmax_state_tensor(nvfp4cal_actmax* handle, int32_t in
     require(view, "view");
     require(reduce, "reduce");
     if (index != 0 && index != 1) fail(Status::kInvalidArgument, "state tensor %d, this calibrator has 2", index);
-    std::vector<int64_t>& counts = handle->calibrator.mutable_counts();
+    std::vector<int64_t>& counts = settled(handle).mutable_counts();
     if (index == 0) {
       const int64_t bins = static_cast<int64_t>(counts.size());
       *view = tensor_of(make_view(counts.data(), Dtype::kI64, 1, &bins));

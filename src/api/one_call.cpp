@@ -51,7 +51,7 @@ Options read_options(const nvfp4cal_options* in) {
   }
   calib::check_block_size(options.sweep.block);
   calib::check_normalization(options.sweep.normalization);
-  if (in->weights) options.weights = input(in->weights, "weights");
+  if (in->weights) options.weights = input_anywhere(in->weights, "weights");
   return options;
 }
 
@@ -108,39 +108,6 @@ nvfp4cal_status nvfp4cal_scale_candidates(const nvfp4cal_context*, int32_t norma
   });
 }
 
-nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
-                                     const nvfp4cal_options* options_in, nvfp4cal_tensor* out, nvfp4cal_stream) {
-  return barrier([&] {
-    const Execution& execution = execution_of(context);
-    const TensorView view = input(x, "x");
-    const Options options = read_options(options_in);
-    calib::check_blocks(view, options.sweep.block);
-    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out")) return;
-    calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
-    const std::unique_ptr<uint8_t[]> codes(new uint8_t[static_cast<size_t>(request.blocks())]);
-    request.args.codes = codes.get();
-    call(ops_for(view).sweep, execution, request.args);
-    calib::amax_of_codes(execution, codes.get(), request.blocks(), request.global_amax(), request.args.normalization, out->data);
-  });
-}
-
-nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
-                                             const nvfp4cal_tensor* hessian, const nvfp4cal_options* options_in, nvfp4cal_tensor* out,
-                                             nvfp4cal_stream) {
-  return barrier([&] {
-    const Execution& execution = execution_of(context);
-    const TensorView view = input(x, "x"), hessian_view = input(hessian, "hessian");
-    const Options options = read_options(options_in);
-    calib::check_blocks(view, options.sweep.block);
-    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out")) return;
-    const calib::BlockHessian matrices = calib::read_hessian(hessian_view);
-    calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
-    std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
-    calib::sweep_hessian(execution, request, matrices, codes.data());
-    calib::amax_of_codes(execution, codes.data(), request.blocks(), request.global_amax(), request.args.normalization, out->data);
-  });
-}
-
 namespace {
 
 // ---- device tensors ----------------------------------------------------------------------------------------------------
@@ -167,11 +134,8 @@ struct DeviceInput {
 // What quantize and fake_quantize do with x on a device.
 struct DeviceCall {
   DeviceCall(const nvfp4cal_context* context, const TensorView& x, const nvfp4cal_tensor* global_amax, const nvfp4cal_tensor* block_amax,
-             const Options& options, nvfp4cal_stream stream)
+             nvfp4cal_stream stream)
       : device(device_of(x, "x", execution_of(context), stream)), amax(global_amax, x, "global_amax"), blocks(block_amax, x, "block_amax") {
-    if (!block_amax && options.method == Method::kMse)
-      fail(Status::kUnsupported, "method mse on a device: the search for scales has no kernel there");
-    if (options.weights) fail(Status::kUnsupported, "options.weights on a device: the search for scales has no kernel there");
     calib::check_amaxes(amax.floats.host, "global_amax");
     calib::check_amaxes(blocks.floats.host, "block_amax");
   }
@@ -189,6 +153,45 @@ std::vector<Output> outputs_of(const TensorView& x, const Options& options, int6
 
 }  // namespace
 
+nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
+                                     const nvfp4cal_options* options_in, nvfp4cal_tensor* out, nvfp4cal_stream stream) {
+  return barrier([&] {
+    const Execution& execution = execution_of(context);
+    const TensorView view = input_anywhere(x, "x");
+    const Options options = read_options(options_in);
+    calib::check_blocks(view, options.sweep.block);
+    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out", &view)) return;
+    if (view.on_device()) {
+      const DeviceCall call(context, view, global_amax, nullptr, stream);
+      calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
+      request.set_weights(options.weights_or_null());
+      return request.sweep(static_cast<float*>(out->data));
+    }
+    calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
+    const std::unique_ptr<uint8_t[]> codes(new uint8_t[static_cast<size_t>(request.blocks())]);
+    request.args.codes = codes.get();
+    call(ops_for(view).sweep, execution, request.args);
+    calib::amax_of_codes(execution, codes.get(), request.blocks(), request.global_amax(), request.args.normalization, out->data);
+  });
+}
+
+nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
+                                             const nvfp4cal_tensor* hessian, const nvfp4cal_options* options_in, nvfp4cal_tensor* out,
+                                             nvfp4cal_stream) {
+  return barrier([&] {
+    const Execution& execution = execution_of(context);
+    const TensorView view = input(x, "x"), hessian_view = input(hessian, "hessian");
+    const Options options = read_options(options_in);
+    calib::check_blocks(view, options.sweep.block);
+    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out")) return;
+    const calib::BlockHessian matrices = calib::read_hessian(hessian_view);
+    calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
+    std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
+    calib::sweep_hessian(execution, request, matrices, codes.data());
+    calib::amax_of_codes(execution, codes.data(), request.blocks(), request.global_amax(), request.args.normalization, out->data);
+  });
+}
+
 nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
                                   const nvfp4cal_tensor* block_amax, const nvfp4cal_options* options_in, nvfp4cal_tensor* packed,
                                   nvfp4cal_tensor* scales, nvfp4cal_tensor* global_scale, nvfp4cal_stream stream) {
@@ -199,10 +202,11 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
     calib::check_columns(view, options.sweep.block);
     if (view.on_device()) {
-      const DeviceCall call(context, view, global_amax, block_amax, options, stream);
+      const DeviceCall call(context, view, global_amax, block_amax, stream);
       if (answer_queries(outputs_of(view, options, call.amax.floats.count(), packed, scales, global_scale))) return;
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      return request.quantize(call.blocks.floats, options.layout,
+      if (!block_amax && options.method == Method::kMse) request.set_weights(options.weights_or_null());
+      return request.quantize(options.method, call.blocks.floats, options.layout,
                               {static_cast<uint8_t*>(packed->data), static_cast<uint8_t*>(scales->data),
                                global_scale ? static_cast<float*>(global_scale->data) : nullptr, nullptr});
     }
@@ -227,10 +231,11 @@ nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nv
     calib::check_columns(view, options.sweep.block);
     if (answer_float_query(out, shape_of(view), view)) return;
     if (view.on_device()) {
-      const DeviceCall call(context, view, global_amax, block_amax, options, stream);
+      const DeviceCall call(context, view, global_amax, block_amax, stream);
       const TensorView decoded = output(out);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      return request.quantize(call.blocks.floats, ScaleLayout::kLinear, {nullptr, nullptr, nullptr, &decoded});
+      if (!block_amax && options.method == Method::kMse) request.set_weights(options.weights_or_null());
+      return request.quantize(options.method, call.blocks.floats, ScaleLayout::kLinear, {nullptr, nullptr, nullptr, &decoded});
     }
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
     const TensorView decoded = output(out);

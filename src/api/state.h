@@ -9,6 +9,13 @@
 
 namespace nvfp4cal::api {
 
+// The calibrator with what it has collected on a device taken over, which waits for it: before anything that reads. Its handle has it `mutable`.
+template <class Handle>
+auto& settled(const Handle* handle) {
+  handle->calibrator.settle();
+  return handle->calibrator;
+}
+
 inline void write_state(const std::vector<uint8_t>& bytes, nvfp4cal_tensor* out) {
   if (answer_query(out, {Dtype::kU8, {static_cast<int64_t>(bytes.size())}}, "out")) return;
   std::memcpy(out->data, bytes.data(), bytes.size());

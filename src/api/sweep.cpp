@@ -94,8 +94,8 @@ nvfp4cal_status nvfp4cal_sweep_set_code_window(nvfp4cal_sweep* handle, int32_t l
   return handle_barrier(handle, [&] { handle->calibrator.set_window(lo, hi); });
 }
 
-nvfp4cal_status nvfp4cal_sweep_collect(nvfp4cal_sweep* handle, const nvfp4cal_tensor* x, nvfp4cal_stream) {
-  return handle_barrier(handle, [&] { handle->calibrator.collect(input(x, "x")); });
+nvfp4cal_status nvfp4cal_sweep_collect(nvfp4cal_sweep* handle, const nvfp4cal_tensor* x, nvfp4cal_stream stream) {
+  return handle_barrier(handle, [&] { handle->calibrator.collect(input_anywhere(x, "x"), stream); });
 }
 
 nvfp4cal_status nvfp4cal_sweep_compute_amax(nvfp4cal_sweep* handle, nvfp4cal_tensor* out) {

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "calib/log2_edges.h"
 #include "calib/state_bytes.h"
 #include "core/backends.h"
+#include "num/bits.h"
 
 namespace nvfp4cal::calib {
 
@@ -87,9 +89,10 @@ void ActMax::set_headroom(bool headroom) {
   options_.headroom = headroom;
 }
 
-void ActMax::collect(const TensorView& x) {
+void ActMax::collect(const TensorView& x, CUstream_st* stream) {
   if (x.elements() == 0) return;
   if (edges_.empty()) edges_ = log2_edges(options_.log2_min, options_.log2_max, options_.bins);
+  if (x.on_device()) return collect_on_device(device_of(x, "x", execution_, stream), x);
   std::vector<int64_t> counts(static_cast<size_t>(options_.bins));
   float literal_max = literal_max_;
   const Log2HistogramArgs args{&x, options_.block, edges_.data(), options_.bins, counts.data(), &literal_max};
@@ -98,6 +101,43 @@ void ActMax::collect(const TensorView& x) {
   counts_.swap(counts);
   literal_max_ = literal_max;
   has_data_ = true;
+}
+
+void ActMax::collect_on_device(const Device& device, const TensorView& x) {
+  if (!is_float_input(x.dtype)) fail(Status::kUnsupported, "x is %s, expected float32, bfloat16, float16 or float64", dtype_name(x.dtype));
+  if (!device_.takes(device)) settle();
+  const int64_t bins = options_.bins, count_bytes = bins * static_cast<int64_t>(sizeof(int64_t));
+  const DeviceChecker check(device);
+  const DeviceArray<uint32_t> edges(device, bins - 1), largest(device, 1);
+  const DeviceArray<int64_t> counts(device, bins);
+  edges.set(edges_.data());
+  counts.clear();
+  largest.clear();
+  device.run(&DeviceOps::log2_histogram,
+             DeviceHistogramArgs{&x, options_.block, edges.data(), bins, counts.data(), largest.data(), check.get()});
+  device_.begin(device, count_bytes + static_cast<int64_t>(sizeof(uint32_t)));
+  device_.close(device, x, check);
+  uint8_t* const state = static_cast<uint8_t*>(device_.data());
+  device.run(&DeviceOps::merge, DeviceMergeArgs{DeviceMerge::kAddInt64, state, counts.data(), bins, check.get()});
+  device.run(&DeviceOps::merge, DeviceMergeArgs{DeviceMerge::kMaxBits, state + count_bytes, largest.data(), 1, check.get()});
+  device_.end(device);
+  if (!has_data_) counts_.assign(static_cast<size_t>(bins), 0);
+  has_data_ = true;
+}
+
+void ActMax::settle() {
+  device_.require_clean();
+  if (!device_.active()) return;
+  const size_t count_bytes = counts_.size() * sizeof(int64_t);
+  std::vector<uint8_t> state(count_bytes + sizeof(uint32_t));
+  device_.take(state.data(), static_cast<int64_t>(state.size()));
+  std::vector<int64_t> counts(counts_.size());
+  uint32_t largest = 0;
+  std::memcpy(counts.data(), state.data(), count_bytes);
+  std::memcpy(&largest, state.data() + count_bytes, sizeof largest);
+  add_counts(counts_, counts);
+  counts_.swap(counts);
+  literal_max_ = std::max(literal_max_, num::from_bits(largest));
 }
 
 // The centre of the first bin from first_bin on whose cumulative count reaches p percent of the blocks there; 0 without any.
@@ -216,6 +256,7 @@ void ActMax::import_state(const uint8_t* bytes, size_t n) {
 }
 
 void ActMax::reset() {
+  device_.drop();
   has_data_ = false;
   counts_.clear();
   literal_max_ = 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "calib/device_state.h"
 #include "core/parallel.h"
 #include "core/tensor_view.h"
 
@@ -30,7 +31,10 @@ class ActMax {
   void set_block_size(int block);
   void set_headroom(bool headroom);
 
-  void collect(const TensorView& x);
+  // Tensors on a device: as Max::collect.
+  void collect(const TensorView& x, CUstream_st* stream);
+  // As Max::settle.
+  void settle();
 
   // Throws kNoData if no block with a magnitude above zero has been seen.
   ActMaxStats stats() const;
@@ -56,6 +60,7 @@ class ActMax {
   };
   void require_no_data(const char* option) const;
   void require_data() const;
+  void collect_on_device(const Device& device, const TensorView& x);
   double percentile(double p, size_t first_bin) const;
   size_t bin_of(double value) const;
 
@@ -65,6 +70,7 @@ class ActMax {
   bool has_data_ = false;
   std::vector<int64_t> counts_;
   float literal_max_ = 0;
+  DeviceState device_;  // counts, then the bits of the largest magnitude
 };
 
 }  // namespace nvfp4cal::calib

@@ -64,7 +64,57 @@ void DeviceRequest::prepare(bool needs_scale, float* global_scale) {
                                                    needs_scale, amax_.data(), scale_.data(), global_scale, check_.get()});
 }
 
-void DeviceRequest::quantize(const DeviceFloats& block_amax, ScaleLayout layout, const QuantizeOutputs& outputs) {
+void DeviceRequest::set_weights(const TensorView* weights) {
+  weights_ = weights;
+  const auto check = [&](const TensorView& view, const char* name) {
+    const bool known = view.dtype == Dtype::kF32 || view.dtype == Dtype::kBf16 || view.dtype == Dtype::kF16;
+    if (!known || !view.contiguous)
+      fail(Status::kUnsupported, "%s is %s %s: the search on a device takes contiguous float32, bfloat16 and float16", name,
+           view.contiguous ? "contiguous" : "strided", dtype_name(view.dtype));
+  };
+  check(x_, "x");
+  if (!weights) return;
+  check_weights_shape(x_, *weights, options_.block);
+  check(*weights, "weights");
+}
+
+DeviceArray<uint8_t> DeviceRequest::search() {
+  DeviceArray<uint8_t> codes(device_, blocks());
+  findings_ = DeviceArray<uint64_t>(device_, 2);
+  DeviceSweepArgs args{};
+  args.x = &x_;
+  args.block = options_.block;
+  args.normalization = static_cast<float>(options_.normalization);
+  args.slices = slices_;
+  args.amax = amax_.data();
+  args.weights = weights_;
+  args.has_window = options_.has_window;
+  args.window_lo = options_.window_lo;
+  args.window_hi = options_.window_hi;
+  args.codes = codes.data();
+  args.findings = findings_.data();
+  args.check = check_.get();
+  device_.run(&DeviceOps::sweep, args);
+  return codes;
+}
+
+void DeviceRequest::sweep(float* out) {
+  prepare(false, nullptr);
+  const DeviceArray<uint8_t> codes = search();
+  const DeviceCodeAmaxArgs args{codes.data(), blocks(), slices_,     static_cast<float>(options_.normalization),
+                                amax_.data(), out,      check_.get()};
+  device_.run(&DeviceOps::code_amax, args);
+  check_.wait("x");
+}
+
+void DeviceRequest::sweep_codes(uint8_t* codes) {
+  prepare(false, nullptr);
+  const DeviceArray<uint8_t> found = search();
+  check_.wait("x");
+  if (blocks() > 0) device_.to_host(codes, found.data(), blocks());
+}
+
+void DeviceRequest::quantize(Method method, const DeviceFloats& block_amax, ScaleLayout layout, const QuantizeOutputs& outputs) {
   if (block_amax.given() && block_amax.count() != blocks())
     fail(Status::kInvalidArgument, "block_amax has %lld elements, expected %lld", ll(block_amax.count()), ll(blocks()));
   DeviceArray<float> block_copy;
@@ -73,6 +123,8 @@ void DeviceRequest::quantize(const DeviceFloats& block_amax, ScaleLayout layout,
   const DeviceArray<uint8_t> linear(device_, swizzled ? blocks() : 0);
   if (given_blocks) device_.run(&DeviceOps::check_amaxes, DeviceAmaxCheckArgs{given_blocks, blocks(), check_.get()});
   prepare(true, outputs.global_scale);
+  DeviceArray<uint8_t> codes;
+  if (!given_blocks && method == Method::kMse) codes = search();
   DeviceQuantizeArgs args{};
   args.x = &x_;
   args.block = options_.block;
@@ -81,6 +133,7 @@ void DeviceRequest::quantize(const DeviceFloats& block_amax, ScaleLayout layout,
   args.amax = amax_.data();
   args.scale = scale_.data();
   args.block_amax = given_blocks;
+  args.codes = codes.data();
   args.packed = outputs.packed;
   args.scales = swizzled ? linear.data() : outputs.scales;
   args.decoded = outputs.decoded;

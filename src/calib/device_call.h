@@ -31,8 +31,14 @@ class DeviceRequest {
   DeviceRequest(const Device& device, const TensorView& x, const DeviceFloats& global_amax, const SweepOptions& options);
   DeviceRequest(const DeviceRequest&) = delete;
 
-  // Codes, nibbles and decoded values; global_scale: NULL or [slices], on the device, like the outputs. method: kMax where block_amax is given.
-  void quantize(const DeviceFloats& block_amax, ScaleLayout layout, const QuantizeOutputs& outputs);
+  // Weights of the searches below: NULL, or beside x. Throws where the search has no kernel for x or for them.
+  void set_weights(const TensorView* weights);
+  // The exact search: block amaxes on the device.
+  void sweep(float* out);
+  // The same: its codes, in host memory.
+  void sweep_codes(uint8_t* codes);
+  // Codes, nibbles and decoded values; global_scale: NULL or [slices], on the device, like the outputs. method: not read where block_amax is given.
+  void quantize(Method method, const DeviceFloats& block_amax, ScaleLayout layout, const QuantizeOutputs& outputs);
 
   int64_t blocks() const { return x_.elements() / options_.block; }
 
@@ -41,14 +47,19 @@ class DeviceRequest {
   // Global amaxes and their scales, and a first look at all of x.
   void prepare(bool needs_scale, float* global_scale);
 
+  // Enqueues the search.
+  DeviceArray<uint8_t> search();
+
   Device device_;
   const TensorView& x_;
+  const TensorView* weights_ = nullptr;
   SweepOptions options_;
   bool amax_is_given_;
   int64_t slices_;
   DeviceChecker check_;
   DeviceArray<float> given_copy_, amax_, scale_;
   DeviceArray<uint32_t> maxima_;
+  DeviceArray<uint64_t> findings_;
   const float* given_;
 };
 

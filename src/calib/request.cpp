@@ -6,6 +6,7 @@
 
 #include "calib/read_floats.h"
 #include "core/backends.h"
+#include "core/device.h"
 #include "num/scale.h"
 
 namespace nvfp4cal::calib {
@@ -98,7 +99,7 @@ SweepRequest::SweepRequest(const Execution& execution, const TensorView& x, std:
   args.has_window = options.has_window;
   args.window_lo = options.window_lo;
   args.window_hi = options.window_hi;
-  if (weights) check_weights(*weights);
+  if (weights) check_weights_shape(x, *weights, options.block);
   if (global_amax_.empty()) {
     global_amax_ = {amax_of(execution, x)};
     amax_was_found_ = true;
@@ -122,12 +123,13 @@ void SweepRequest::set_slices() {
   }
 }
 
-void SweepRequest::check_weights(const TensorView& weights) const {
-  const TensorView& x = *args.x;
+void check_weights_shape(const TensorView& x, const TensorView& weights, int block) {
+  if (!same_place(weights, x))
+    fail(Status::kUnsupported, "weights lies %s, expected %s", place_text(weights).c_str(), place_text(x).c_str());
   if (!is_float_input(weights.dtype)) {
     fail(Status::kUnsupported, "weights is %s, expected float32, bfloat16, float16 or float64", dtype_name(weights.dtype));
   }
-  const bool row = weights.ndim == 1 && x.ndim > 0 && weights.shape[0] == x.last() && x.last() % args.block == 0;
+  const bool row = weights.ndim == 1 && x.ndim > 0 && weights.shape[0] == x.last() && x.last() % block == 0;
   bool whole = weights.ndim == x.ndim;
   for (int d = 0; whole && d < x.ndim; ++d) whole = weights.shape[d] == x.shape[d];
   if (!row && !whole) {

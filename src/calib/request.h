@@ -39,6 +39,9 @@ void check_columns(const TensorView& x, int block);
 // x.shape[:-1] + [cols / block], or [blocks] where blocks cross rows.
 std::vector<int64_t> block_shape(const TensorView& x, int block);
 
+// Throws unless weights is a float tensor of x's shape or of its last dimension.
+void check_weights_shape(const TensorView& x, const TensorView& weights, int block);
+
 class SweepRequest {
  public:
   // global_amax: one value or one a slice of x's first dimension; empty: found from x. weights: NULL or a float tensor. Views must outlive the request.
@@ -54,7 +57,6 @@ class SweepRequest {
 
  private:
   void set_slices();
-  void check_weights(const TensorView& weights) const;
   void check_zero_slices(const Execution& execution) const;
 
   std::vector<float> global_amax_;

@@ -1,5 +1,6 @@
 #include "calib/sweep.h"
 
+#include "calib/device_call.h"
 #include "calib/read_floats.h"
 #include "calib/state_bytes.h"
 #include "calib/sweep_reference.h"
@@ -104,17 +105,45 @@ void Sweep::require_ready() const {
   if (uses_error_ && !error_) fail(Status::kWrongState, "the imported state had an error callback: none has been set here");
 }
 
-void Sweep::collect(const TensorView& x) {
+void Sweep::collect(const TensorView& x, CUstream_st* stream) {
   require_ready();
+  if (x.on_device()) return collect_on_device(device_of(x, "x", execution_, stream), x);
   const TensorView weights = make_view(weights_.data(), Dtype::kF32, static_cast<int>(weights_shape_.size()), weights_shape_.data());
   const SweepRequest request(execution_, x, global_amax_, weights_.empty() ? nullptr : &weights, options_);
-  if (has_initial_amax_ && initial_amax_.size() != static_cast<size_t>(request.blocks())) {
-    fail(Status::kInvalidArgument, "the initial amax of shape %s has %zu elements for the %lld blocks of x",
-         shape_text(initial_amax_shape_).c_str(), initial_amax_.size(), static_cast<long long>(request.blocks()));
-  }
-  std::vector<int64_t> shape = has_initial_amax_ ? initial_amax_shape_ : block_shape(x, options_.block);
+  std::vector<int64_t> shape = result_shape(x);
   std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
   search(request, shape, codes.data());
+  codes_.swap(codes);
+  shape_.swap(shape);
+  has_data_ = true;
+}
+
+// Of a tensor of whole blocks.
+std::vector<int64_t> Sweep::result_shape(const TensorView& x) const {
+  if (!has_initial_amax_) return block_shape(x, options_.block);
+  const int64_t blocks = x.elements() / options_.block;
+  if (initial_amax_.size() != static_cast<size_t>(blocks)) {
+    fail(Status::kInvalidArgument, "the initial amax of shape %s has %zu elements for the %lld blocks of x",
+         shape_text(initial_amax_shape_).c_str(), initial_amax_.size(), static_cast<long long>(blocks));
+  }
+  return initial_amax_shape_;
+}
+
+// Waits: codes are of use to the host.
+void Sweep::collect_on_device(const Device& device, const TensorView& x) {
+  if (uses_quantize_ || uses_error_ || !hessian_.empty())
+    fail(Status::kUnsupported, "x lies on CUDA device %d: searches with callbacks or a Hessian compute on host tensors", x.device_id);
+  check_blocks(x, options_.block);
+  std::vector<int64_t> shape = result_shape(x);
+  std::vector<uint8_t> codes(static_cast<size_t>(x.elements() / options_.block));
+  DeviceRequest request(device, x, {global_amax_, nullptr}, options_);
+  DeviceArray<float> copy;
+  TensorView weights = make_view(DeviceFloats{weights_, nullptr}.on(device, copy), Dtype::kF32, static_cast<int>(weights_shape_.size()),
+                                 weights_shape_.data());
+  weights.device_type = x.device_type;
+  weights.device_id = x.device_id;
+  request.set_weights(weights_.empty() ? nullptr : &weights);
+  request.sweep_codes(codes.data());
   codes_.swap(codes);
   shape_.swap(shape);
   has_data_ = true;

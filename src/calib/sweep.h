@@ -6,6 +6,7 @@
 
 #include "calib/block_hessian.h"
 #include "calib/functions.h"
+#include "core/device.h"
 
 namespace nvfp4cal::calib {
 
@@ -28,7 +29,7 @@ class Sweep {
   void set_quantize_function(QuantizeFunction function);
   void set_error_function(ErrorFunction function, ErrorValues values);
 
-  void collect(const TensorView& x);
+  void collect(const TensorView& x, CUstream_st* stream);
 
   // Throw kNoData where none has been set.
   const std::vector<float>& initial_amax() const;
@@ -46,6 +47,8 @@ class Sweep {
  private:
   void require_no_data(const char* option) const;
   void require_ready() const;
+  std::vector<int64_t> result_shape(const TensorView& x) const;
+  void collect_on_device(const Device& device, const TensorView& x);
   void search(const SweepRequest& request, const std::vector<int64_t>& shape, uint8_t* codes) const;
   void read_weights_state(StateReader& reader);
   void read_hessian_state(StateReader& reader);

@@ -187,6 +187,7 @@ Error error_of(const DeviceCheck& check, const char* name) {
     case DeviceFault::kFoundTiny: return make(Status::kInvalidArgument, "the amax of x is %g: its global scale is 0 in float32", value);
     case DeviceFault::kBlockNotFinite: return make(Status::kNotFinite, "block_amax[%lld] is %g", i, value);
     case DeviceFault::kBlockNegative: return make(Status::kInvalidArgument, "block_amax[%lld] is %g, expected 0 or more", i, value);
+    case DeviceFault::kWeight: return make(Status::kInvalidArgument, "weights[%lld] is %g, expected a positive finite value", i, value);
     case DeviceFault::kScaleNan: return make(Status::kNotFinite, "scales[%lld] is 0x%02X, NaN", i, static_cast<unsigned>(value));
     case DeviceFault::kDecodeNotFinite: return make(Status::kNotFinite, "global_scale[%lld] is %g", i, value);
     case DeviceFault::kDecodeNotPositive:

@@ -38,6 +38,7 @@ enum class DeviceFault : int32_t {
   kBlockNegative,      // block_amax[index] is value
   kScaleNan,           // scales[index] is the byte value
   kDecodeNotFinite,    // global_scale[index] is value
+  kWeight,             // weights[index] is value
   kDecodeNotPositive,  // global_scale[index] is value
 };
 
@@ -116,6 +117,31 @@ struct DeviceQuantizeArgs {
   const DeviceCheck* check;   // closed
 };
 
+// The exact search. x is contiguous float32, bfloat16 or float16, checked before; so are weights, but for their values.
+struct DeviceSweepArgs {
+  const TensorView* x;
+  int block;
+  float normalization;
+  int64_t slices;
+  const float* amax;          // [slices]; all 0 where the check has a fault
+  const TensorView* weights;  // NULL, a vector of x's last dimension, or x's shape
+  bool has_window;
+  int window_lo, window_hi;
+  uint8_t* codes;      // [blocks]
+  uint64_t* findings;  // [2], memory for the kernel
+  DeviceCheck* check;
+};
+
+// out = the block amaxes of codes.
+struct DeviceCodeAmaxArgs {
+  const uint8_t* codes;  // [blocks]
+  int64_t blocks, slices;
+  float normalization;
+  const float* amax;  // [slices]
+  float* out;         // [blocks]
+  const DeviceCheck* check;
+};
+
 struct DeviceDequantizeArgs {
   const TensorView* packed;
   const TensorView* scales;
@@ -183,6 +209,8 @@ struct DeviceOps {
   Status (*amax)(const DeviceQueue&, const DeviceAmaxArgs&, char* message);
   Status (*slices)(const DeviceQueue&, const DeviceSlicesArgs&, char* message);
   Status (*check_amaxes)(const DeviceQueue&, const DeviceAmaxCheckArgs&, char* message);
+  Status (*sweep)(const DeviceQueue&, const DeviceSweepArgs&, char* message);
+  Status (*code_amax)(const DeviceQueue&, const DeviceCodeAmaxArgs&, char* message);
   Status (*quantize)(const DeviceQueue&, const DeviceQuantizeArgs&, char* message);
   Status (*dequantize)(const DeviceQueue&, const DeviceDequantizeArgs&, char* message);
   Status (*swizzle)(const DeviceQueue&, const DeviceSwizzleArgs&, char* message);

@@ -119,7 +119,7 @@ TEST_CASE("actmax: a histogram that int64 cannot count any further refuses more 
     actmax.import_state(state.data(), state.size());
     Status status = Status::kOk;
     try {
-      actmax.collect(one_block);
+      actmax.collect(one_block, nullptr);
     } catch (const Error& error) {
       status = error.status();
     }

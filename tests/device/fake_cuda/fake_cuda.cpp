@@ -198,9 +198,14 @@ cudaError_t cudaSetDevice(int device) {
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
+// The second device has no memory pools, and as little shared memory as consumer cards.
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   ENTER("cudaDeviceGetAttribute");
-  *value = device == 0 ? 1 : 0;  // the second device has no memory pools
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount: *value = 2; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = device == 0 ? 232448 : 101376; break;
+    case cudaDevAttrMemoryPoolsSupported: *value = device == 0 ? 1 : 0; break;
+  }
   return cudaSuccess;
 }
 
