@@ -918,9 +918,9 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_progress(nvfp4cal_checkpoin
 /**
  * Quantizes the linear layers of the model in folder `input` and writes the folder `output`. What is quantized, what is copied byte for byte and
  * which layers share a global scale: docs/checkpoint.md. Files are written under temporary names, synced and renamed when all is
- * well: on failure no file of this run is left under its final name. Tokenizer and configuration files are carried over.
+ * well: on failure no file of this run is left under its final name. A run that was killed is gone on with. Tokenizer and configuration files are carried over.
  * @param input  [in] UTF-8 path of a folder with model.safetensors or model.safetensors.index.json
- * @param output [in] UTF-8 path of a folder that does not exist or is empty; its parent exists
+ * @param output [in] UTF-8 path of a folder that does not exist, is empty, or was left by a killed run; its parent exists
  * Statuses: INVALID_ARGUMENT, IO, CORRUPT (names file and cause), NOT_FINITE (names tensor and index), CANCELLED, CALLBACK. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_run(nvfp4cal_checkpoint *handle, const char *input, const char *output);

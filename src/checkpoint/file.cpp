@@ -16,6 +16,8 @@ namespace {
 // JSON files of models are at most some megabytes; a larger one is something else.
 constexpr int64_t kLargestText = int64_t{1} << 30;
 
+int64_t nanoseconds(const struct stat& info) { return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec; }
+
 }  // namespace
 
 void fail_system(const char* action, const std::string& path, int error_number) {
@@ -31,6 +33,7 @@ File File::open(const std::string& path) {
   if (fstat(descriptor, &info) != 0) fail_system("read", path, errno);
   if (!S_ISREG(info.st_mode)) fail(Status::kIo, "%s is not a regular file", path.c_str());
   file.size_ = info.st_size;
+  file.modified_ = nanoseconds(info);
   return file;
 }
 
@@ -57,6 +60,13 @@ void File::read_at(int64_t offset, void* out, int64_t n) const {
     n -= got;
   }
 }
+
+bool File::unchanged() const {
+  struct stat info;
+  return fstat(descriptor_, &info) == 0 && info.st_size == size_ && nanoseconds(info) == modified_;
+}
+
+void File::start_writing() const { static_cast<void>(sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE)); }  // a hint as well
 
 void File::read_ahead(int64_t offset, int64_t n) const {
   if (n > 0) static_cast<void>(posix_fadvise(descriptor_, offset, n, POSIX_FADV_WILLNEED));  // a hint: failure is nothing

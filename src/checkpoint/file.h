@@ -14,12 +14,16 @@ class File {
   // A new file; it is an error if the name is taken.
   static File create(const std::string& path);
 
-  File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+  File(File&& other) noexcept
+      : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_), modified_(other.modified_) {}
   File& operator=(File&&) = delete;
   ~File();
 
   const std::string& path() const { return path_; }
-  int64_t size() const { return size_; }  // at open
+  int64_t size() const { return size_; }          // at open
+  int64_t modified() const { return modified_; }  // at open, nanoseconds
+  // The file is as long, and was changed as long ago, as when it was opened.
+  bool unchanged() const;
 
   // All n bytes; a file that has become shorter is an error (kIo).
   void read_at(int64_t offset, void* out, int64_t n) const;
@@ -28,6 +32,8 @@ class File {
   void write_at(int64_t offset, const void* data, int64_t n);
   // Takes the space now, so that a full disk is seen before the work; where the file system cannot, nothing happens.
   void reserve(int64_t n);
+  // Lets the system begin to write what it holds to the disk.
+  void start_writing() const;
   // To the disk, and closed.
   void finish();
 
@@ -37,6 +43,7 @@ class File {
   std::string path_;
   int descriptor_;
   int64_t size_;
+  int64_t modified_ = 0;
 };
 
 // Throws kIo with the text of errno: `cannot <action> <path>: No space left on device`.

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "checkpoint/checksum.h"
 #include "checkpoint/text.h"
 #include "core/error.h"
 
@@ -120,7 +121,7 @@ Shard open_shard(const std::string& folder, const std::string& name) {
   file.read_at(kHeaderPrefix, json.data(), length);
   const int64_t data_begin = kHeaderPrefix + length;
   Header header = parse_header(name, json, file.size() - data_begin);
-  return Shard{name, std::move(file), data_begin, std::move(header)};
+  return Shard{name, std::move(file), data_begin, std::move(header), checksum(json.data(), length, 0)};
 }
 
 ModelFiles open_model(const std::string& folder) {

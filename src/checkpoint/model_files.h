@@ -17,6 +17,7 @@ struct Shard {
   File file;
   int64_t data_begin;  // where the data section lies in the file
   Header header;
+  uint64_t header_checksum = 0;
 
   // Reads n bytes of a tensor, from `offset` of its bytes on.
   void read(const TensorEntry& tensor, int64_t offset, void* out, int64_t n) const {

@@ -93,6 +93,20 @@ bool is_gpt2_conv1d(std::string_view name) {
   return layer == "c_attn" || layer == "c_fc" || layer == "c_proj" || layer == "q_attn";
 }
 
+// One brace after the other; they are paired.
+void add_expanded(const std::string& pattern, std::vector<std::string>& patterns) {
+  const size_t open = pattern.find('{'), close = pattern.find('}');
+  if (open == std::string::npos) {
+    patterns.push_back(pattern);
+    return;
+  }
+  for (size_t begin = open + 1; begin <= close;) {
+    const size_t end = std::min(pattern.find(',', begin), close);
+    add_expanded(pattern.substr(0, open) + pattern.substr(begin, end - begin) + pattern.substr(close + 1), patterns);
+    begin = end + 1;
+  }
+}
+
 }  // namespace
 
 std::string lower(std::string_view text) {
@@ -123,18 +137,15 @@ bool matches(std::string_view pattern, std::string_view text) {
 
 std::vector<std::string> expand_pattern(const std::string& pattern) {
   if (pattern.empty()) fail(Status::kInvalidArgument, "a pattern is empty");
-  const size_t open = pattern.find('{'), close = pattern.find('}');
-  if (open == std::string::npos && close == std::string::npos) return {pattern};
-  if (open == std::string::npos || close == std::string::npos || close < open || pattern.find('{', open + 1) < close) {
-    fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(pattern).c_str());
+  bool inside = false;
+  for (const char c : pattern) {
+    if (c != '{' && c != '}') continue;
+    if ((c == '{') == inside) fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(pattern).c_str());
+    inside = !inside;
   }
+  if (inside) fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(pattern).c_str());
   std::vector<std::string> patterns;
-  for (size_t begin = open + 1; begin <= close;) {
-    const size_t end = std::min(pattern.find(',', begin), close);
-    const std::string alternative = pattern.substr(0, open) + pattern.substr(begin, end - begin) + pattern.substr(close + 1);
-    for (std::string& expanded : expand_pattern(alternative)) patterns.push_back(std::move(expanded));
-    begin = end + 1;
-  }
+  add_expanded(pattern, patterns);
   return patterns;
 }
 

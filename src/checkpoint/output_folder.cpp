@@ -3,29 +3,48 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 
+#include "checkpoint/checksum.h"
 #include "core/error.h"
 
 namespace nvfp4cal::checkpoint {
 
 namespace {
 
+constexpr int64_t kReadBytes = int64_t{8} << 20;
+
+// What a killed run may have left.
+bool is_leftover(const std::string& name) { return name == kJournalName || name.ends_with(kTemporarySuffix); }
+
+std::vector<std::string> names_in(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  if (error) fail_system("read", path, error.value());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+[[noreturn]] void refuse_used(const std::string& path, const std::string& name) {
+  fail(Status::kInvalidArgument, "the output folder %s is not empty: it holds %s", path.c_str(), name.c_str());
+}
+
 // Refuses a folder that is in use. `info` is its stat.
-void check_unused(const std::string& path, const struct stat& info, const std::string& input) {
+void check_unused(const std::string& path, const struct stat& info, const std::string& input, bool resumes) {
   struct stat input_info;
   if (!S_ISDIR(info.st_mode)) fail(Status::kInvalidArgument, "the output %s is not a folder", path.c_str());
   if (stat(input.c_str(), &input_info) == 0 && input_info.st_dev == info.st_dev && input_info.st_ino == info.st_ino) {
     fail(Status::kInvalidArgument, "the output folder %s is the input folder", path.c_str());
   }
-  std::error_code error;
-  const std::filesystem::directory_iterator first(path, error);
-  if (error) fail_system("read", path, error.value());
-  if (first != std::filesystem::directory_iterator()) {
-    fail(Status::kInvalidArgument, "the output folder %s is not empty: it holds %s", path.c_str(), first->path().filename().c_str());
-  }
+  const std::vector<std::string> names = names_in(path);
+  const bool left = resumes && std::find(names.begin(), names.end(), kJournalName) != names.end();
+  if (!left && !names.empty()) refuse_used(path, names[0]);
 }
 
 bool lies_inside(const std::filesystem::path& inner, const std::filesystem::path& outer) {
@@ -52,35 +71,104 @@ void check_apart(const std::string& output, const std::string& input) {
   }
 }
 
-}  // namespace
-
-void OutputFolder::check(const std::string& path, const std::string& input) {
+void check_place(const std::string& path, const std::string& input, bool resumes) {
   struct stat info;
   if (path.empty()) fail(Status::kInvalidArgument, "the output folder has no name");
   check_apart(path, input);
-  if (stat(path.c_str(), &info) == 0) check_unused(path, info, input);
+  if (stat(path.c_str(), &info) == 0) check_unused(path, info, input, resumes);
 }
 
-OutputFolder::OutputFolder(const std::string& path, const std::string& input) : path_(path) {
-  check(path, input);
+}  // namespace
+
+void OutputFolder::check(const std::string& path, const std::string& input) { check_place(path, input, true); }
+
+void OutputFolder::make(const std::string& path) {
   std::error_code error;
   if (std::filesystem::exists(path, error)) return;
   if (mkdir(path.c_str(), 0777) != 0) fail_system("create the folder", path, errno);
   made_ = true;
 }
 
+OutputFolder::OutputFolder(const std::string& path, const std::string& input) : path_(path) {
+  check_place(path, input, false);
+  make(path);
+}
+
+OutputFolder::OutputFolder(const std::string& path, const std::string& input, const std::string& key) : path_(path) {
+  check_place(path, input, true);
+  make(path);
+  try {
+    journal_ = std::make_unique<Journal>(path);
+    for (const std::string& name : names_in(path)) {
+      if (!is_leftover(name) && !journal_->committed().count(name)) refuse_used(path, name);
+    }
+    made_ = made_ || journal_->made_folder();
+    const bool resumes = journal_->key() == key;
+    if (!resumes) {
+      clear_leftovers();
+      journal_->begin(key, made_);
+    }
+  } catch (...) {
+    if (made_ && !journal_) rmdir(path.c_str());
+    throw;
+  }
+}
+
+void OutputFolder::clear_leftovers() {
+  for (const std::string& name : names_in(path_)) {
+    const bool ours = is_leftover(name) || journal_->committed().count(name);
+    if (ours && name != kJournalName && unlink(path_of(name).c_str()) != 0) fail_system("remove", path_of(name), errno);
+  }
+}
+
+std::optional<FinishedShard> OutputFolder::keep(const std::string& name, const Monitor& monitor) {
+  const auto found = journal_->shards().find(name);
+  if (found == journal_->shards().end()) return std::nullopt;
+  const Entry entry{name, journal_->committed().count(name) && is_regular_file(path_of(name))};
+  if (!is_regular_file(path_of(entry))) return std::nullopt;
+  const File file = File::open(path_of(entry));
+  if (file.size() == found->second.size) {
+    std::vector<char> buffer(static_cast<size_t>(std::min(kReadBytes, file.size())));
+    uint64_t sum = 0;
+    for (int64_t at = 0; at < file.size(); at += kReadBytes) {
+      monitor.check();
+      const int64_t n = std::min(kReadBytes, file.size() - at);
+      file.read_at(at, buffer.data(), n);
+      sum += checksum(buffer.data(), n, at);
+    }
+    if (sum == found->second.checksum) {
+      entries_.push_back(entry);
+      return found->second;
+    }
+  }
+  if (unlink(path_of(entry).c_str()) != 0) fail_system("remove", path_of(entry), errno);
+  return std::nullopt;
+}
+
 OutputFolder::~OutputFolder() {
   if (committed_) return;
-  for (size_t i = 0; i < names_.size(); ++i) unlink((path_of(names_[i]) + (i < renamed_ ? "" : kTemporarySuffix)).c_str());
+  for (const Entry& entry : entries_) unlink(path_of(entry).c_str());
+  if (journal_) {
+    try {
+      clear_leftovers();
+    } catch (const std::exception&) {  // what cannot be removed stays
+    }
+    journal_->remove();
+  }
   if (made_) rmdir(path_.c_str());  // fails, as it should, if someone else has put a file there
 }
 
 File OutputFolder::create(const std::string& name) {
-  names_.push_back(name);  // first, so that nothing can come between the file and its removal
+  entries_.push_back({name, false});  // first, so that nothing can come between the file and its removal
   try {
+    // Of a run that was killed.
+    if (journal_) {
+      unlink((path_of(name) + kTemporarySuffix).c_str());
+      if (journal_->committed().count(name)) unlink(path_of(name).c_str());
+    }
     return File::create(path_of(name) + kTemporarySuffix);
   } catch (...) {
-    names_.pop_back();
+    entries_.pop_back();
     throw;
   }
 }
@@ -92,14 +180,26 @@ void OutputFolder::write(const std::string& name, const std::string& text) {
 }
 
 void OutputFolder::commit() {
-  for (; renamed_ < names_.size(); ++renamed_) {
-    const std::string name = path_of(names_[renamed_]);
+  if (journal_) {
+    std::vector<std::string> names;
+    for (const Entry& entry : entries_) names.push_back(entry.name);
+    journal_->add_commit(names);
+    sync_folder(path_);
+  }
+  for (Entry& entry : entries_) {
+    if (entry.renamed) continue;
+    const std::string name = path_of(entry.name);
     if (std::rename((name + kTemporarySuffix).c_str(), name.c_str()) != 0) fail_system("rename a file to", name, errno);
+    entry.renamed = true;
   }
   sync_folder(path_);
   if (made_) {
     const std::filesystem::path parent = std::filesystem::absolute(path_).lexically_normal() / "..";
     sync_folder(parent.string());
+  }
+  if (journal_) {
+    journal_->remove();
+    sync_folder(path_);
   }
   committed_ = true;
 }

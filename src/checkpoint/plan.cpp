@@ -38,7 +38,10 @@ std::string why_not_by_name(const std::string& name, Patterns& patterns) {
 // Why the tensor is copied; empty: it is quantized.
 std::string why_copied(const TensorEntry& tensor, Patterns& patterns) {
   const size_t ndim = tensor.shape.size();
-  if (is_stack(tensor)) return "3-D stack of experts";
+  if (is_stack(tensor)) {
+    patterns.exclude.find(tensor.name);  // it has something to exclude
+    return "3-D stack of experts";
+  }
   if (tensor.name.ends_with(".bias")) return "bias";
   if (!tensor.name.ends_with(kWeightSuffix)) return "not a .weight";
   if (ndim != 2) return std::to_string(ndim) + "-D";

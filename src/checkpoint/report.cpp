@@ -52,6 +52,7 @@ ordered_json totals_json(const RunResult& result) {
   object["elements_quantized"] = elements;
   object["bytes_in"] = result.bytes_in;
   object["bytes_out"] = result.bytes_out;
+  object["shards_kept"] = result.shards_kept;
   object["seconds"] = result.seconds;
   object["gel_per_s"] = result.seconds > 0.0 ? static_cast<double>(elements) / result.seconds / 1e9 : 0.0;
   if (result.measured && !result.dry_run) add_errors(object, sum);

@@ -26,6 +26,7 @@ struct RunResult {
   bool quantizes_inputs = false;
   std::vector<float> input_scales;  // by group, if inputs are quantized
   std::vector<ShardSizes> shards;
+  int64_t shards_kept = 0;  // that a killed run had finished
   const char* format = "";  // the output format's name
   const char* method = "";
   std::string input, output;  // as the caller named them

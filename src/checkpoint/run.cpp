@@ -3,21 +3,25 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <unordered_map>
 
 #include "checkpoint/config_text.h"
 #include "checkpoint/input_scales.h"
-#include "checkpoint/output_format.h"
 #include "checkpoint/text.h"
+#include "core/blocked_signals.h"
 #include "core/float_env.h"
 
 namespace nvfp4cal::checkpoint {
+
+namespace {
+
+constexpr const char* kMethods[] = {"max", "mse", "four-over-six"};
+
+}  // namespace
 
 Run::Run(const Execution& execution, const Options& options, Monitor& monitor)
     : options_(options), format_(output_format(options.format)), monitor_(monitor), pass_(execution, options, monitor) {
   result_.measured = options.measure_error;
   result_.format = format_.name();
-  constexpr const char* kMethods[] = {"max", "mse", "four-over-six"};
   result_.method = kMethods[static_cast<int>(options.method)];
   result_.quantizes_inputs = options.quantizes_inputs();
   result_.dry_run = options.dry_run;
@@ -38,71 +42,155 @@ std::string Run::run(const std::string& input, const std::string& output) {
   return report_json(result_);
 }
 
-void Run::write(const std::string& input, const std::string& output) {
-  OutputFolder folder(output, input);
-  find_amaxes();
-  for (OutputShard& shard : outputs_) write_shard(shard, folder);
-  for (const std::string& name : result_.files.carried) carry_file(input, name, folder, monitor_);
-  // An interrupted commit leaves a folder without configuration, which no engine takes for a model.
-  if (model_.has_index) write_index(folder);
-  write_configs(folder);
-  monitor_.check();
-  folder.commit();
-}
-
 void Run::prepare(const std::string& input) {
   model_ = open_model(input);
-  std::vector<const TensorEntry*> tensors;
-  std::vector<std::string> shard_names;
-  for (const Shard& shard : model_.shards) {
-    shard_names.push_back(shard.name);
-    for (const TensorEntry& tensor : shard.header.tensors) {
-      positions_.emplace(&tensor, tensors.size());
-      tensors.push_back(&tensor);
-    }
-  }
   if (has_entry(input + "/" + kQuantConfigName)) {
     File::open(input + "/" + kQuantConfigName);
     fail(Status::kInvalidArgument, "the model is already quantized: it has a %s", kQuantConfigName);
   }
-  const bool has_config = has_entry(input + "/" + kConfigName);
-  if (has_config) {
-    config_ = read_text_file(input + "/" + kConfigName);
-    refuse_quantized_config(parse_config(config_));
-  }
-  result_.plan = make_plan(tensors, options_.rules);
-  result_.input_scales = input_scales_of_groups(options_, result_.plan);
-  result_.warnings = result_.plan.warnings;
-  if (!has_config) {
-    result_.warnings.push_back(std::string("the input has no ") + kConfigName +
-                               (format_.quant_config(info()).is_null() ? ": nothing in the output says how it is quantized"
-                                                                       : std::string(": only ") + kQuantConfigName + " was written"));
-  } else {
-    config_ = with_quantization_config(config_, format_.config_member(info()));
-  }
+  read_config(input);
+  std::vector<std::string> shard_names;
+  for (const Shard& shard : model_.shards) shard_names.push_back(shard.name);
   result_.files = list_other_files(input, shard_names);
   for (const auto& [name, reason] : result_.files.left) {
     if (reason == kDanglingLink) result_.warnings.push_back(in_quotes(name) + " is a link to nothing: it was left behind");
   }
-  result_.errors.resize(tensors.size());
+  result_.input_scales = input_scales_of_groups(options_, result_.plan);
+  result_.errors.resize(sources_->all().size());
   result_.global_amax.resize(result_.plan.groups.size());
-  int64_t total = 0;
-  for (const PlannedTensor& tensor : result_.plan.tensors) {
-    result_.bytes_in += tensor.entry->bytes();
-    total += tensor.entry->bytes() * (tensor.quantize ? 2 : 1);  // read once or twice
+  size_t source = 0;
+  for (const Shard& shard : model_.shards) {
+    outputs_.push_back(plan_output(shard, source));
+    source = outputs_.back().end_source;
   }
-  monitor_.set_total(total);
-  for (const Shard& shard : model_.shards) outputs_.push_back(plan_output(shard));
+  count_bytes();
 }
 
-void Run::find_amaxes() {
-  for (const Shard& shard : model_.shards) {
-    for (const TensorEntry& tensor : shard.header.tensors) {
-      const PlannedTensor& plan = result_.plan.tensors[planned(tensor)];
-      if (!plan.quantize) continue;
-      float& amax = result_.global_amax[static_cast<size_t>(plan.group)];
-      amax = std::max(amax, pass_.amax(shard, tensor));
+// The model's configuration says how stacks of experts lie, and how they are quantized goes into it.
+void Run::read_config(const std::string& input) {
+  const bool has_config = has_entry(input + "/" + kConfigName);
+  nlohmann::ordered_json config;
+  if (has_config) {
+    config_ = read_text_file(input + "/" + kConfigName);
+    config = parse_config(config_);
+    refuse_quantized_config(config);
+  }
+  sources_ = std::make_unique<PlannedSources>(model_, config, options_.rules);
+  result_.plan = sources_->plan();
+  result_.warnings = result_.plan.warnings;
+  if (has_config) {
+    config_ = with_quantization_config(config_, format_.config_member(info()));
+    return;
+  }
+  result_.warnings.push_back(std::string("the input has no ") + kConfigName +
+                             (format_.quant_config(info()).is_null() ? ": nothing in the output says how it is quantized"
+                                                                     : std::string(": only ") + kQuantConfigName + " was written"));
+}
+
+Run::OutputShard Run::plan_output(const Shard& shard, size_t first_source) const {
+  OutputShard output{&shard, first_source, first_source, {}, ""};
+  const std::vector<Source>& sources = sources_->all();
+  while (output.end_source < sources.size() && sources[output.end_source].shard == &shard) ++output.end_source;
+  output.entries = output_entries(output);
+  output.header = build_header(shard.name, output.entries, shard.header.metadata);
+  return output;
+}
+
+std::vector<TensorEntry> Run::output_entries(const OutputShard& shard) const {
+  std::vector<TensorEntry> entries;
+  for (size_t i = shard.first_source; i < shard.end_source; ++i) {
+    const TensorEntry& entry = sources_->all()[i].entry;
+    if (!planned(i).quantize) {
+      entries.push_back(entry);
+      continue;
     }
+    for (TensorEntry& made : format_.quantized_entries(entry, options_.quantizes_inputs())) entries.push_back(std::move(made));
+  }
+  return entries;
+}
+
+void Run::count_bytes() {
+  int64_t total = 0;
+  for (const OutputShard& output : outputs_) {
+    result_.shards.push_back({output.shard->name, output.shard->file.size(), output.size()});
+    result_.bytes_out += output.size() - static_cast<int64_t>(output.header.size());
+    for (const TensorEntry& tensor : output.shard->header.tensors) result_.bytes_in += tensor.bytes();
+    for (const TensorEntry& entry : output.entries) {
+      if (const auto [place, fresh] = weight_map_.emplace(entry.name, output.shard->name); !fresh) {
+        fail(Status::kInvalidArgument, "two tensors of the output would be named %s", in_quotes(entry.name).c_str());
+      }
+    }
+    for (size_t i = output.first_source; i < output.end_source; ++i) {
+      const Source& source = sources_->all()[i];
+      const int64_t bytes = source.part ? source.entry.elements() * source.stored->dtype->bits / 8 : source.stored->bytes();
+      total += bytes * (planned(i).quantize ? 2 : 1);  // read once or twice
+    }
+  }
+  monitor_.set_total(total);
+}
+
+std::string Run::key() const {
+  nlohmann::json input = nlohmann::json::array(), scales = nlohmann::json::array();
+  for (const Shard& shard : model_.shards) {
+    input.push_back({shard.name, shard.file.size(), shard.file.modified(), shard.header_checksum});
+  }
+  for (const float scale : result_.input_scales) scales.push_back(scale);
+  const nlohmann::json all = {NVFP4CAL_VERSION,
+                              result_.format,
+                              result_.method,
+                              options_.measure_error,
+                              options_.rules.include,
+                              options_.rules.exclude,
+                              options_.rules.fuse,
+                              scales,
+                              input,
+                              config_,
+                              result_.files.carried,
+                              model_.has_index};
+  const std::string text = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return std::to_string(text.size()) + "-" + std::to_string(checksum(text.data(), static_cast<int64_t>(text.size()), 0));
+}
+
+void Run::write(const std::string& input, const std::string& output) {
+  OutputFolder folder(output, input, key());
+  try {
+    find_amaxes(folder);
+    for (const OutputShard& shard : outputs_) {
+      if (!keep_shard(shard, folder)) write_shard(shard, folder);
+    }
+    wait_for_finish();
+  } catch (...) {
+    if (finishing_.valid()) finishing_.wait();  // it uses the folder
+    throw;
+  }
+  for (const std::string& name : result_.files.carried) carry_file(input, name, folder, monitor_);
+  // An interrupted commit leaves a folder without configuration, which no engine takes for a model.
+  if (model_.has_index) write_index(folder);
+  write_configs(folder);
+  for (const Shard& shard : model_.shards) {
+    if (!shard.file.unchanged()) fail(Status::kIo, "%s was changed while it was read", shard.file.path().c_str());
+  }
+  monitor_.check();
+  folder.commit();
+}
+
+void Run::find_amaxes(OutputFolder& output) {
+  std::vector<const Source*> quantized;
+  std::vector<size_t> groups;
+  int64_t bytes = 0;
+  for (size_t i = 0; i < sources_->all().size(); ++i) {
+    if (!planned(i).quantize) continue;
+    quantized.push_back(&sources_->all()[i]);
+    groups.push_back(static_cast<size_t>(planned(i).group));
+    bytes += quantized.back()->entry.elements() * quantized.back()->stored->dtype->bits / 8;
+  }
+  if (output.journal().amaxes().size() == result_.global_amax.size()) {
+    result_.global_amax = output.journal().amaxes();
+    monitor_.advance(bytes, quantized.back()->entry.name);
+  } else {
+    const std::vector<float> amaxes = pass_.amaxes(quantized);
+    for (size_t i = 0; i < amaxes.size(); ++i) result_.global_amax[groups[i]] = std::max(result_.global_amax[groups[i]], amaxes[i]);
+    output.journal().add_amaxes(result_.global_amax);
   }
   warn_of_small_groups();
 }
@@ -120,55 +208,78 @@ void Run::warn_of_small_groups() {
   }
 }
 
-std::vector<TensorEntry> Run::output_entries(const Shard& shard) const {
-  std::vector<TensorEntry> entries;
-  for (const TensorEntry& tensor : shard.header.tensors) {
-    if (result_.plan.tensors[planned(tensor)].quantize) {
-      for (TensorEntry& entry : format_.quantized_entries(tensor, options_.quantizes_inputs())) entries.push_back(std::move(entry));
-    } else {
-      entries.push_back(tensor);
-    }
-  }
-  return entries;
+void Run::write_scalars(const LayerNames& names, size_t group, const std::map<std::string_view, int64_t>& places, OutputFile& file) const {
+  const float amax = result_.global_amax[group], normalization = options_.normalization();
+  const float global_scale = negligible(amax, normalization) ? 1.0f : format_.global_scale(amax, normalization);
+  file.write_at(places.at(names.global_scale), &global_scale, sizeof global_scale);
+  if (!options_.quantizes_inputs()) return;
+  const float input_scale = format_.input_scale(result_.input_scales[group]);
+  file.write_at(places.at(names.input_scale), &input_scale, sizeof input_scale);
 }
 
-Run::OutputShard Run::plan_output(const Shard& shard) {
-  OutputShard planned{&shard, output_entries(shard), ""};
-  planned.header = build_header(shard.name, planned.entries, shard.header.metadata);
-  const int64_t data_size = planned.entries.empty() ? 0 : planned.entries.back().end;
-  for (const TensorEntry& entry : planned.entries) weight_map_.emplace(entry.name, shard.name);
-  result_.bytes_out += data_size;
-  result_.shards.push_back({shard.name, shard.file.size(), static_cast<int64_t>(planned.header.size()) + data_size});
-  return planned;
+std::vector<WriteTask> Run::write_tasks(const OutputShard& planned_shard, OutputFile& file) const {
+  const int64_t header_size = static_cast<int64_t>(planned_shard.header.size());
+  std::map<std::string_view, int64_t> places;  // in the file
+  for (const TensorEntry& entry : planned_shard.entries) places.emplace(entry.name, header_size + entry.begin);
+  std::vector<WriteTask> tasks;
+  for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
+    const Source& source = sources_->all()[i];
+    if (!planned(i).quantize) {
+      tasks.push_back({&source, false, 0.0f, places.at(source.entry.name), 0, {}});
+      continue;
+    }
+    const size_t group = static_cast<size_t>(planned(i).group);
+    const float amax = result_.global_amax[group];
+    const LayerNames names = format_.names(module_of(source.entry.name));
+    const bool zero = negligible(amax, options_.normalization());
+    tasks.push_back({&source, true, zero ? 0.0f : amax, places.at(names.codes), places.at(names.scales), {}});
+    write_scalars(names, group, places, file);
+  }
+  return tasks;
 }
 
 void Run::write_shard(const OutputShard& planned_shard, OutputFolder& output) {
-  const Shard& shard = *planned_shard.source;
-  const int64_t header_size = static_cast<int64_t>(planned_shard.header.size());
-  std::unordered_map<std::string_view, int64_t> places;  // in the file
-  for (const TensorEntry& entry : planned_shard.entries) places.emplace(entry.name, header_size + entry.begin);
-  File file = output.create(shard.name);
-  file.reserve(header_size + (planned_shard.entries.empty() ? 0 : planned_shard.entries.back().end));
-  file.write_at(0, planned_shard.header.data(), header_size);
-  for (const TensorEntry& tensor : shard.header.tensors) {
-    const size_t position = planned(tensor);
-    const PlannedTensor& plan = result_.plan.tensors[position];
-    if (!plan.quantize) {
-      pass_.copy(shard, tensor, file, places.at(tensor.name));
-      continue;
-    }
-    const float amax = result_.global_amax[static_cast<size_t>(plan.group)];
-    const bool zero = negligible(amax, options_.normalization());
-    const float global_scale = zero ? 1.0f : format_.global_scale(amax, options_.normalization());
-    const LayerNames names = format_.names(module_of(tensor.name));
-    const QuantizeTarget target{file, places.at(names.codes), places.at(names.scales)};
-    result_.errors[position] = pass_.quantize(shard, tensor, zero ? 0.0f : amax, target);
-    file.write_at(places.at(names.global_scale), &global_scale, sizeof global_scale);
-    if (!options_.quantizes_inputs()) continue;
-    const float input_scale = format_.input_scale(result_.input_scales[static_cast<size_t>(plan.group)]);
-    file.write_at(places.at(names.input_scale), &input_scale, sizeof input_scale);
+  const auto file = std::make_shared<OutputFile>(output.create(planned_shard.shard->name));
+  file->file().reserve(planned_shard.size());
+  file->write_at(0, planned_shard.header.data(), static_cast<int64_t>(planned_shard.header.size()));
+  std::vector<WriteTask> tasks = write_tasks(planned_shard, *file);
+  pass_.write(tasks, *file);
+  FinishedShard finished{planned_shard.size(), file->checksum(), {}};
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (!tasks[i].quantize) continue;
+    result_.errors[planned_shard.first_source + i] = tasks[i].error;
+    finished.errors.push_back(tasks[i].error.error);
+    finished.errors.push_back(tasks[i].error.total);
   }
-  file.finish();
+  finish_later(file, output, planned_shard.shard->name, std::move(finished));
+}
+
+bool Run::keep_shard(const OutputShard& planned_shard, OutputFolder& output) {
+  const std::optional<FinishedShard> finished = output.keep(planned_shard.shard->name, monitor_);
+  if (!finished) return false;
+  size_t next = 0;
+  for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
+    const Source& source = sources_->all()[i];
+    monitor_.advance(source.part ? source.entry.elements() * source.stored->dtype->bits / 8 : source.stored->bytes(), source.entry.name);
+    if (!planned(i).quantize) continue;
+    result_.errors[i] = {finished->errors.at(next), finished->errors.at(next + 1)};
+    next += 2;
+  }
+  ++result_.shards_kept;
+  return true;
+}
+
+void Run::finish_later(std::shared_ptr<OutputFile> file, OutputFolder& output, const std::string& name, FinishedShard shard) {
+  wait_for_finish();
+  const BlockedSignals blocked;
+  finishing_ = std::async(std::launch::async, [file = std::move(file), &output, name, shard = std::move(shard)] {
+    file->file().finish();
+    output.finished(name, shard);
+  });
+}
+
+void Run::wait_for_finish() {
+  if (finishing_.valid()) finishing_.get();
 }
 
 void Run::write_index(OutputFolder& output) {

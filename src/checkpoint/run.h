@@ -1,7 +1,9 @@
 // One run of a job, step by step.
 #pragma once
 
+#include <future>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "checkpoint/output_folder.h"
 #include "checkpoint/output_format.h"
 #include "checkpoint/report.h"
+#include "checkpoint/sources.h"
 #include "checkpoint/tensor_pass.h"
 
 namespace nvfp4cal::checkpoint {
@@ -22,38 +25,53 @@ class Run {
   std::string run(const std::string& input, const std::string& output);
 
  private:
-  // Everything that can be refused without reading weights or writing anything.
-  void prepare(const std::string& input);
-  // First pass: amaxes of all groups. Members may lie in different shards.
-  void find_amaxes();
-  void warn_of_small_groups();
-  // A file that is to be written.
+  // A file that is to be written: the sources of one shard.
   struct OutputShard {
-    const Shard* source;
+    const Shard* shard;
+    size_t first_source, end_source;
     std::vector<TensorEntry> entries;  // with their places
     std::string header;                // the first bytes of the file
+    int64_t size() const { return static_cast<int64_t>(header.size()) + (entries.empty() ? 0 : entries.back().end); }
   };
-  OutputShard plan_output(const Shard& shard);
+
+  // Everything that can be refused without reading weights or writing anything.
+  void prepare(const std::string& input);
+  void read_config(const std::string& input);
+  OutputShard plan_output(const Shard& shard, size_t first_source) const;
+  std::vector<TensorEntry> output_entries(const OutputShard& shard) const;
+  void count_bytes();
+  // What the output depends on.
+  std::string key() const;
+
   void write(const std::string& input, const std::string& output);
+  // First pass: amaxes of all groups. Members may lie in different shards.
+  void find_amaxes(OutputFolder& output);
+  void warn_of_small_groups();
   // Second pass.
   void write_shard(const OutputShard& planned, OutputFolder& output);
-  std::vector<TensorEntry> output_entries(const Shard& shard) const;
+  std::vector<WriteTask> write_tasks(const OutputShard& planned, OutputFile& file) const;
+  void write_scalars(const LayerNames& names, size_t group, const std::map<std::string_view, int64_t>& places, OutputFile& file) const;
+  bool keep_shard(const OutputShard& planned, OutputFolder& output);
+  // Syncs a file on a thread of its own while the next one is computed.
+  void finish_later(std::shared_ptr<OutputFile> file, OutputFolder& output, const std::string& name, FinishedShard shard);
+  void wait_for_finish();
   void write_index(OutputFolder& output);
   void write_configs(OutputFolder& output);
 
+  const PlannedTensor& planned(size_t source) const { return result_.plan.tensors[source]; }
   QuantizationInfo info() const { return {result_.plan.excluded_modules, options_.quantizes_inputs()}; }
-  size_t planned(const TensorEntry& tensor) const { return positions_.at(&tensor); }
 
   const Options& options_;
   const OutputFormat& format_;
   Monitor& monitor_;
   TensorPass pass_;
   ModelFiles model_;
-  std::string config_;                              // the text of the output's config.json; empty: the model has none
-  std::map<const TensorEntry*, size_t> positions_;  // in the plan
-  std::map<std::string, std::string> weight_map_;   // of the output
+  std::string config_;  // the text of the output's config.json; empty: the model has none
+  std::unique_ptr<PlannedSources> sources_;
   std::vector<OutputShard> outputs_;
+  std::map<std::string, std::string> weight_map_;  // of the output
   RunResult result_;
+  std::future<void> finishing_;
 };
 
 }  // namespace nvfp4cal::checkpoint

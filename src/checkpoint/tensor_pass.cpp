@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "checkpoint/four_over_six.h"
-#include "checkpoint/plan.h"
 #include "checkpoint/text.h"
 #include "core/backends.h"
 #include "num/scale.h"
@@ -15,113 +14,221 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-// A multiple of 16 elements of every dtype. Large enough to keep all threads busy, small enough to stay near the caches.
-constexpr int64_t kBlockBytes = int64_t{8} << 20;
-constexpr int64_t kAmaxChunk = 65536;  // elements; a multiple of 16
+// A piece fits into a second-level cache. A batch of pieces keeps many threads busy and is what a cancelled run finishes.
+constexpr int64_t kPieceBytes = int64_t{512} << 10;
+constexpr size_t kBatch = 64;
 
-TensorView view_of(const char* data, const TensorEntry& tensor, int64_t bytes) {
+Dtype dtype_of(const Source& source) {
   Dtype dtype = Dtype::kF32;
-  quantizable_dtype(*tensor.dtype, dtype);
-  const int64_t n = bytes / static_cast<int64_t>(dtype_size(dtype));
-  return make_view(data, dtype, 1, &n);
+  quantizable_dtype(*source.stored->dtype, dtype);
+  return dtype;
 }
 
-// `x[5] is NaN` of a block that begins at element `first` becomes `tensor "a"[105] is NaN`.
-[[noreturn]] void fail_not_finite(const Error& error, const Shard& shard, const TensorEntry& tensor, int64_t first) {
+TensorView view_of(const char* data, const Source& source, int64_t n) { return make_view(data, dtype_of(source), 1, &n); }
+
+// `x[5] is NaN` of a piece that begins at element `first` becomes `tensor "a"[105] is NaN`, its place in the file's tensor.
+[[noreturn]] void fail_not_finite(const Error& error, const Source& source, int64_t first) {
   long long index = 0;
   int used = 0;
   const char* text = error.what();
+  const std::string name = source.shard->name + ": tensor " + in_quotes(source.stored->name);
   if (std::sscanf(text, "x[%lld]%n", &index, &used) != 1 || used == 0) {
-    fail(Status::kNotFinite, "%s: tensor %s: %s", shard.name.c_str(), in_quotes(tensor.name).c_str(), text);
+    fail(Status::kNotFinite, "%s: %s", name.c_str(), text);
   }
-  fail(Status::kNotFinite, "%s: tensor %s[%lld]%s", shard.name.c_str(), in_quotes(tensor.name).c_str(),
-       index + static_cast<long long>(first), text + used);
+  fail(Status::kNotFinite, "%s[%lld]%s", name.c_str(), static_cast<long long>(source.element(first + index)), text + used);
+}
+
+// [cols, rows] -> [rows, cols].
+template <class Element>
+void transpose(const char* in, char* out, int64_t rows, int64_t cols) {
+  constexpr int64_t kTile = 32;
+  const Element* from = reinterpret_cast<const Element*>(in);
+  Element* to = reinterpret_cast<Element*>(out);
+  for (int64_t c0 = 0; c0 < cols; c0 += kTile) {
+    for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
+      for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r) {
+        for (int64_t c = c0; c < std::min(cols, c0 + kTile); ++c) to[r * cols + c] = from[c * rows + r];
+      }
+    }
+  }
 }
 
 }  // namespace
 
 bool negligible(float global_amax, float normalization) { return num::global_scale(global_amax, normalization) < FLT_MIN; }
 
-TensorPass::TensorPass(const Execution& execution, const Options& options, Monitor& monitor)
-    : execution_(execution), options_(options), monitor_(monitor) {}
+// What a thread needs for a piece.
+struct TensorPass::Buffers {
+  std::vector<char> data, columns;
+  std::vector<uint8_t> codes, scales;
+  std::vector<float> amaxes;  // of blocks
+};
 
-template <class Use>
-void TensorPass::for_each_block(const Shard& shard, const TensorEntry& tensor, Use&& use) {
-  const int64_t size = tensor.bytes();
-  buffer_.resize(std::max(buffer_.size(), static_cast<size_t>(std::min(size, kBlockBytes))));
-  for (int64_t at = 0; at < size; at += kBlockBytes) {
-    const int64_t n = std::min(kBlockBytes, size - at);
-    shard.read(tensor, at, buffer_.data(), n);
-    shard.file.read_ahead(shard.data_begin + tensor.begin + at + n, std::min(kBlockBytes, size - at - n));
-    use(buffer_.data(), at, n);
-    monitor_.advance(n, tensor.name);
+class TensorPass::BorrowedBuffers {
+ public:
+  explicit BorrowedBuffers(TensorPass& pass) : pass_(pass) {
+    const std::lock_guard<std::mutex> lock(pass.mutex_);
+    if (pass.idle_.empty()) {
+      buffers_ = std::make_unique<Buffers>();
+    } else {
+      buffers_ = std::move(pass.idle_.back());
+      pass.idle_.pop_back();
+    }
+  }
+  ~BorrowedBuffers() {
+    const std::lock_guard<std::mutex> lock(pass_.mutex_);
+    try {
+      pass_.idle_.push_back(std::move(buffers_));
+    } catch (const std::bad_alloc&) {  // freed instead
+    }
+  }
+  BorrowedBuffers(const BorrowedBuffers&) = delete;
+  BorrowedBuffers& operator=(const BorrowedBuffers&) = delete;
+  Buffers& operator*() { return *buffers_; }
+
+ private:
+  TensorPass& pass_;
+  std::unique_ptr<Buffers> buffers_;
+};
+
+TensorPass::TensorPass(const Execution& execution, const Options& options, Monitor& monitor)
+    : execution_(execution), inner_(execution), options_(options), monitor_(monitor) {
+  inner_.set_threads(1);
+  inner_.set_runner(nullptr, nullptr);
+}
+
+TensorPass::~TensorPass() = default;
+
+void TensorPass::add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source, bool raw) const {
+  const int64_t size = raw ? 1 : static_cast<int64_t>(dtype_size(dtype_of(source)));
+  const int64_t total = raw ? source.stored->bytes() : source.entry.elements();
+  int64_t step = kPieceBytes / size;
+  // Whole rows of what is transposed; a few of them are enough for long reads.
+  if (!raw && source.part && source.part->col_step != 1) step = std::max<int64_t>(16, step / source.part->cols) * source.part->cols;
+  for (int64_t first = 0; first < total; first += step) {
+    const int64_t count = std::min(step, total - first);
+    pieces.push_back({task, &source, first, count, count * size, raw});
   }
 }
 
-float TensorPass::amax(const Shard& shard, const TensorEntry& tensor) {
-  float result = 0.0f;
-  for_each_block(shard, tensor, [&](const char* data, int64_t at, int64_t bytes) {
-    const TensorView x = view_of(data, tensor, bytes);
+const char* TensorPass::read(const Piece& piece, Buffers& buffers) const {
+  const Source& source = *piece.source;
+  if (static_cast<int64_t>(buffers.data.size()) < piece.bytes) buffers.data.resize(static_cast<size_t>(piece.bytes));
+  const int64_t size = piece.bytes / piece.count;
+  if (piece.raw || !source.part || source.part->col_step == 1) {
+    const int64_t first = piece.raw ? piece.first : source.element(piece.first);
+    source.shard->read(*source.stored, first * size, buffers.data.data(), piece.bytes);
+    return buffers.data.data();
+  }
+  const int64_t cols = source.part->cols, rows = piece.count / cols;
+  if (static_cast<int64_t>(buffers.columns.size()) < piece.bytes) buffers.columns.resize(static_cast<size_t>(piece.bytes));
+  for (int64_t c = 0; c < cols; ++c) {
+    source.shard->read(*source.stored, source.element(piece.first + c) * size, buffers.columns.data() + c * rows * size, rows * size);
+  }
+  if (size == 2) transpose<uint16_t>(buffers.columns.data(), buffers.data.data(), rows, cols);
+  if (size == 4) transpose<uint32_t>(buffers.columns.data(), buffers.data.data(), rows, cols);
+  if (size == 8) transpose<uint64_t>(buffers.columns.data(), buffers.data.data(), rows, cols);
+  return buffers.data.data();
+}
+
+void TensorPass::read_ahead(const Piece& piece) const {
+  const Source& source = *piece.source;
+  if (source.part && source.part->col_step != 1) return;
+  const int64_t size = piece.bytes / piece.count;
+  const int64_t first = piece.raw ? piece.first : source.element(piece.first);
+  source.shard->file.read_ahead(source.shard->data_begin + source.stored->begin + first * size, piece.bytes);
+}
+
+template <class Use>
+void TensorPass::for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use) {
+  for (size_t begin = 0; begin < pieces.size(); begin += kBatch) {
+    const size_t end = std::min(begin + kBatch, pieces.size());
+    // While this batch is computed, the system fetches the next one.
+    for (size_t i = end; i < std::min(end + kBatch, pieces.size()); ++i) read_ahead(pieces[i]);
+    execution_.parallel_for(static_cast<int64_t>(end - begin), [&](int64_t i) {
+      monitor_.check();
+      const Piece& piece = pieces[begin + static_cast<size_t>(i)];
+      BorrowedBuffers buffers(*this);
+      use(begin + static_cast<size_t>(i), *buffers, read(piece, *buffers));
+    });
+    if (written) written->file().start_writing();
+    for (size_t i = begin; i < end;) {
+      int64_t bytes = 0;
+      const Source* source = pieces[i].source;
+      for (; i < end && pieces[i].source == source; ++i) bytes += pieces[i].bytes;
+      monitor_.advance(bytes, source->entry.name);
+    }
+  }
+}
+
+std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources) {
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < sources.size(); ++i) add_pieces(pieces, i, *sources[i], false);
+  std::vector<float> found(pieces.size()), result(sources.size());
+  for_each_piece(pieces, nullptr, [&](size_t i, Buffers&, const char* data) {
+    const Piece& piece = pieces[i];
+    const TensorView x = view_of(data, *piece.source, piece.count);
     AmaxArgs args{};
     args.x = &x;
     args.groups = 1;
-    args.out = &result;
+    args.out = &found[i];
     try {
-      call(cpu_ops().amax, execution_, args);
+      call(cpu_ops().amax, inner_, args);
     } catch (const Error& error) {
       if (error.status() != Status::kNotFinite) throw;
-      fail_not_finite(error, shard, tensor, at / static_cast<int64_t>(dtype_size(x.dtype)));
+      fail_not_finite(error, *piece.source, piece.first);
     }
   });
+  for (size_t i = 0; i < pieces.size(); ++i) result[pieces[i].task] = std::max(result[pieces[i].task], found[i]);
   return result;
 }
 
-void TensorPass::find_amaxes(const TensorView& x, float global_amax) {
-  const int64_t n = x.elements();
-  amaxes_.resize(static_cast<size_t>(n / kBlock));
-  execution_.parallel_for((n + kAmaxChunk - 1) / kAmaxChunk, [&](int64_t chunk) {
-    const int64_t first = chunk * kAmaxChunk, count = std::min(kAmaxChunk, n - first);
-    const char* data = static_cast<const char*>(x.data) + first * static_cast<int64_t>(dtype_size(x.dtype));
-    four_over_six_amaxes(make_view(data, x.dtype, 1, &count), global_amax, amaxes_.data() + first / kBlock);
-  });
+SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) const {
+  const TensorView x = view_of(data, *piece.source, piece.count);
+  const int64_t n = piece.count;
+  buffers.codes.resize(static_cast<size_t>(n / 2));
+  buffers.scales.resize(static_cast<size_t>(n / kBlock));
+  double squared_error[2] = {0.0, 0.0};
+  QuantizeArgs args{};
+  args.sweep.x = &x;
+  args.sweep.block = static_cast<int>(kBlock);
+  args.sweep.normalization = options_.normalization();
+  args.sweep.global_amax = &task.global_amax;
+  args.sweep.slices = 1;
+  args.sweep.codes = buffers.scales.data();
+  args.method = options_.method == ScaleMethod::kMse ? Method::kMse : Method::kMax;
+  if (options_.method == ScaleMethod::kFourOverSix && task.global_amax > 0.0f) {
+    buffers.amaxes.resize(static_cast<size_t>(n / kBlock));
+    four_over_six_amaxes(x, task.global_amax, buffers.amaxes.data());
+    args.block_amax = buffers.amaxes.data();
+  }
+  args.known_finite = true;  // by amaxes()
+  args.packed = buffers.codes.data();
+  args.squared_error = options_.measure_error ? squared_error : nullptr;
+  call(cpu_ops().quantize, inner_, args);
+  // values that round to zero keep their sign in the codes; a tensor of zeros has none
+  if (task.global_amax == 0.0f) std::memset(buffers.codes.data(), 0, buffers.codes.size());
+  target.write_at(task.codes_at + piece.first / 2, buffers.codes.data(), n / 2);
+  target.write_at(task.scales_at + piece.first / kBlock, buffers.scales.data(), n / kBlock);
+  return {squared_error[0], squared_error[1]};
 }
 
-SquaredError TensorPass::quantize(const Shard& shard, const TensorEntry& tensor, float global_amax, const QuantizeTarget& target) {
-  SquaredError sum;
-  for_each_block(shard, tensor, [&](const char* data, int64_t at, int64_t bytes) {
-    const TensorView x = view_of(data, tensor, bytes);
-    const int64_t n = x.elements(), first = at / static_cast<int64_t>(dtype_size(x.dtype));
-    codes_.resize(static_cast<size_t>(n / 2));
-    scales_.resize(static_cast<size_t>(n / kBlock));
-    double squared_error[2] = {0.0, 0.0};
-    QuantizeArgs args{};
-    args.sweep.x = &x;
-    args.sweep.block = static_cast<int>(kBlock);
-    args.sweep.normalization = options_.normalization();
-    args.sweep.global_amax = &global_amax;
-    args.sweep.slices = 1;
-    args.sweep.codes = scales_.data();
-    args.method = options_.method == ScaleMethod::kMse ? Method::kMse : Method::kMax;
-    if (options_.method == ScaleMethod::kFourOverSix && global_amax > 0.0f) {
-      find_amaxes(x, global_amax);
-      args.block_amax = amaxes_.data();
+void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < tasks.size(); ++i) add_pieces(pieces, i, *tasks[i].source, !tasks[i].quantize);
+  std::vector<SquaredError> errors(pieces.size());
+  for_each_piece(pieces, &target, [&](size_t i, Buffers& buffers, const char* data) {
+    const WriteTask& task = tasks[pieces[i].task];
+    if (task.quantize) {
+      errors[i] = quantize(pieces[i], task, buffers, data, target);
+    } else {
+      target.write_at(task.codes_at + pieces[i].first, data, pieces[i].bytes);
     }
-    args.known_finite = true;  // by amax()
-    args.packed = codes_.data();
-    args.squared_error = options_.measure_error ? squared_error : nullptr;
-    call(cpu_ops().quantize, execution_, args);
-    // values that round to zero keep their sign in the codes; a tensor of zeros has none
-    if (global_amax == 0.0f) std::memset(codes_.data(), 0, codes_.size());
-    sum.error += squared_error[0];
-    sum.total += squared_error[1];
-    target.file.write_at(target.codes_at + first / 2, codes_.data(), n / 2);
-    target.file.write_at(target.scales_at + first / kBlock, scales_.data(), n / kBlock);
   });
-  return sum;
-}
-
-void TensorPass::copy(const Shard& shard, const TensorEntry& tensor, File& target, int64_t at) {
-  for_each_block(shard, tensor, [&](const char* data, int64_t offset, int64_t bytes) { target.write_at(at + offset, data, bytes); });
+  for (size_t i = 0; i < pieces.size(); ++i) {  // in order: the same bits for any number of threads
+    tasks[pieces[i].task].error.error += errors[i].error;
+    tasks[pieces[i].task].error.total += errors[i].total;
+  }
 }
 
 }  // namespace nvfp4cal::checkpoint

@@ -1,12 +1,16 @@
-// The two passes over a tensor, a block of bytes at a time: memory does not depend on the size of the tensor.
+// The two passes over weights, in pieces that threads read, compute and write each on their own: memory does not depend on the size of a
+// tensor, and what a thread has read is still in its cache when it is searched.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
-#include "checkpoint/model_files.h"
 #include "checkpoint/monitor.h"
 #include "checkpoint/options.h"
+#include "checkpoint/output_file.h"
+#include "checkpoint/sources.h"
 #include "core/ops.h"
 
 namespace nvfp4cal::checkpoint {
@@ -16,39 +20,51 @@ struct SquaredError {
   double total = 0.0;  // sum of w^2
 };
 
-// Where the parts of a quantized tensor go.
-struct QuantizeTarget {
-  File& file;
-  int64_t codes_at, scales_at;  // bytes from the beginning of the file
+// What becomes of a source.
+struct WriteTask {
+  const Source* source;
+  bool quantize;
+  float global_amax;            // of its group; 0: zeros (see negligible)
+  int64_t codes_at, scales_at;  // bytes from the beginning of the file; codes_at of a copy: where its bytes go
+  SquaredError error;           // [out] of a quantized one, if errors are measured
 };
 
 class TensorPass {
  public:
   TensorPass(const Execution& execution, const Options& options, Monitor& monitor);
+  ~TensorPass();
 
-  // The largest magnitude. kNotFinite names tensor and index.
-  float amax(const Shard& shard, const TensorEntry& tensor);
+  // The largest magnitude of each. kNotFinite names tensor and index.
+  std::vector<float> amaxes(const std::vector<const Source*>& sources);
 
-  // Writes codes and scales for a global amax; with 0 (see negligible) all codes are 0 and all scales 1.0.
-  SquaredError quantize(const Shard& shard, const TensorEntry& tensor, float global_amax, const QuantizeTarget& target);
-
-  // Copies the bytes of the tensor.
-  void copy(const Shard& shard, const TensorEntry& tensor, File& target, int64_t at);
+  // Writes codes and scales, or bytes.
+  void write(std::vector<WriteTask>& tasks, OutputFile& target);
 
  private:
-  // Reads the tensor block by block: use(data, first byte, bytes).
-  template <class Use>
-  void for_each_block(const Shard& shard, const TensorEntry& tensor, Use&& use);
+  struct Buffers;
+  // Elements of a source in row-major order, or bytes of a copy.
+  struct Piece {
+    size_t task;
+    const Source* source;
+    int64_t first, count, bytes;
+    bool raw;
+  };
+  class BorrowedBuffers;
 
-  // Amaxes of the blocks, for kFourOverSix.
-  void find_amaxes(const TensorView& x, float global_amax);
+  void add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source, bool raw) const;
+  // use(number of the piece, buffers, data) for each piece, on all threads. written: NULL, or the file that they write.
+  template <class Use>
+  void for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
+  const char* read(const Piece& piece, Buffers& buffers) const;
+  void read_ahead(const Piece& piece) const;
+  SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) const;
 
   const Execution& execution_;
+  Execution inner_;  // one thread: the pieces are the work of many
   const Options& options_;
   Monitor& monitor_;
-  std::vector<char> buffer_;
-  std::vector<uint8_t> codes_, scales_;
-  std::vector<float> amaxes_;  // of blocks
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Buffers>> idle_;
 };
 
 // True for amaxes too small for a global scale (below 3.2e-35): it would be subnormal, which many kernels flush to zero.

@@ -1,7 +1,6 @@
 #include "core/parallel.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/blocked_signals.h"
 #include "core/error.h"
 #include "core/float_env.h"
 
@@ -54,20 +54,6 @@ struct Job {
   void rethrow() const {
     if (failure) std::rethrow_exception(failure);
   }
-};
-
-// Threads made while one of these lives take no signals: a host's handlers run on the host's threads.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before_);
-  }
-  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
 };
 
 }  // namespace
