@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <cstring>
 
 #include "calib/read_floats.h"
 #include "checkpoint/plan.h"
 #include "num/e2m1.h"
+#include "num/half.h"
 #include "num/scale.h"
 
 namespace nvfp4cal::checkpoint {
@@ -14,31 +15,53 @@ namespace nvfp4cal::checkpoint {
 namespace {
 
 constexpr float kNormalization = 256.0f;
+constexpr int kSize = static_cast<int>(kBlock);
 
-// The sum of (|x| - s Q(|x| / s))^2, s the scale of the code that this amax gets. x and G are multiplied by a power of two, as in the search.
-float squared_error(const float* x, float amax, float global_amax, float power) {
-  const int code = num::code_of_amax(amax, global_amax, kNormalization);
-  const float scale = num::search_scale(code, global_amax * power, kNormalization);
-  float sum = 0.0f;
-  for (int64_t i = 0; i < kBlock; ++i) {
-    const float magnitude = std::fabs(x[i]) * power;
-    const float rest = std::fma(-num::e2m1_round(magnitude / scale), scale, magnitude);
-    sum = std::fma(rest, rest, sum);
+// The sum of (x - s Q(x / s))^2 over the magnitudes of a block, in an order that vector lanes can follow.
+float squared_error(const float* x, float scale) {
+  float squares[kSize];
+  for (int i = 0; i < kSize; ++i) {
+    const float rest = x[i] - scale * num::e2m1_round_no_nan(x[i] / scale);
+    squares[i] = rest * rest;
   }
-  return sum;
+  for (int half = kSize / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) squares[i] += squares[i + half];
+  }
+  return squares[0];
+}
+
+// Elements as float32: where they lie, or in `buffer`.
+const float* floats_of(const TensorView& x, std::vector<float>& buffer) {
+  if (x.dtype == Dtype::kF32) return static_cast<const float*>(x.data);
+  if (x.dtype != Dtype::kBf16) {
+    buffer = calib::read_floats(x, "x");
+    return buffer.data();
+  }
+  const size_t n = static_cast<size_t>(x.elements());
+  const uint16_t* halves = static_cast<const uint16_t*>(x.data);
+  buffer.resize(n);
+  for (size_t i = 0; i < n; ++i) buffer[i] = num::bf16_to_f32(halves[i]);
+  return buffer.data();
 }
 
 }  // namespace
 
-void four_over_six_amaxes(const TensorView& x, float global_amax, float* out) {
-  const std::vector<float> values = calib::read_floats(x, "x");
+void four_over_six_amaxes(const TensorView& x, float global_amax, std::vector<float>& buffer, float* out) {
+  const float* values = floats_of(x, buffer);
+  // As in the search: x and G times a power of two, so that no square overflows or vanishes.
   const float power = std::ldexp(1.0f, num::normalizing_exponent(global_amax));
-  for (size_t b = 0; b < values.size() / kBlock; ++b) {
-    const float* block = values.data() + b * kBlock;
-    float amax = 0.0f;
-    for (int64_t i = 0; i < kBlock; ++i) amax = std::max(amax, std::fabs(block[i]));
+  const auto error = [&](const float* block, float amax) {
+    return squared_error(block,
+                         num::search_scale(num::code_of_amax(amax, global_amax, kNormalization), global_amax * power, kNormalization));
+  };
+  const int64_t blocks = x.elements() / kBlock;
+  for (int64_t b = 0; b < blocks; ++b) {
+    float block[kSize], amax = 0.0f;
+    for (int i = 0; i < kSize; ++i) block[i] = std::fabs(values[b * kSize + i]);
+    for (int i = 0; i < kSize; ++i) amax = std::max(amax, block[i]);
+    for (int i = 0; i < kSize; ++i) block[i] *= power;
     const float larger = 1.5f * amax;
-    out[b] = squared_error(block, larger, global_amax, power) < squared_error(block, amax, global_amax, power) ? larger : amax;
+    out[b] = error(block, larger) < error(block, amax) ? larger : amax;
   }
 }
 

@@ -58,7 +58,7 @@ void Journal::read() {
       if (line.contains("commit")) committed_ = line["commit"].get<std::set<std::string>>();
       if (line.contains("shard")) {
         shards_[line["shard"].get<std::string>()] = {line.at("size").get<int64_t>(), line.at("checksum").get<uint64_t>(),
-                                                     line.at("errors").get<std::vector<double>>()};
+                                                     line.at("results").get<std::vector<double>>()};
       }
       size_ = static_cast<int64_t>(end) + 1;
     }
@@ -92,7 +92,7 @@ void Journal::add_amaxes(const std::vector<float>& amaxes) {
 }
 
 void Journal::add_shard(const std::string& name, const FinishedShard& shard) {
-  append({{"shard", name}, {"size", shard.size}, {"checksum", shard.checksum}, {"errors", shard.errors}});
+  append({{"shard", name}, {"size", shard.size}, {"checksum", shard.checksum}, {"results", shard.results}});
 }
 
 void Journal::add_commit(const std::vector<std::string>& names) {

@@ -19,7 +19,7 @@ inline constexpr const char* kJournalName = ".nvfp4cal-journal";
 struct FinishedShard {
   int64_t size;
   uint64_t checksum;
-  std::vector<double> errors;  // of its quantized tensors: error, total, error, total, ...
+  std::vector<double> results;  // of its quantized tensors: squared error, sum of squares, amax of the group, and so on
 };
 
 // The lines of a journal. Each is written and synced before what it says is relied upon; a last line that a kill cut short is not one.

@@ -14,6 +14,7 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
+constexpr int64_t kPortionBytes = int64_t{64} << 20;
 constexpr const char* kMethods[] = {"max", "mse", "four-over-six"};
 
 }  // namespace
@@ -58,6 +59,7 @@ void Run::prepare(const std::string& input) {
   result_.input_scales = input_scales_of_groups(options_, result_.plan);
   result_.errors.resize(sources_->all().size());
   result_.global_amax.resize(result_.plan.groups.size());
+  amax_known_.resize(result_.plan.groups.size());
   size_t source = 0;
   for (const Shard& shard : model_.shards) {
     outputs_.push_back(plan_output(shard, source));
@@ -121,12 +123,15 @@ void Run::count_bytes() {
       }
     }
     for (size_t i = output.first_source; i < output.end_source; ++i) {
-      const Source& source = sources_->all()[i];
-      const int64_t bytes = source.part ? source.entry.elements() * source.stored->dtype->bits / 8 : source.stored->bytes();
-      total += bytes * (planned(i).quantize ? 2 : 1);  // read once or twice
+      total += bytes_of(i) * (planned(i).quantize ? 2 : 1);  // read once or twice
     }
   }
   monitor_.set_total(total);
+}
+
+int64_t Run::bytes_of(size_t source) const {
+  const Source& s = sources_->all()[source];
+  return s.part ? s.entry.elements() * s.stored->dtype->bits / 8 : s.stored->bytes();
 }
 
 std::string Run::key() const {
@@ -154,11 +159,12 @@ std::string Run::key() const {
 void Run::write(const std::string& input, const std::string& output) {
   OutputFolder folder(output, input, key());
   try {
-    find_amaxes(folder);
+    find_shared_amaxes(folder);
     for (const OutputShard& shard : outputs_) {
       if (!keep_shard(shard, folder)) write_shard(shard, folder);
     }
     wait_for_finish();
+    warn_of_small_groups();
   } catch (...) {
     if (finishing_.valid()) finishing_.wait();  // it uses the folder
     throw;
@@ -174,25 +180,41 @@ void Run::write(const std::string& input, const std::string& output) {
   folder.commit();
 }
 
-void Run::find_amaxes(OutputFolder& output) {
-  std::vector<const Source*> quantized;
-  std::vector<size_t> groups;
-  int64_t bytes = 0;
-  for (size_t i = 0; i < sources_->all().size(); ++i) {
-    if (!planned(i).quantize) continue;
-    quantized.push_back(&sources_->all()[i]);
-    groups.push_back(static_cast<size_t>(planned(i).group));
-    bytes += quantized.back()->entry.elements() * quantized.back()->stored->dtype->bits / 8;
+void Run::find_shared_amaxes(OutputFolder& output) {
+  const std::vector<Source>& sources = sources_->all();
+  std::vector<size_t> shared;
+  for (const ScaleGroup& group : result_.plan.groups) {
+    const Shard* first = sources[group.members[0]].shard;
+    const bool spans = std::any_of(group.members.begin(), group.members.end(), [&](size_t m) { return sources[m].shard != first; });
+    if (spans) shared.insert(shared.end(), group.members.begin(), group.members.end());
   }
-  if (output.journal().amaxes().size() == result_.global_amax.size()) {
-    result_.global_amax = output.journal().amaxes();
-    monitor_.advance(bytes, quantized.back()->entry.name);
-  } else {
-    const std::vector<float> amaxes = pass_.amaxes(quantized);
-    for (size_t i = 0; i < amaxes.size(); ++i) result_.global_amax[groups[i]] = std::max(result_.global_amax[groups[i]], amaxes[i]);
+  if (shared.empty()) return;
+  std::sort(shared.begin(), shared.end());  // as they lie in the files
+  if (output.journal().amaxes().size() != result_.global_amax.size()) {
+    find_amaxes(shared);
     output.journal().add_amaxes(result_.global_amax);
+    return;
   }
-  warn_of_small_groups();
+  result_.global_amax = output.journal().amaxes();
+  for (const size_t i : shared) {
+    amax_known_[static_cast<size_t>(planned(i).group)] = true;
+    monitor_.advance(bytes_of(i), sources[i].entry.name);
+  }
+}
+
+void Run::find_amaxes(const std::vector<size_t>& sources) {
+  std::vector<const Source*> unknown;
+  std::vector<size_t> groups;
+  for (const size_t i : sources) {
+    if (!planned(i).quantize || amax_known_[static_cast<size_t>(planned(i).group)]) continue;
+    unknown.push_back(&sources_->all()[i]);
+    groups.push_back(static_cast<size_t>(planned(i).group));
+  }
+  const std::vector<float> amaxes = pass_.amaxes(unknown);
+  for (size_t i = 0; i < amaxes.size(); ++i) {
+    result_.global_amax[groups[i]] = std::max(result_.global_amax[groups[i]], amaxes[i]);
+    amax_known_[groups[i]] = true;
+  }
 }
 
 void Run::warn_of_small_groups() {
@@ -208,7 +230,7 @@ void Run::warn_of_small_groups() {
   }
 }
 
-void Run::write_scalars(const LayerNames& names, size_t group, const std::map<std::string_view, int64_t>& places, OutputFile& file) const {
+void Run::write_scalars(const LayerNames& names, size_t group, const Places& places, OutputFile& file) const {
   const float amax = result_.global_amax[group], normalization = options_.normalization();
   const float global_scale = negligible(amax, normalization) ? 1.0f : format_.global_scale(amax, normalization);
   file.write_at(places.at(names.global_scale), &global_scale, sizeof global_scale);
@@ -217,12 +239,36 @@ void Run::write_scalars(const LayerNames& names, size_t group, const std::map<st
   file.write_at(places.at(names.input_scale), &input_scale, sizeof input_scale);
 }
 
-std::vector<WriteTask> Run::write_tasks(const OutputShard& planned_shard, OutputFile& file) const {
-  const int64_t header_size = static_cast<int64_t>(planned_shard.header.size());
-  std::map<std::string_view, int64_t> places;  // in the file
-  for (const TensorEntry& entry : planned_shard.entries) places.emplace(entry.name, header_size + entry.begin);
-  std::vector<WriteTask> tasks;
+std::vector<std::vector<size_t>> Run::portions_of(const OutputShard& planned_shard) const {
+  std::vector<std::vector<size_t>> portions;
+  std::vector<bool> listed(planned_shard.end_source - planned_shard.first_source);
+  int64_t bytes = 0;
   for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
+    if (listed[i - planned_shard.first_source]) continue;
+    if (portions.empty() || bytes >= kPortionBytes) {
+      portions.emplace_back();
+      bytes = 0;
+    }
+    const auto list = [&](size_t source) {
+      listed[source - planned_shard.first_source] = true;
+      portions.back().push_back(source);
+      bytes += bytes_of(source);
+    };
+    if (!planned(i).quantize) {
+      list(i);
+      continue;
+    }
+    for (const size_t member : result_.plan.groups[static_cast<size_t>(planned(i).group)].members) {
+      if (member >= planned_shard.first_source && member < planned_shard.end_source) list(member);
+    }
+  }
+  return portions;
+}
+
+void Run::write_portion(const std::vector<size_t>& sources, const Places& places, OutputFile& file) {
+  find_amaxes(sources);
+  std::vector<WriteTask> tasks;
+  for (const size_t i : sources) {
     const Source& source = sources_->all()[i];
     if (!planned(i).quantize) {
       tasks.push_back({&source, false, 0.0f, places.at(source.entry.name), 0, {}});
@@ -235,21 +281,24 @@ std::vector<WriteTask> Run::write_tasks(const OutputShard& planned_shard, Output
     tasks.push_back({&source, true, zero ? 0.0f : amax, places.at(names.codes), places.at(names.scales), {}});
     write_scalars(names, group, places, file);
   }
-  return tasks;
+  pass_.write(tasks, file);
+  for (size_t i = 0; i < tasks.size(); ++i) result_.errors[sources[i]] = tasks[i].error;
 }
 
 void Run::write_shard(const OutputShard& planned_shard, OutputFolder& output) {
   const auto file = std::make_shared<OutputFile>(output.create(planned_shard.shard->name));
+  const int64_t header_size = static_cast<int64_t>(planned_shard.header.size());
   file->file().reserve(planned_shard.size());
-  file->write_at(0, planned_shard.header.data(), static_cast<int64_t>(planned_shard.header.size()));
-  std::vector<WriteTask> tasks = write_tasks(planned_shard, *file);
-  pass_.write(tasks, *file);
+  file->write_at(0, planned_shard.header.data(), header_size);
+  Places places;
+  for (const TensorEntry& entry : planned_shard.entries) places.emplace(entry.name, header_size + entry.begin);
+  for (const std::vector<size_t>& portion : portions_of(planned_shard)) write_portion(portion, places, *file);
   FinishedShard finished{planned_shard.size(), file->checksum(), {}};
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    if (!tasks[i].quantize) continue;
-    result_.errors[planned_shard.first_source + i] = tasks[i].error;
-    finished.errors.push_back(tasks[i].error.error);
-    finished.errors.push_back(tasks[i].error.total);
+  for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
+    if (!planned(i).quantize) continue;
+    finished.results.push_back(result_.errors[i].error);
+    finished.results.push_back(result_.errors[i].total);
+    finished.results.push_back(static_cast<double>(result_.global_amax[static_cast<size_t>(planned(i).group)]));
   }
   finish_later(file, output, planned_shard.shard->name, std::move(finished));
 }
@@ -259,11 +308,15 @@ bool Run::keep_shard(const OutputShard& planned_shard, OutputFolder& output) {
   if (!finished) return false;
   size_t next = 0;
   for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
-    const Source& source = sources_->all()[i];
-    monitor_.advance(source.part ? source.entry.elements() * source.stored->dtype->bits / 8 : source.stored->bytes(), source.entry.name);
-    if (!planned(i).quantize) continue;
-    result_.errors[i] = {finished->errors.at(next), finished->errors.at(next + 1)};
-    next += 2;
+    int64_t bytes = bytes_of(i);
+    if (planned(i).quantize) {
+      const size_t group = static_cast<size_t>(planned(i).group);
+      if (!amax_known_[group]) bytes *= 2;  // neither pass reads it
+      result_.errors[i] = {finished->results.at(next), finished->results.at(next + 1)};
+      result_.global_amax[group] = static_cast<float>(finished->results.at(next + 2));
+      next += 3;
+    }
+    monitor_.advance(bytes, sources_->all()[i].entry.name);
   }
   ++result_.shards_kept;
   return true;

@@ -44,13 +44,19 @@ class Run {
   std::string key() const;
 
   void write(const std::string& input, const std::string& output);
-  // First pass: amaxes of all groups. Members may lie in different shards.
-  void find_amaxes(OutputFolder& output);
+  // Amaxes of the groups that have members in several shards.
+  void find_shared_amaxes(OutputFolder& output);
+  // Those of these sources that are quantized and whose group is not known yet.
+  void find_amaxes(const std::vector<size_t>& sources);
   void warn_of_small_groups();
-  // Second pass.
   void write_shard(const OutputShard& planned, OutputFolder& output);
-  std::vector<WriteTask> write_tasks(const OutputShard& planned, OutputFile& file) const;
-  void write_scalars(const LayerNames& names, size_t group, const std::map<std::string_view, int64_t>& places, OutputFile& file) const;
+  // Sources that are dealt with together: whole groups, so much of them that the system still has what was read for the amaxes when it
+  // is read again.
+  std::vector<std::vector<size_t>> portions_of(const OutputShard& planned) const;
+  using Places = std::map<std::string_view, int64_t>;  // of tensors in a file
+  void write_portion(const std::vector<size_t>& sources, const Places& places, OutputFile& file);
+  int64_t bytes_of(size_t source) const;
+  void write_scalars(const LayerNames& names, size_t group, const Places& places, OutputFile& file) const;
   bool keep_shard(const OutputShard& planned, OutputFolder& output);
   // Syncs a file on a thread of its own while the next one is computed.
   void finish_later(std::shared_ptr<OutputFile> file, OutputFolder& output, const std::string& name, FinishedShard shard);
@@ -68,6 +74,7 @@ class Run {
   ModelFiles model_;
   std::string config_;  // the text of the output's config.json; empty: the model has none
   std::unique_ptr<PlannedSources> sources_;
+  std::vector<bool> amax_known_;  // by group
   std::vector<OutputShard> outputs_;
   std::map<std::string, std::string> weight_map_;  // of the output
   RunResult result_;

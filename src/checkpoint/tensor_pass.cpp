@@ -61,7 +61,7 @@ bool negligible(float global_amax, float normalization) { return num::global_sca
 struct TensorPass::Buffers {
   std::vector<char> data, columns;
   std::vector<uint8_t> codes, scales;
-  std::vector<float> amaxes;  // of blocks
+  std::vector<float> floats, amaxes;  // of blocks
 };
 
 class TensorPass::BorrowedBuffers {
@@ -199,7 +199,7 @@ SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buf
   args.method = options_.method == ScaleMethod::kMse ? Method::kMse : Method::kMax;
   if (options_.method == ScaleMethod::kFourOverSix && task.global_amax > 0.0f) {
     buffers.amaxes.resize(static_cast<size_t>(n / kBlock));
-    four_over_six_amaxes(x, task.global_amax, buffers.amaxes.data());
+    four_over_six_amaxes(x, task.global_amax, buffers.floats, buffers.amaxes.data());
     args.block_amax = buffers.amaxes.data();
   }
   args.known_finite = true;  // by amaxes()

@@ -118,6 +118,7 @@ TEST_CASE("E2M1 levels, boundaries and their neighbours", "[num]") {
   const auto check = [&](float y) {
     const double level = test::e2m1_level_of(static_cast<double>(y));
     tally.add(static_cast<double>(num::e2m1_round(y)) == level, num::bits_of(y));
+    tally.add(num::bits_of(num::e2m1_round_no_nan(y)) == num::bits_of(num::e2m1_round(y)), num::bits_of(y));
     const uint8_t code = num::e2m1_code(y);
     tally.add(code < 8 && static_cast<double>(num::e2m1_value(code)) == level, num::bits_of(y));
     tally.add(y == 0 || num::e2m1_code(-y) == (code | 8), num::bits_of(y));
