@@ -940,10 +940,20 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_inspect(nvfp4cal_checkpoint *ha
  * Statuses: as run; CORRUPT also for layers that lack a part or whose shapes do not fit, NOT_FINITE for NaN in scales or weights. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_verify(nvfp4cal_checkpoint *handle, const char *original, const char *quantized);
+/**
+ * Writes a quantized model in the other format, that of nvfp4cal_checkpoint_set_format. Codes and block scales keep their bytes, global scales become their
+ * float32 reciprocals; one that is not the reciprocal of its reciprocal is recorded in the file's metadata, so that there and back gives the same bytes
+ * (docs/tool.md). Output and failures as run.
+ * @param input  [in] UTF-8 path of a quantized model without defects (nvfp4cal_checkpoint_inspect)
+ * @param output [in] UTF-8 path of a folder that does not exist or is empty; its parent exists
+ * Statuses: as run; INVALID_ARGUMENT if the model has that format already, UNSUPPORTED for what the other format cannot say (quantized key-value
+ * caches, several algorithms, ...), CORRUPT for a model with defects. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_convert(nvfp4cal_checkpoint *handle, const char *input, const char *output);
 /** Stops a run from another thread or a signal handler (the one call that may come from there); run returns CANCELLED. Without a run: nothing. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_cancel(nvfp4cal_checkpoint *handle);
 /**
- * The last successful run, inspection or verification as JSON: of a run totals, and for every tensor what was done and why, its group, amax and squared
+ * The last successful run, inspection, verification or conversion as JSON: of a run totals, and for every tensor what was done and why, its group, amax and squared
  * error (docs/checkpoint.md; docs/tool.md for the others).
  * @param out_json [out] UTF-8, valid until the next successful one, reset or destroy. NO_DATA before one. @since 0.1
  */

@@ -172,6 +172,7 @@ NVFP4CAL_HANDLE(nvfp4cal_checkpoint)
   nvfp4cal_status run(const char *input, const char *output);
   nvfp4cal_status inspect(const char *folder);
   nvfp4cal_status verify(const char *original, const char *quantized);
+  nvfp4cal_status convert(const char *input, const char *output);
   nvfp4cal_status cancel();
   nvfp4cal_status report(const char **out_json);
   nvfp4cal_status reset();

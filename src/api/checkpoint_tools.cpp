@@ -17,3 +17,11 @@ nvfp4cal_status nvfp4cal_checkpoint_verify(nvfp4cal_checkpoint* handle, const ch
     handle->job.verify(original, quantized);
   });
 }
+
+nvfp4cal_status nvfp4cal_checkpoint_convert(nvfp4cal_checkpoint* handle, const char* input, const char* output) {
+  return handle_barrier(handle, [&] {
+    require(input, "input");
+    require(output, "output");
+    handle->job.convert(input, output);
+  });
+}

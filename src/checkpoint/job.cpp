@@ -1,5 +1,6 @@
 #include "checkpoint/job.h"
 
+#include "checkpoint/convert.h"
 #include "checkpoint/inspect.h"
 #include "checkpoint/run.h"
 #include "checkpoint/verify.h"
@@ -25,6 +26,12 @@ void Job::verify(const std::string& original, const std::string& quantized) {
   cancelled_.store(false, std::memory_order_relaxed);
   Monitor monitor(cancelled_, progress_, user_);
   report_ = verify_model(execution_, monitor, original, quantized);
+}
+
+void Job::convert(const std::string& input, const std::string& output) {
+  cancelled_.store(false, std::memory_order_relaxed);
+  Monitor monitor(cancelled_, progress_, user_);
+  report_ = convert_model(monitor, options_.format, input, output);
 }
 
 }  // namespace nvfp4cal::checkpoint

@@ -30,6 +30,8 @@ class Job {
   // What lies in a folder; how far a quantized model is from its original. See inspect.h, verify.h.
   void inspect(const std::string& folder);
   void verify(const std::string& original, const std::string& quantized);
+  // Writes a quantized model in the other format, the one of the options. See convert.h.
+  void convert(const std::string& input, const std::string& output);
 
   // From any thread: the run at hand throws kCancelled. Without a run, nothing happens.
   void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }

@@ -208,6 +208,7 @@ TEST_CASE("NULL handles of checkpoints and contexts are refused by name", "[api]
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_progress(nullptr, nullptr, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_run(nullptr, "a", "b"));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_inspect(nullptr, "a"));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_convert(nullptr, "a", "b"));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_verify(nullptr, "a", "b"));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_cancel(nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_report(nullptr, &json));

@@ -329,12 +329,14 @@ static void null_in_checkpoint(void) {
   REFUSED(nvfp4cal_checkpoint_run(NULL, "a", "b"));
   REFUSED(nvfp4cal_checkpoint_inspect(NULL, "a"));
   REFUSED(nvfp4cal_checkpoint_verify(NULL, "a", "b"));
+  REFUSED(nvfp4cal_checkpoint_convert(NULL, "a", "b"));
   REFUSED(nvfp4cal_checkpoint_cancel(NULL));
   REFUSED(nvfp4cal_checkpoint_report(NULL, &json));
   REFUSED(nvfp4cal_checkpoint_reset(NULL));
   CHECK(nvfp4cal_checkpoint_last_error(NULL) != NULL);
   nvfp4cal_checkpoint_destroy(NULL);
   CHECK(nvfp4cal_checkpoint_create(&handle) == NVFP4CAL_OK && handle);
+  REFUSED(nvfp4cal_checkpoint_convert(handle, NULL, "b"));
   REFUSED(nvfp4cal_checkpoint_inspect(handle, NULL));
   REFUSED(nvfp4cal_checkpoint_verify(handle, NULL, "b"));
   REFUSED(nvfp4cal_checkpoint_verify(handle, "a", NULL));

@@ -154,6 +154,18 @@ def test_inspect_and_verify(model, tmp_path, format):
         job.inspect(tmp_path / "out")
 
 
+def test_convert(model, tmp_path):
+    n.quantize_checkpoint(model, tmp_path / "m", format="modelopt")
+    report = n.Checkpoint(format="compressed-tensors").convert(tmp_path / "m", tmp_path / "c")
+    assert report["input_format"] == "modelopt" and report["output_format"] == "compressed-tensors" and report["totals"]["layers"] == 2
+    n.Checkpoint(format="modelopt").convert(tmp_path / "c", tmp_path / "b")
+    for path in (tmp_path / "m").iterdir():
+        assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes(), path.name
+    with pytest.raises(ValueError, match="has that format already"):
+        n.Checkpoint(format="modelopt").convert(tmp_path / "m", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
 def test_errors(model, tmp_path):
     with pytest.raises(OSError, match="nowhere") as caught:
         n.quantize_checkpoint(tmp_path / "nowhere", tmp_path / "out")

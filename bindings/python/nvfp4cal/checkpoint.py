@@ -91,6 +91,14 @@ class Checkpoint:
         """
         return self._do(self._handle.verify, _path(original, "original"), _path(quantized, "quantized"))
 
+    def convert(self, input: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, Any]:
+        """Writes a quantized model in the other format, the one given as `format`: there and back gives the same bytes (docs/tool.md). All or nothing.
+
+        Returns: the report. Raises: as run(); InvalidArgumentError if the model has that format already, UnsupportedError for what the other format
+            cannot say, CorruptError for a model with defects (inspect).
+        """
+        return self._do(self._handle.convert, _path(input, "input"), _path(output, "output"))
+
     def _do(self, action: Callable[..., Any], *paths: str) -> dict[str, Any]:
         with self._guard:
             _running.add(self)

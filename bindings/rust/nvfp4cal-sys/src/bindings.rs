@@ -1007,6 +1007,11 @@ unsafe extern "C" {
         original: *const ::core::ffi::c_char,
         quantized: *const ::core::ffi::c_char,
     ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_convert(
+        handle: *mut nvfp4cal_checkpoint,
+        input: *const ::core::ffi::c_char,
+        output: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_cancel(
         handle: *mut nvfp4cal_checkpoint,
     ) -> nvfp4cal_status;

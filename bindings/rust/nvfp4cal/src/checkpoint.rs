@@ -190,6 +190,16 @@ impl<'a> Checkpoint<'a> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_verify(self.raw(), original.as_ptr(), quantized.as_ptr()) })
     }
 
+    /// Writes a quantized model in the other format, that of [`Checkpoint::set_format`]: there and back gives the same bytes. On failure no file of it is left.
+    ///
+    /// # Errors
+    /// As run; [`Status::InvalidArgument`] if the model has that format already, [`Status::Unsupported`] for what the other format cannot say,
+    /// [`Status::Corrupt`] for a model with defects.
+    pub fn convert(&mut self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+        let (input, output) = (utf8(input.as_ref())?, utf8(output.as_ref())?);
+        self.check(unsafe { sys::nvfp4cal_checkpoint_convert(self.raw(), input.as_ptr(), output.as_ptr()) })
+    }
+
     /// Stops a run from another thread.
     pub fn canceller(&self) -> Canceller {
         Canceller { job: self.job.clone() }

@@ -136,6 +136,14 @@ fn a_written_model_is_inspected_and_verified() {
     assert_eq!((&report["ok"], &report["totals"]["copied"]), (&true.into(), &1.into()));
     let error = |report: &serde_json::Value| report["totals"]["relative_error"].as_f64().unwrap();
     assert!((error(&report) - error(&run)).abs() < 1e-12);
+    let (other, again) = (folder.path("other"), folder.path("again"));
+    assert_eq!(job.convert(&output, &other).unwrap_err().status(), Status::InvalidArgument); // it is that format
+    job.set_format(CheckpointFormat::CompressedTensors).unwrap();
+    job.convert(&output, &other).unwrap();
+    job.set_format(CheckpointFormat::ModelOpt).unwrap();
+    job.convert(&other, &again).unwrap();
+    let bytes = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(bytes(&again) == bytes(&output) && bytes(&other) != bytes(&output));
     assert_eq!(job.verify(&model, &model).unwrap_err().status(), Status::InvalidArgument);
     assert_eq!(job.inspect(folder.path("none")).unwrap_err().status(), Status::Io);
 }

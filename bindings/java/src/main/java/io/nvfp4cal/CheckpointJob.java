@@ -208,6 +208,19 @@ public final class CheckpointJob extends Handle {
   }
 
   /**
+   * Writes a quantized model in the other format, that of {@link #setFormat}: there and back gives the same bytes. On
+   * failure no file of it is left.
+   *
+   * @param input a quantized model without defects
+   * @param output a folder that does not exist or is empty
+   * @throws Nvfp4calException as for {@link #run(Path, Path)}; INVALID_ARGUMENT if the model has that format already,
+   *     UNSUPPORTED for what the other format cannot say, CORRUPT for a model with defects
+   */
+  public void convert(Path input, Path output) {
+    run(() -> handle.convert(input.toString(), output.toString()));
+  }
+
+  /**
    * Stops a run from another thread, or from its progress listener; run then throws a {@link CancelledException}.
    * Without a run nothing happens.
    *

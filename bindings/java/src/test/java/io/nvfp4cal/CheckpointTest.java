@@ -116,7 +116,7 @@ class CheckpointTest {
   }
 
   @Test
-  void aWrittenModelIsInspectedAndVerified() {
+  void aWrittenModelIsInspectedAndVerified() throws IOException {
     try (CheckpointJob job = new CheckpointJob()) {
       job.run(model, out);
       double error = totals(job).get("relative_error").getAsDouble();
@@ -125,6 +125,10 @@ class CheckpointTest {
       assertEquals(0, totals(job).get("defects").getAsInt());
       job.verify(model, out);
       assertEquals(error, totals(job).get("relative_error").getAsDouble(), 1e-12);
+      assertStatus(Status.INVALID_ARGUMENT, "already: modelopt", () -> job.convert(out, folder.resolve("other")));
+      job.setFormat(CheckpointFormat.COMPRESSED_TENSORS).convert(out, folder.resolve("other"));
+      job.setFormat(CheckpointFormat.MODELOPT).convert(folder.resolve("other"), folder.resolve("again"));
+      assertEquals(-1, Files.mismatch(out.resolve("model.safetensors"), folder.resolve("again/model.safetensors")));
       assertStatus(Status.INVALID_ARGUMENT, "no layer in NVFP4", () -> job.verify(model, model));
       assertStatus(Status.IO, "nowhere", () -> job.inspect(folder.resolve("nowhere")));
     }
