@@ -14,6 +14,7 @@ if(TARGET nvfp4cal_tool)
   file(RELATIVE_PATH library_dir_from_tool ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set_target_properties(nvfp4cal_tool PROPERTIES INSTALL_RPATH "$ORIGIN/${library_dir_from_tool}")
   install(TARGETS nvfp4cal_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/nvfp4cal/nvfp4cal.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
 
 install(EXPORT nvfp4calTargets NAMESPACE nvfp4cal:: DESTINATION ${package_dir})

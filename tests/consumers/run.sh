@@ -40,7 +40,10 @@ for program in "$work"/pages/*.c; do
 done
 
 # The installed tool finds the library, and what is installed names no build folder.
-if [ -x "$prefix/bin/nvfp4cal" ]; then ok installed-tool "$prefix/bin/nvfp4cal" --version; fi
+if [ -x "$prefix/bin/nvfp4cal" ]; then
+  ok installed-tool "$prefix/bin/nvfp4cal" --version
+  ok installed-man-page test -f "$prefix/share/man/man1/nvfp4cal.1"
+fi
 ok no-build-paths bash -c '! grep -rlF -e "$1" -e "$2" "$3"' _ "$build" "$root/src" "$prefix"
 # Another minor release is refused before 1.0.
 cat >"$work/CMakeLists.txt" <<'END'

@@ -1,0 +1,277 @@
+"""The command-line tool as people and scripts call it: results, exit codes, messages, progress, help and man page."""
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from paths import ROOT
+
+TOOL = os.environ.get("NVFP4CAL_TOOL", str(ROOT / "build" / "release" / "tools" / "nvfp4cal" / "nvfp4cal"))
+COMMANDS = ["quantize", "inspect", "verify", "convert"]
+LIMIT = 300
+
+
+def tool(*arguments, **options):
+    return subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=LIMIT, **options)
+
+
+def ok(*arguments, **options):
+    result = tool(*arguments, **options)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def report_of(*arguments):
+    return json.loads(ok(*arguments, "--json", "--quiet").stdout)
+
+
+def make(folder, *arguments):
+    subprocess.run([sys.executable, ROOT / "scripts" / "make_checkpoint.py", folder, *arguments], check=True, capture_output=True, timeout=LIMIT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A Llama shape in two shards."""
+    return make(tmp_path_factory.mktemp("tool") / "model", "--size", "1.5MB", "--shards", "2")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("tool") / "large", "--size", "64MB")
+
+
+@pytest.fixture(scope="module", params=["modelopt", "compressed-tensors"])
+def quantized(request, model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tool") / request.param
+    ok("quantize", model, folder, "--format", request.param, "--quiet")
+    return folder
+
+
+def copy_with(folder, target, suffix, change):
+    """A copy of a model in which change(bytes) was done to the first tensor whose name ends in suffix."""
+    shutil.copytree(folder, target)
+    for path in sorted(target.glob("*.safetensors")):
+        raw = bytearray(path.read_bytes())
+        size = 8 + int.from_bytes(raw[:8], "little")
+        for name, entry in json.loads(raw[8:size]).items():
+            if name.endswith(suffix):
+                begin, end = (size + at for at in entry["data_offsets"])
+                raw[begin:end] = change(raw[begin:end])
+                path.write_bytes(raw)
+                return name
+    raise AssertionError(suffix)
+
+
+def test_a_sound_model(model, quantized):
+    shown = ok("inspect", quantized)
+    assert re.search(r"^defects +none$", shown.stdout, re.M) and shown.stderr == ""
+    report = report_of("inspect", quantized)
+    assert report["format"] == quantized.name and report["defects"] == [] and all(group["equal"] for group in report["fused_groups"])
+    shown = ok("verify", model, quantized)
+    assert re.search(r"^total .* 8\.\d\d %$", shown.stdout, re.M) and "not the same" not in shown.stdout
+    report = report_of("verify", model, quantized)
+    assert report["ok"] and 0.07 < report["totals"]["relative_error"] < 0.09
+    assert report["totals"]["layers"] + report["totals"]["copied"] == len(json.loads((model / "model.safetensors.index.json").read_text())["weight_map"])
+
+
+def test_max_error(model, quantized):
+    assert tool("verify", model, quantized, "--max-error", "0.09", "--quiet").stdout == ""
+    result = tool("verify", model, quantized, "--max-error", "0.01", "--quiet")
+    assert result.returncode == 1 and re.fullmatch(r"nvfp4cal: the relative error is 0\.08\d+, more than 0\.01\n", result.stderr)
+
+
+def test_defects_are_an_exit_code(quantized, tmp_path):
+    name = copy_with(quantized, tmp_path / "bad", ".weight_scale", lambda data: b"\x7f\x00" + data[2:])
+    result = tool("inspect", tmp_path / "bad")
+    assert result.returncode == 1 and result.stderr == ""
+    assert f"  nan: {name}: 1 of the block scales are NaN\n" in result.stdout and f"  zero: {name}: 1 of" in result.stdout
+    assert tool("inspect", tmp_path / "bad", "--quiet").returncode == 1
+    assert len(json.loads(tool("inspect", tmp_path / "bad", "--json").stdout)["defects"]) == 2
+
+
+def test_differences_are_an_exit_code(model, quantized, tmp_path):
+    copy_with(quantized, tmp_path / "bad", "model.norm.weight", lambda data: data[:9] + b"\x01" + data[10:])
+    result = tool("verify", model, tmp_path / "bad")
+    assert result.returncode == 1 and "  model.norm.weight: the bytes differ from byte 9 on\n" in result.stdout
+    assert result.stdout.endswith("not the same model\n")
+
+
+def test_convert_there_and_back(quantized, tmp_path):
+    other = {"modelopt": "compressed-tensors", "compressed-tensors": "modelopt"}[quantized.name]
+    ok("convert", quantized, tmp_path / "there", "--format", other)
+    ok("convert", tmp_path / "there", tmp_path / "back", "--format", quantized.name)
+    for path in quantized.iterdir():
+        assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes(), path.name
+    assert report_of("inspect", tmp_path / "there")["format"] == other
+    result = tool("convert", quantized, tmp_path / "same", "--format", quantized.name)
+    assert result.returncode == 1 and "has that format already" in result.stderr and not (tmp_path / "same").exists()
+
+
+def quantized_names(report):
+    return {tensor["name"] for tensor in report["tensors"] if tensor["action"] == "quantized"}
+
+
+def test_options_of_quantize(model, tmp_path):
+    everything = quantized_names(report_of("quantize", model, tmp_path / "all"))
+    some = report_of("quantize", model, tmp_path / "some", "--include", "*mlp*", "--exclude", "*layers.0.*", "--exclude", "*layers.1.*")
+    assert quantized_names(some) == {name for name in everything if "mlp" in name and not re.search(r"layers\.[01]\.", name)}
+    fused = report_of("quantize", model, tmp_path / "fused", "--fuse-group", "*.self_attn.{q,k,v,o}_proj")
+    groups = {tensor["name"]: tensor.get("group") for tensor in fused["tensors"]}
+    assert groups["model.layers.0.self_attn.o_proj.weight"] == groups["model.layers.0.self_attn.q_proj.weight"]
+    assert report_of("quantize", model, tmp_path / "46", "--method", "four-over-six")["method"] == "four-over-six"
+    ok("quantize", model, tmp_path / "w4a4", "--input-scale", "1.0", "--quiet")
+    report = report_of("inspect", tmp_path / "w4a4")
+    assert report["algorithm"] == "NVFP4" and all(layer["input_scale"] == 1.0 for layer in report["layers"]) and report["defects"] == []
+    scales = {name.removesuffix(".weight"): 0.5 for name in everything}
+    (tmp_path / "scales.json").write_text(json.dumps(scales))
+    ok("quantize", model, tmp_path / "map", "--input-scales", tmp_path / "scales.json", "--quiet")
+    assert all(layer["input_scale"] == 0.5 for layer in report_of("inspect", tmp_path / "map")["layers"])
+
+
+def test_dry_run(model, tmp_path):
+    result = ok("quantize", model, tmp_path / "out", "--dry-run")
+    assert not (tmp_path / "out").exists() and "nothing was written" in result.stdout
+    dry = json.loads(ok("quantize", model, tmp_path / "out", "--dry-run", "--json").stdout)
+    wet = report_of("quantize", model, tmp_path / "out")
+    assert dry["totals"]["bytes_out"] == wet["totals"]["bytes_out"] and quantized_names(dry) == quantized_names(wet)
+
+
+@pytest.mark.parametrize("arguments,message", [
+    ([], "Usage"),
+    (["polish"], 'unknown command "polish" (commands: quantize, inspect, verify, convert)'),
+    (["quantize"], "input is missing"),
+    (["quantize", "a"], "output is missing"),
+    (["quantize", "a", "b", "c"], "unknown option or argument: c"),
+    (["quantize", "a", "b", "--method", "best"], "--method best: expected mse, max or four-over-six"),
+    (["quantize", "a", "b", "--format", "gguf"], "--format gguf: expected modelopt or compressed-tensors"),
+    (["quantize", "a", "b", "--threads", "0"], "--threads 0: expected a number from 1 to 1024"),
+    (["quantize", "a", "b", "--input-scale", "-1"], "--input-scale -1: expected a number above 0"),
+    (["quantize", "a", "b", "--input-scale", "0x1"], "--input-scale 0x1: expected a number above 0"),
+    (["quantize", "a", "b", "--include"], "--include: a value is missing"),
+    (["inspect"], "folder is missing"),
+    (["inspect", "a", "--progress-interval", "soon"], "--progress-interval soon: expected a number of seconds"),
+    (["verify", "a"], "quantized is missing"),
+    (["verify", "a", "b", "--max-error", "nan"], "--max-error nan: expected a number from 0 on"),
+    (["convert", "a", "b"], "--format is missing"),
+    (["convert", "a", "b", "--fast"], "unknown option or argument: --fast"),
+    (["--quiet"], "--quiet"),
+])  # fmt: skip
+def test_usage(arguments, message):
+    result = tool(*arguments)
+    assert result.returncode == 2 and message in result.stderr and result.stdout == ""
+    assert not arguments or result.stderr.count("\n") == 1
+
+
+def test_environment(tmp_path):
+    result = tool("inspect", tmp_path, env={**os.environ, "NVFP4CAL_NUM_THREADS": "many"})
+    assert result.returncode == 2 and "NVFP4CAL_NUM_THREADS=many" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify", "convert"])
+def test_malformed_files(quantized, model, tmp_path, command):
+    arguments = {"inspect": [], "verify": [], "convert": [tmp_path / "out", "--format", "modelopt"]}[command]
+    bad = tmp_path / "bad"
+
+    def error(change):
+        shutil.rmtree(bad, ignore_errors=True)
+        shutil.copytree(quantized, bad)
+        change()
+        result = tool(command, *([model] if command == "verify" else []), bad, *arguments)
+        assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+        return result.stderr
+
+    shard, index = sorted(bad.parent.joinpath(quantized).glob("*.safetensors"))[0].name, "model.safetensors.index.json"
+    assert shard in error(lambda: (bad / shard).write_bytes((bad / shard).read_bytes()[:-1]))
+    assert shard in error(lambda: (bad / shard).write_bytes(b"\xff" * 16))
+    assert shard in error(lambda: (bad / shard).unlink())
+    assert index in error(lambda: (bad / index).write_text("{"))
+    assert "config.json" in error(lambda: (bad / "config.json").write_text('{"a": 1, "a": 2}'))
+    assert "does not exist" in error(lambda: shutil.rmtree(bad))
+
+
+def test_a_full_disk_for_words(quantized):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([TOOL, "inspect", quantized], stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
+    assert result.returncode == 1 and result.stderr == "nvfp4cal: cannot write to stdout: No space left on device\n"
+
+
+def test_lines_in_a_pipe(large, tmp_path):
+    result = ok("quantize", large, tmp_path / "a", "--progress-interval", "0")
+    lines = result.stderr.splitlines()
+    assert len(lines) > 3
+    for line in lines:
+        assert re.fullmatch(r"nvfp4cal: \d+ %, [\d.]+ [kMG]?B of \d+ MB, [\d.]+ [kMG]?B/s(, \d+ s left)?", line), line
+    assert ok("quantize", large, tmp_path / "b").stderr == ""  # shorter than the default interval
+    assert ok("quantize", large, tmp_path / "c", "--quiet", "--progress-interval", "0").stderr == ""
+
+
+def on_a_terminal(*arguments):
+    """What it writes to a terminal on stderr, and its exit code."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([TOOL, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    try:
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # the other side is closed
+                break
+            if not piece:
+                break
+            text += piece
+        return text.decode(), process.wait(LIMIT)
+    finally:
+        process.kill()
+        os.close(ours)
+
+
+def test_a_bar_on_a_terminal(large, tmp_path):
+    text, code = on_a_terminal("quantize", large, tmp_path / "a")
+    drawn = [part for part in text.split("\r") if part.startswith("[")]
+    assert code == 0 and drawn and all(re.match(r"\[#*\.*\] +\d+ %  [\d.]+ [kMG]?B/s", part) for part in drawn), text
+    assert text.endswith("\r\x1b[K")  # nothing stays on the line
+    assert on_a_terminal("quantize", large, tmp_path / "b", "--quiet") == ("", 0)
+
+
+def test_ctrl_c(large, tmp_path):
+    process = subprocess.Popen([TOOL, "quantize", large, tmp_path / "out", "--threads", "1", "--progress-interval", "0"], stderr=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+    try:
+        assert "%" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        stderr = process.communicate(timeout=LIMIT)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130 and stderr.endswith("nvfp4cal: interrupted; nothing was written\n") and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_and_man_page(command):
+    text = ok(command, "--help").stdout
+    body, rest = text.split("Examples:")
+    assert f"  nvfp4cal {command} " in rest and "Exit codes: 0 " in rest
+    options = {match[1] for match in re.finditer(r"^  (?:-\w,)?(--[a-z-]+)", body, re.M)}
+    page = (ROOT / "tools" / "nvfp4cal" / "nvfp4cal.1").read_text().replace("\\-", "-")
+    section = re.search(rf"^\.SH {command.upper()}\n(.*?)^\.SH ", page, re.M | re.S)[1]
+    assert options == set(re.findall(r"^\.BI? (--[a-z-]+)", section, re.M)) and len(options) > 4
+    synopsis = re.search(r"^\.SH SYNOPSIS\n(.*?)^\.SH ", page, re.M | re.S)[1]
+    assert f".B nvfp4cal {command}\n" in synopsis
+    # examples use options that there are
+    known = options | {"--help"}
+    for line in rest.splitlines():
+        if line.startswith(f"  nvfp4cal {command} "):
+            assert set(re.findall(r"(--[a-z-]+)", line)) <= known, line
+
+
+def test_top_level():
+    assert re.fullmatch(r"nvfp4cal \d+\.\d+\.\d+\n", ok("--version").stdout)
+    text = ok("--help").stdout
+    assert all(f"\n  {command} " in text for command in COMMANDS) and "Exit codes" in text
