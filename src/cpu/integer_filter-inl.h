@@ -71,6 +71,7 @@ struct Position {
   // The main ladder judges lanes that are neither: codes below 16, and maxima that every code clips far.
   HWY_INLINE MF low() const { return hn::Lt(t, hn::Set(DF(), 0x1p-5f)); }
   HWY_INLINE MF beyond() const { return hn::Gt(t, hn::Set(DF(), 770.0f)); }
+  HWY_INLINE MF inside() const { return hn::And(hn::Ge(t, hn::Set(DF(), 0x1p-5f)), hn::Le(t, hn::Set(DF(), 770.0f))); }
   HWY_INLINE MF at_end() const { return hn::Ge(t, hn::Set(DF(), num::kE4m3Max)); }
   // The last rung with m <= 7.985 v: from there on quotients do not fit. Below code 16 the ninth rung is no code.
   HWY_INLINE VI last_rung() const {
@@ -93,17 +94,21 @@ struct RungSums {
 };
 
 HWY_INLINE VI rung_sum(const VU* HWY_RESTRICT u, VU inverse) {
-  VI sums[2] = {hn::Zero(DI()), hn::Zero(DI())};
-  for (int j = 0; j < 8; ++j) sums[j & 1] = add_squares(sums[j & 1], level_distance12(multiply_high(u[j], inverse)));
+  VI sums[2];
+  for (int j = 0; j < 8; ++j) {
+    const VU e = level_distance12(multiply_high(u[j], inverse));
+    sums[j & 1] = j < 2 ? squares(e) : add_squares(sums[j & 1], e);
+  }
   return hn::Add(sums[0], sums[1]);
 }
 
 HWY_INLINE RungSums rung_sums(const VU* HWY_RESTRICT u, VU inverse) {
-  VI sums[2] = {hn::Zero(DI()), hn::Zero(DI())}, half_sums[2] = {sums[0], sums[0]};
+  VI sums[2], half_sums[2];
   for (int j = 0; j < 8; ++j) {
     const VU y = multiply_high(u[j], inverse);
-    sums[j & 1] = add_squares(sums[j & 1], level_distance12(y));
-    half_sums[j & 1] = add_squares(half_sums[j & 1], level_distance12(double_halves(y)));
+    const VU e = level_distance12(y), half = level_distance12(double_halves(y));
+    sums[j & 1] = j < 2 ? squares(e) : add_squares(sums[j & 1], e);
+    half_sums[j & 1] = j < 2 ? squares(half) : add_squares(half_sums[j & 1], half);
   }
   return {hn::Add(sums[0], sums[1]), hn::Add(half_sums[0], half_sums[1])};
 }

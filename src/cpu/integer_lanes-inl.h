@@ -36,6 +36,7 @@ constexpr int16_t kLargestWide = 23859;
 
 HWY_INLINE VU multiply_high(VU a, VU b) { return VU{_mm512_mulhi_epu16(a.raw, b.raw)}; }
 HWY_INLINE VU double_halves(VU a) { return VU{_mm512_add_epi16(a.raw, a.raw)}; }
+HWY_INLINE VI squares(VU e) { return VI{_mm512_madd_epi16(e.raw, e.raw)}; }
 HWY_INLINE VI add_squares(VI sum, VU e) { return VI{_mm512_dpwssd_epi32(sum.raw, e.raw, e.raw)}; }
 HWY_INLINE VU lookup16(const uint32_t* table, VI index) { return VU{_mm512_permutexvar_epi32(index.raw, _mm512_load_si512(table))}; }
 HWY_INLINE VF lookup16(const float* table, VI index) { return VF{_mm512_permutexvar_ps(index.raw, _mm512_load_ps(table))}; }
@@ -98,6 +99,7 @@ constexpr float kDeltaFloat = 4.0f;
 
 HWY_INLINE VU multiply_high(VU a, VU b) { return VU{_mm256_mulhi_epu16(a.raw, b.raw)}; }
 HWY_INLINE VU double_halves(VU a) { return VU{_mm256_add_epi16(a.raw, a.raw)}; }
+HWY_INLINE VI squares(VU e) { return VI{_mm256_madd_epi16(e.raw, e.raw)}; }
 HWY_INLINE VI add_squares(VI sum, VU e) { return VI{_mm256_add_epi32(sum.raw, _mm256_madd_epi16(e.raw, e.raw))}; }
 HWY_INLINE __m256 lookup16_ps(const float* table, VI index) {
   const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(table), index.raw);

@@ -82,33 +82,30 @@ class IntegerSweep {
   // Codes of a group; lanes that are not settled go into queues (their code is of no use yet).
   HWY_INLINE VI search_group(const char* rows, VU numbers, MF lanes) {
     const DF df;
-    const DI di;
     IntegerGroup g;
     load(rows, g);
-    finite_ = hn::AllTrue(DU(), hn::Lt(g.max_bits, hn::Set(DU(), num::kInfBits)));
     const Position at(ladder_, g.m);
-    const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
-    const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
-    const MF odd = hn::Or(hn::RebindMask(df, hn::Lt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits))), at.beyond());
-    if (HWY_LIKELY(hn::AllFalse(df, hn::Or(hn::Or(odd, saturated), at.low())))) {
+    const MF enough = hn::RebindMask(df, hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
+    if (HWY_LIKELY(hn::AllTrue(df, hn::And(at.inside(), enough)))) {  // NaN and infinities are not inside
       const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta);
       enqueue(verdict, lanes, numbers);
       return verdict.code;
     }
-    return search_mixed(g, at, {zero, saturated, odd}, lanes, numbers);
+    return search_mixed(g, at, enough, lanes, numbers);
   }
 
-  struct Special {
-    MF zero, saturated, odd;
-  };
-
   // A group of which not all lanes fit the main ladder.
-  HWY_NOINLINE VI search_mixed(const IntegerGroup& g, const Position& at, const Special& special, MF lanes, VU numbers) {
+  HWY_NOINLINE VI search_mixed(const IntegerGroup& g, const Position& at, MF enough, MF lanes, VU numbers) {
     const DF df;
     const DI di;
-    MF open = hn::AndNot(hn::Or(special.zero, special.saturated), lanes);
-    rest_.push(hn::And(open, special.odd), numbers);
-    open = hn::AndNot(special.odd, open);
+    finite_ = hn::AllTrue(DU(), hn::Lt(g.max_bits, hn::Set(DU(), num::kInfBits)));
+    if (!finite_) return hn::Set(di, 1);
+    const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
+    const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
+    const MF odd = hn::Or(hn::Not(enough), at.beyond());
+    MF open = hn::AndNot(hn::Or(zero, saturated), lanes);
+    rest_.push(hn::And(open, odd), numbers);
+    open = hn::AndNot(odd, open);
     const MF low = hn::And(open, at.low());
     const MF main = hn::AndNot(low, open);
     VI code = hn::Set(di, 1);
@@ -121,8 +118,8 @@ class IntegerSweep {
       enqueue(verdict, main, numbers);
       code = verdict.code;
     }
-    code = hn::IfThenElse(hn::RebindMask(di, special.saturated), hn::Set(di, num::kE4m3Count), code);
-    return hn::IfThenElse(hn::RebindMask(di, special.zero), hn::Set(di, 1), code);
+    code = hn::IfThenElse(hn::RebindMask(di, saturated), hn::Set(di, num::kE4m3Count), code);
+    return hn::IfThenElse(hn::RebindMask(di, zero), hn::Set(di, 1), code);
   }
 
   HWY_INLINE void enqueue(const Verdict& verdict, MF lanes, VU numbers) {
