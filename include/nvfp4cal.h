@@ -7,7 +7,7 @@
  *   1. basics:      version, status, errors, tensors
  *   2. one call:    quantize, dequantize, sweep, ... on tensors of yours
  *                   (2b: single-level blocks, without a global scale)
- *   3. handles:     calibrators that see many tensors (max, sweep, actmax, hessian, observer)
+ *   3. handles:     calibrators that see many tensors (max, sweep, actmax, hessian, gptq, observer)
  *   4. checkpoints: a folder of safetensors in, an NVFP4 folder out
  *   5. contexts:    threads, your own thread pool, CPU target (nobody has to know them)
  *
@@ -37,7 +37,7 @@
  *            ERROR_CUDA with its text. The thread's current device is restored.
  *   Stream   is for device tensors (NULL: the default stream); host tensors ignore it. A calibrator's collect enqueues its work there and returns; a NaN or
  *            an infinity is then reported by whoever needs the result, and until reset. Other functions wait for what the device has found.
- *   Bits     results are the same bits for every thread count, CPU target and machine. The floating-point environment of the
+ *   Bits     results are the same bits for every thread count, CPU target and machine (nvfp4cal_gptq: all targets but sse4). The floating-point environment of the
  *            calling thread (flush-to-zero, rounding mode) is saved, set and restored.
  *   Finite   a NaN or an infinity in x is NVFP4CAL_ERROR_NOT_FINITE; the message names the first one's flat (row-major) index.
  *            So is a float64 value beyond float32's range.
@@ -658,6 +658,87 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_hessian_reset(nvfp4cal_hessian *handle);
 NVFP4CAL_API const char *nvfp4cal_hessian_last_error(const nvfp4cal_hessian *handle);
 /** @since 0.1 */
 NVFP4CAL_API void nvfp4cal_hessian_destroy(nvfp4cal_hessian *handle);
+
+/**
+ * Weights to NVFP4 under a full Hessian of the layer's input: blocks are rounded one after the other, each at the scale that leaves the least error after
+ * all later weights have made up for it [GPTQ, with the E4M3 scale of every block chosen inside], then improved code by code. The tensors are those of
+ * nvfp4cal_quantize: nothing is added to the format. docs/gptq.md has the steps, memory and cost.
+ *
+ * Bits: the same for every thread count, and for the CPU targets that fuse multiply-adds (AVX-512, AVX2, NEON, scalar); sse4 has its own.
+ */
+typedef struct nvfp4cal_gptq nvfp4cal_gptq;
+
+/** How much is tried; each includes the one before. */
+#define NVFP4CAL_GPTQ_FAST 0    /* blocks rounded in order, errors passed on */
+#define NVFP4CAL_GPTQ_DEFAULT 1 /* then sweeps of coordinate descent over the codes */
+#define NVFP4CAL_GPTQ_MAX 2     /* then groups of eight blocks, chosen at random from a fixed seed, rounded anew with their scales */
+
+/** tr(D (H + damping) D^T), D = decoded - weights, in the units of the weights and the Hessian. Stages that did not run repeat the one before. */
+typedef struct nvfp4cal_gptq_objectives {
+  uint32_t struct_size; /* [in] sizeof(nvfp4cal_gptq_objectives) as the caller compiled it */
+  int32_t reserved;     /* 0 */
+  double nearest;       /* rounding to nearest with scales from the blocks' magnitudes: what nvfp4cal_quantize's METHOD_MAX leaves */
+  double rounding;      /* blocks in order */
+  double descent;       /* never above rounding but for float32's last digits */
+  double neighbourhood; /* never above descent, likewise */
+} nvfp4cal_gptq_objectives;
+
+/** @param out [out] the new handle: damping 0.02, DEFAULT, objectives not measured. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_create(nvfp4cal_gptq **out);
+/** As nvfp4cal_max_set_context. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_context(nvfp4cal_gptq *handle, const nvfp4cal_context *context);
+/** @param fraction [in] >= 0: this times the mean of the Hessian's diagonal is added to it. INVALID_ARGUMENT, WRONG_STATE once a Hessian is set. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_damping(nvfp4cal_gptq *handle, double fraction);
+/** @param effort [in] NVFP4CAL_GPTQ_*. INVALID_ARGUMENT, WRONG_STATE once a Hessian is set. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_effort(nvfp4cal_gptq *handle, int32_t effort);
+/** @param enable [in] 1: later calls of quantize measure their objectives (a tenth to a half more time); 0 (default). INVALID_ARGUMENT. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_measure_objectives(nvfp4cal_gptq *handle, int32_t enable);
+/**
+ * Factors X^T X for the calls of quantize that follow (layers that share an input share it). The sums are read as they are: the Hessian's own damping
+ * and normalization are not used. Nothing of the Hessian is kept. Columns without any activation are fine.
+ * @param hessian [in] of layout FULL, with data, cols a multiple of 16
+ * @param cross   [in] float [cols, cols], X0^T X with X0 the same rows in the original model, summed as the Hessian is: weights are then moved to
+ *                (w cross + damping w) (H + damping)^-1 first, which is best for X0 w^T given X. NULL: X is X0
+ * Statuses: INVALID_ARGUMENT (also: not positive definite, the column is named), NO_DATA, UNSUPPORTED, NOT_FINITE, WRONG_STATE (reset first). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_hessian(nvfp4cal_gptq *handle, const nvfp4cal_hessian *hessian,
+                                                       const nvfp4cal_tensor *cross);
+/**
+ * The same from a tensor.
+ * @param hessian [in] float32 or float64 (or the half types) [cols, cols], symmetric to 1e-4 of its largest diagonal element; [slices, cols, cols]: one
+ *                for each matrix of a stack (all are factored and kept)
+ * @param cross   [in] of hessian's shape, or NULL. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_hessian_tensor(nvfp4cal_gptq *handle, const nvfp4cal_tensor *hessian,
+                                                              const nvfp4cal_tensor *cross);
+/**
+ * Quantizes a layer's weights, or a stack of them (experts).
+ * @param x            [in] the weights, [rows, cols] or [slices, rows, cols]
+ * @param global_amax  [in] float32, one, or one a slice: what a fused group shares, at least the weights' amax / 1024; NULL: the amax of each matrix
+ *                     (after the move that a cross term makes)
+ * @param packed       [out] u8 [..., cols / 2]
+ * @param scales       [out] E4M3 (or u8) [..., cols / 16], linear
+ * @param global_scale [out] float32, s2 = G / 2688: a scalar, or [slices]; 1 where G = 0. May be NULL
+ * @param used_amax    [out] float32, G, shaped so. May be NULL
+ * @param dequantized  [out] what nvfp4cal_dequantize makes of these, x's shape; float32, bfloat16, float16 or float64. For the shape query set
+ *                     dtype (0 = float32). May be NULL
+ * All-zero weights get scales 1.0 and codes 0; zeros are always code 0.
+ * Statuses: NO_DATA (no Hessian), INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY (parts of the outputs may then have been written). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_quantize(nvfp4cal_gptq *handle, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,
+                                                    nvfp4cal_tensor *packed, nvfp4cal_tensor *scales, nvfp4cal_tensor *global_scale,
+                                                    nvfp4cal_tensor *used_amax, nvfp4cal_tensor *dequantized, nvfp4cal_stream stream);
+/**
+ * Of the last call of quantize, all slices together.
+ * @param out [in, out] struct_size set by the caller, at least the first release's; the rest is filled. INVALID_ARGUMENT, NO_DATA (not measured). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_compute_objectives(nvfp4cal_gptq *handle, nvfp4cal_gptq_objectives *out);
+/** Drops the Hessian, keeps the options. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_reset(nvfp4cal_gptq *handle);
+/** As nvfp4cal_max_last_error. @since 0.1 */
+NVFP4CAL_API const char *nvfp4cal_gptq_last_error(const nvfp4cal_gptq *handle);
+/** @since 0.1 */
+NVFP4CAL_API void nvfp4cal_gptq_destroy(nvfp4cal_gptq *handle);
 
 /**
  * Minima and maxima of groups of elements, found with or without a search over shrunken ranges, and the scales they give

@@ -96,6 +96,21 @@ NVFP4CAL_HANDLE(nvfp4cal_hessian)
   const char *last_error();
 }
 
+NVFP4CAL_HANDLE(nvfp4cal_gptq)
+%extend nvfp4cal_gptq {
+  nvfp4cal_status set_context(const nvfp4cal_context *context);
+  nvfp4cal_status set_damping(double fraction);
+  nvfp4cal_status set_effort(int32_t effort);
+  nvfp4cal_status set_measure_objectives(int32_t enable);
+  nvfp4cal_status set_hessian(const nvfp4cal_hessian *hessian, const nvfp4cal_tensor *cross);
+  nvfp4cal_status set_hessian_tensor(const nvfp4cal_tensor *hessian, const nvfp4cal_tensor *cross);
+  nvfp4cal_status quantize(const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax, nvfp4cal_tensor *packed, nvfp4cal_tensor *scales,
+                           nvfp4cal_tensor *global_scale, nvfp4cal_tensor *used_amax, nvfp4cal_tensor *dequantized, nvfp4cal_stream stream);
+  nvfp4cal_status compute_objectives(nvfp4cal_gptq_objectives *out);
+  nvfp4cal_status reset();
+  const char *last_error();
+}
+
 NVFP4CAL_HANDLE(nvfp4cal_observer)
 %extend nvfp4cal_observer {
   nvfp4cal_status set_context(const nvfp4cal_context *context);

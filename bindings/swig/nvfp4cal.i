@@ -21,7 +21,7 @@
  *                (nvfp4cal_progress callback, void *user)
  *                (nvfp4cal_runner runner, void *user)
  *   options.i    const nvfp4cal_options *, const nvfp4cal_block_options *       null: the defaults; the struct's size is set here
- *                nvfp4cal_actmax_stats *out                            filled, handed back as a value
+ *                nvfp4cal_actmax_stats *out, nvfp4cal_gptq_objectives *out                    filled, handed back as a value
  *   values.i     int32_t *out, int64_t *out                            an integer handed back
  *                const char **out_json                                 UTF-8 text handed back as a string
  *                (const int32_t *axes, int32_t n), (const int32_t *g_idx, int64_t n)                   lists of integers

@@ -1,4 +1,4 @@
-#include "calib/hessian.h"
+#include "api/hessian.h"
 
 #include <cstring>
 
@@ -11,11 +11,6 @@ using namespace nvfp4cal::api;
 static_assert(static_cast<int32_t>(HessianLayout::kBlocks) == NVFP4CAL_HESSIAN_BLOCKS);
 static_assert(static_cast<int32_t>(HessianLayout::kFull) == NVFP4CAL_HESSIAN_FULL);
 static_assert(static_cast<int32_t>(HessianLayout::kDiagonal) == NVFP4CAL_HESSIAN_DIAGONAL);
-
-struct nvfp4cal_hessian {
-  calib::Hessian calibrator;
-  mutable ErrorText error;
-};
 
 nvfp4cal_status nvfp4cal_hessian_create(nvfp4cal_hessian** out) { return create(out); }
 

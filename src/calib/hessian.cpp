@@ -140,6 +140,14 @@ std::vector<int64_t> Hessian::sums_shape() const {
   return layout_ == HessianLayout::kFull ? std::vector<int64_t>{static_cast<int64_t>(sums_.size())} : shape();
 }
 
+const double* Hessian::full_sums() const {
+  if (layout_ != HessianLayout::kFull)
+    fail(Status::kInvalidArgument, "hessian has layout %d, expected %d (full)", static_cast<int>(layout_),
+         static_cast<int>(HessianLayout::kFull));
+  require_data();
+  return sums_.data();
+}
+
 void Hessian::merge(const Hessian& other) {
   if (layout_ != other.layout_ || block_ != other.block_ || normalize_ != other.normalize_ || damping_ != other.damping_)
     fail(Status::kInvalidArgument, "the calibrators' layouts, block sizes, normalizations or dampings differ");

@@ -32,6 +32,10 @@ class Hessian {
   std::vector<int64_t> sums_shape() const;
   std::vector<double>& mutable_rows();
 
+  // A full Hessian's sums and columns; throws kInvalidArgument for another layout, kNoData before the first collect.
+  const double* full_sums() const;
+  int64_t cols() const { return cols_; }
+
   void merge(const Hessian& other);
   std::vector<uint8_t> export_state() const;
   void import_state(const uint8_t* bytes, size_t n);

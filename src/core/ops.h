@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <memory>
 
 #include "core/error.h"
 #include "core/hessian_layout.h"
@@ -13,7 +14,7 @@
 
 namespace nvfp4cal {
 
-inline constexpr int32_t kOpsAbi = 3;
+inline constexpr int32_t kOpsAbi = 4;
 inline constexpr int kMessageSize = 256;
 
 enum class Method : int32_t { kMax = 0, kMse = 1 };
@@ -230,6 +231,46 @@ struct AmaxQuantizeArgs {
   float* out;
 };
 
+// ---- weights whose rounding errors make up for each other under a full Hessian; docs/gptq.md ----
+
+enum class GptqEffort : int32_t { kFast = 0, kDefault = 1, kMax = 2 };
+
+// What a backend keeps of a Hessian [cols, cols] for the two functions below.
+struct GptqHessian {
+  virtual ~GptqHessian() = default;
+};
+
+struct GptqPrepareArgs {
+  int64_t cols;              // a multiple of 16
+  const TensorView* matrix;  // [cols, cols], or NULL:
+  const double* bands;       // the sums of a full Hessian, as they lie (hessian_layout.h)
+  const TensorView* cross;   // NULL, or [cols, cols]: x of the original model, transposed, times x of the quantized one
+  double damping;            // times the mean of the diagonal, added to it
+  GptqEffort effort;
+  std::unique_ptr<GptqHessian>* out;
+};
+
+// What weights become where the layer's input has changed: (w cross + damping w) (hessian + damping)^-1.
+struct GptqShiftArgs {
+  const GptqHessian* hessian;  // made with a cross term
+  const TensorView* weights;   // [rows, cols], finite
+  float* out;                  // [rows, cols]
+};
+
+// tr(D (H + damping) D^T) of the errors D after each stage; those not run repeat the one before.
+struct GptqObjectives {
+  double nearest, rounding, descent, neighbourhood;
+};
+
+struct GptqArgs {
+  const GptqHessian* hessian;
+  const TensorView* weights;   // [rows, cols], finite
+  float global_amax;           // > 0
+  uint8_t* packed;             // [rows, cols / 2]
+  uint8_t* scales;             // [rows, cols / 16]
+  GptqObjectives* objectives;  // NULL, or filled; nearest costs half a product of its own
+};
+
 struct Ops {
   uint32_t struct_size;
   int32_t abi;
@@ -249,6 +290,9 @@ struct Ops {
   Status (*amax_quantize)(const Execution&, const AmaxQuantizeArgs&, char* message);
   Status (*code_quantize)(const Execution&, const CodeQuantizeArgs&, char* message);
   Status (*code_errors)(const Execution&, const CodeErrorsArgs&, char* message);
+  Status (*gptq_prepare)(const Execution&, const GptqPrepareArgs&, char* message);
+  Status (*gptq_shift)(const Execution&, const GptqShiftArgs&, char* message);
+  Status (*gptq)(const Execution&, const GptqArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

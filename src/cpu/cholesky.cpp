@@ -39,7 +39,7 @@ void invert_upper(const double* u, int64_t n, double* out) {
 }
 
 // Left-looking: a row of tiles takes all products with the rows above at once, then the inverse of its diagonal tile.
-CholeskyFactor::CholeskyFactor(const Execution& execution, const Kernels& kernels, UpperPanels matrix)
+CholeskyFactor::CholeskyFactor(const Execution& execution, const Kernels& kernels, UpperPanels<double> matrix)
     : kernels_(kernels), upper_(std::move(matrix)), inverses_(static_cast<size_t>(upper_.panels() * kTileSize)) {
   double largest = 0.0;
   for (int64_t i = 0; i < upper_.size(); ++i) largest = std::max(largest, upper_.at(i, i));

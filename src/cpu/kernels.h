@@ -7,6 +7,7 @@
 
 #include "core/dtype.h"
 #include "core/ops.h"
+#include "cpu/gptq_block.h"
 #include "cpu/hessian_matrix.h"
 #include "cpu/linalg.h"
 #include "cpu/sweep_plan.h"
@@ -108,12 +109,20 @@ struct Kernels {
   // Products of matrices (linalg.h).
   void (*multiply_f32)(const Product<float>& product);
   void (*multiply_f64)(const Product<double>& product);
+
+  // Blocks of 64 rows (gptq_block.h).
+  void (*gptq_round)(const GptqRounding& block);
+  void (*gptq_descend)(const GptqDescent& block);
+
+  // c[j] += sum of values[i] * b[ks[i] * 64 + j] for j < 64, one term after the other.
+  void (*add_tile_rows)(const float* b, const int32_t* ks, const float* values, int64_t n, float* c);
 };
 
 const Kernels& scalar_kernels();
 void fill_scalar_hessian_kernels(Kernels& kernels);
 void fill_scalar_error_kernels(Kernels& kernels);
 void fill_scalar_linalg_kernels(Kernels& kernels);
+void fill_scalar_gptq_kernels(Kernels& kernels);
 
 // One block by the definition: |x| in normalized units, weights normalized or NULL.
 uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float* weights);

@@ -48,7 +48,10 @@ const Ops& cpu_ops() {
                           guarded<cpu::multiplier_losses, MultiplierLossesArgs>,
                           guarded<cpu::amax_quantize, AmaxQuantizeArgs>,
                           guarded<cpu::code_quantize, CodeQuantizeArgs>,
-                          guarded<cpu::code_errors, CodeErrorsArgs>};
+                          guarded<cpu::code_errors, CodeErrorsArgs>,
+                          guarded<cpu::gptq_prepare, GptqPrepareArgs>,
+                          guarded<cpu::gptq_shift, GptqShiftArgs>,
+                          guarded<cpu::gptq, GptqArgs>};
   return ops;
 }
 

@@ -21,5 +21,8 @@ void multiplier_losses(const Execution& execution, const MultiplierLossesArgs& a
 void amax_quantize(const Execution& execution, const AmaxQuantizeArgs& args);
 void code_quantize(const Execution& execution, const CodeQuantizeArgs& args);
 void code_errors(const Execution& execution, const CodeErrorsArgs& args);
+void gptq_prepare(const Execution& execution, const GptqPrepareArgs& args);
+void gptq_shift(const Execution& execution, const GptqShiftArgs& args);
+void gptq(const Execution& execution, const GptqArgs& args);
 
 }  // namespace nvfp4cal::cpu

@@ -14,6 +14,7 @@
   void fill_error_kernels(Kernels& kernels);         \
   void fill_range_kernels(Kernels& kernels);         \
   void fill_linalg_kernels(Kernels& kernels);        \
+  void fill_gptq_kernels(Kernels& kernels);          \
   }
 
 #if defined(__x86_64__) || defined(__i386__)

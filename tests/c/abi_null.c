@@ -211,6 +211,36 @@ static void null_in_hessian(void) {
   nvfp4cal_hessian_destroy(NULL);
 }
 
+static void null_in_gptq(void) {
+  static float zeros[16 * 16];
+  nvfp4cal_tensor x = matrix(zeros, NVFP4CAL_DTYPE_F32, 16, 16), out = {.struct_size = sizeof out};
+  nvfp4cal_gptq_objectives objectives = {.struct_size = sizeof objectives};
+  nvfp4cal_gptq *handle = NULL;
+  CHECK(sizeof objectives == 40 && offsetof(nvfp4cal_gptq_objectives, nearest) == 8 &&
+        offsetof(nvfp4cal_gptq_objectives, neighbourhood) == 32);
+  REFUSED(nvfp4cal_gptq_create(NULL));
+  CHECK(nvfp4cal_gptq_create(&handle) == NVFP4CAL_OK && handle != NULL);
+  REFUSED(nvfp4cal_gptq_set_context(NULL, NULL));
+  REFUSED(nvfp4cal_gptq_set_damping(NULL, 0.0));
+  REFUSED(nvfp4cal_gptq_set_effort(NULL, 0));
+  REFUSED(nvfp4cal_gptq_set_measure_objectives(NULL, 0));
+  REFUSED(nvfp4cal_gptq_set_hessian(NULL, NULL, NULL));
+  REFUSED(nvfp4cal_gptq_set_hessian(handle, NULL, NULL));
+  REFUSED(nvfp4cal_gptq_set_hessian_tensor(NULL, &x, NULL));
+  REFUSED(nvfp4cal_gptq_set_hessian_tensor(handle, NULL, NULL));
+  REFUSED(nvfp4cal_gptq_compute_objectives(NULL, &objectives));
+  REFUSED(nvfp4cal_gptq_compute_objectives(handle, NULL));
+  CHECK(nvfp4cal_gptq_set_hessian_tensor(handle, &x, NULL) == NVFP4CAL_OK);
+  REFUSED(nvfp4cal_gptq_quantize(NULL, &x, NULL, &out, &out, NULL, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_gptq_quantize(handle, NULL, NULL, &out, &out, NULL, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_gptq_quantize(handle, &x, NULL, NULL, &out, NULL, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_gptq_quantize(handle, &x, NULL, &out, NULL, NULL, NULL, NULL, NULL));
+  REFUSED(nvfp4cal_gptq_reset(NULL));
+  CHECK(nvfp4cal_gptq_last_error(NULL)[0] == '\0' && nvfp4cal_gptq_last_error(handle)[0] != '\0');
+  nvfp4cal_gptq_destroy(handle);
+  nvfp4cal_gptq_destroy(NULL);
+}
+
 static void null_in_observer(void) {
   nvfp4cal_observer *handle = NULL, *none[1] = {NULL};
   int32_t reduce;
@@ -374,6 +404,7 @@ int main(void) {
   run_case("null in sweep", null_in_sweep);
   run_case("null in actmax", null_in_actmax);
   run_case("null in hessian", null_in_hessian);
+  run_case("null in gptq", null_in_gptq);
   run_case("null in observer", null_in_observer);
   run_case("null in mse", null_in_mse);
   run_case("null in checkpoint", null_in_checkpoint);

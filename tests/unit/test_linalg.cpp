@@ -66,9 +66,9 @@ Eigen::MatrixXd gram(int64_t n, int64_t rows, uint32_t seed, double damping) {
 }
 
 // With ones on the diagonal past n.
-UpperPanels panels_of(const Eigen::MatrixXd& a) {
+UpperPanels<double> panels_of(const Eigen::MatrixXd& a) {
   const int64_t n = a.rows(), padded = (n + kTile - 1) / kTile * kTile;
-  UpperPanels upper(padded);
+  UpperPanels<double> upper(padded);
   for (int64_t i = 0; i < padded; ++i) {
     for (int64_t j = i; j < padded; ++j) upper.at(i, j) = j < n ? a(i, j) : i == j ? 1.0 : 0.0;
   }

@@ -126,4 +126,11 @@ inline void put_stats(JNIEnv* env, jlongArray out, const nvfp4cal_actmax_stats& 
   env->SetLongArrayRegion(out, 0, 8, values);
 }
 
+// In the order of the record GptqObjectives.
+inline void put_objectives(JNIEnv* env, jlongArray out, const nvfp4cal_gptq_objectives& objectives) {
+  const jlong values[] = {bits_of(objectives.nearest), bits_of(objectives.rounding), bits_of(objectives.descent),
+                          bits_of(objectives.neighbourhood)};
+  env->SetLongArrayRegion(out, 0, 4, values);
+}
+
 }  // namespace nvfp4cal_java

@@ -38,6 +38,8 @@ from .checkpoint import __all__ as _checkpoint
 from .checkpoint import cancel_all as _cancel_all
 from .context import *
 from .context import __all__ as _context
+from .gptq import *
+from .gptq import __all__ as _gptq
 from .mse import *
 from .mse import __all__ as _mse
 from .observers import *
@@ -55,7 +57,7 @@ __all__ = [
     "BackendVersionError", "CallbackError", "CancelledError", "CorruptError", "CudaError", "CudaUnavailableError", "Error", "FileError",
     "InternalError", "InvalidArgumentError", "NoDataError", "NotFiniteError", "OutOfMemoryError", "UnsupportedError", "WrongStateError",
 ]  # fmt: skip
-__all__ += _block + _calib + _checkpoint + _context + _mse + _observers + _quantization + _sweep
+__all__ += _block + _calib + _checkpoint + _context + _gptq + _mse + _observers + _quantization + _sweep
 
 
 def _close() -> None:

@@ -32,3 +32,16 @@ NVFP4CAL_JAVA_OPTIONS(nvfp4cal_block_options, BlockOptions)
 %typemap(argout) nvfp4cal_actmax_stats *out %{
   nvfp4cal_java::put_stats(jenv, $input, *$1);
 %}
+
+%typemap(jni) nvfp4cal_gptq_objectives *out "jlongArray"
+%typemap(jtype) nvfp4cal_gptq_objectives *out "long[]"
+%typemap(jstype) nvfp4cal_gptq_objectives *out "long[]"
+%typemap(javain) nvfp4cal_gptq_objectives *out "$javainput"
+%typemap(in) nvfp4cal_gptq_objectives *out (nvfp4cal_gptq_objectives objectives) %{
+  objectives = nvfp4cal_gptq_objectives();
+  objectives.struct_size = sizeof objectives;
+  $1 = &objectives;
+%}
+%typemap(argout) nvfp4cal_gptq_objectives *out %{
+  nvfp4cal_java::put_objectives(jenv, $input, *$1);
+%}

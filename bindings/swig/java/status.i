@@ -21,6 +21,7 @@
 %rename(NativeSweep) nvfp4cal_sweep;
 %rename(NativeActMax) nvfp4cal_actmax;
 %rename(NativeHessian) nvfp4cal_hessian;
+%rename(NativeGptq) nvfp4cal_gptq;
 %rename(NativeObserver) nvfp4cal_observer;
 %rename(NativeMse) nvfp4cal_mse;
 %rename(NativeCheckpoint) nvfp4cal_checkpoint;
@@ -31,6 +32,7 @@
 %ignore nvfp4cal_options;
 %ignore nvfp4cal_block_options;
 %ignore nvfp4cal_actmax_stats;
+%ignore nvfp4cal_gptq_objectives;
 
 /* Constants become constants of Java; those with a C suffix are asked from C. */
 %feature("java:const", "1");

@@ -2,6 +2,7 @@
 %ignore nvfp4cal_options;
 %ignore nvfp4cal_block_options;
 %ignore nvfp4cal_actmax_stats;
+%ignore nvfp4cal_gptq_objectives;
 %ignore nvfp4cal_tensor;
 
 %typemap(in, noblock=1) const nvfp4cal_options * (nvfp4cal_options options, nvfp4py_tensor weighing) {
@@ -38,4 +39,14 @@
   $result = nvfp4py_append($result, Py_BuildValue("{s:i,s:L,s:d,s:d,s:d,s:d,s:f,s:f}", "term", (int)$1->term, "blocks",
       (long long)$1->blocks, "p1", $1->p1, "p99_99", $1->p99_99, "b_min", $1->b_min, "b_max", $1->b_max, "literal_max",
       $1->literal_max, "result", $1->result));
+}
+
+%typemap(in, numinputs=0, noblock=1) nvfp4cal_gptq_objectives *out (nvfp4cal_gptq_objectives objectives) {
+  memset(&objectives, 0, sizeof objectives);
+  objectives.struct_size = sizeof objectives;
+  $1 = &objectives;
+}
+%typemap(argout, noblock=1) nvfp4cal_gptq_objectives *out {
+  $result = nvfp4py_append($result, Py_BuildValue("{s:d,s:d,s:d,s:d}", "nearest", $1->nearest, "rounding", $1->rounding, "descent",
+      $1->descent, "neighbourhood", $1->neighbourhood));
 }

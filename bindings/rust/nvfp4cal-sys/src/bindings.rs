@@ -50,6 +50,9 @@ pub const NVFP4CAL_ACTMAX_TERM_LITERAL_MAX: i32 = 2;
 pub const NVFP4CAL_HESSIAN_BLOCKS: i32 = 0;
 pub const NVFP4CAL_HESSIAN_FULL: i32 = 1;
 pub const NVFP4CAL_HESSIAN_DIAGONAL: i32 = 2;
+pub const NVFP4CAL_GPTQ_FAST: i32 = 0;
+pub const NVFP4CAL_GPTQ_DEFAULT: i32 = 1;
+pub const NVFP4CAL_GPTQ_MAX: i32 = 2;
 pub const NVFP4CAL_OBSERVER_MEMORYLESS_MSE: i32 = 0;
 pub const NVFP4CAL_OBSERVER_MSE: i32 = 1;
 pub const NVFP4CAL_OBSERVER_MEMORYLESS_MINMAX: i32 = 2;
@@ -295,6 +298,48 @@ const _: () = {
 pub struct nvfp4cal_hessian {
     _unused: [u8; 0],
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct nvfp4cal_gptq {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct nvfp4cal_gptq_objectives {
+    pub struct_size: u32,
+    pub reserved: i32,
+    pub nearest: f64,
+    pub rounding: f64,
+    pub descent: f64,
+    pub neighbourhood: f64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of nvfp4cal_gptq_objectives",
+    ][::core::mem::size_of::<nvfp4cal_gptq_objectives>() - 40usize];
+    [
+        "Alignment of nvfp4cal_gptq_objectives",
+    ][::core::mem::align_of::<nvfp4cal_gptq_objectives>() - 8usize];
+    [
+        "Offset of field: nvfp4cal_gptq_objectives::struct_size",
+    ][::core::mem::offset_of!(nvfp4cal_gptq_objectives, struct_size) - 0usize];
+    [
+        "Offset of field: nvfp4cal_gptq_objectives::reserved",
+    ][::core::mem::offset_of!(nvfp4cal_gptq_objectives, reserved) - 4usize];
+    [
+        "Offset of field: nvfp4cal_gptq_objectives::nearest",
+    ][::core::mem::offset_of!(nvfp4cal_gptq_objectives, nearest) - 8usize];
+    [
+        "Offset of field: nvfp4cal_gptq_objectives::rounding",
+    ][::core::mem::offset_of!(nvfp4cal_gptq_objectives, rounding) - 16usize];
+    [
+        "Offset of field: nvfp4cal_gptq_objectives::descent",
+    ][::core::mem::offset_of!(nvfp4cal_gptq_objectives, descent) - 24usize];
+    [
+        "Offset of field: nvfp4cal_gptq_objectives::neighbourhood",
+    ][::core::mem::offset_of!(nvfp4cal_gptq_objectives, neighbourhood) - 32usize];
+};
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct nvfp4cal_observer {
@@ -729,6 +774,53 @@ unsafe extern "C" {
         handle: *const nvfp4cal_hessian,
     ) -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_hessian_destroy(handle: *mut nvfp4cal_hessian);
+    pub fn nvfp4cal_gptq_create(out: *mut *mut nvfp4cal_gptq) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_set_context(
+        handle: *mut nvfp4cal_gptq,
+        context: *const nvfp4cal_context,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_set_damping(
+        handle: *mut nvfp4cal_gptq,
+        fraction: f64,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_set_effort(
+        handle: *mut nvfp4cal_gptq,
+        effort: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_set_measure_objectives(
+        handle: *mut nvfp4cal_gptq,
+        enable: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_set_hessian(
+        handle: *mut nvfp4cal_gptq,
+        hessian: *const nvfp4cal_hessian,
+        cross: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_set_hessian_tensor(
+        handle: *mut nvfp4cal_gptq,
+        hessian: *const nvfp4cal_tensor,
+        cross: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_quantize(
+        handle: *mut nvfp4cal_gptq,
+        x: *const nvfp4cal_tensor,
+        global_amax: *const nvfp4cal_tensor,
+        packed: *mut nvfp4cal_tensor,
+        scales: *mut nvfp4cal_tensor,
+        global_scale: *mut nvfp4cal_tensor,
+        used_amax: *mut nvfp4cal_tensor,
+        dequantized: *mut nvfp4cal_tensor,
+        stream: nvfp4cal_stream,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_compute_objectives(
+        handle: *mut nvfp4cal_gptq,
+        out: *mut nvfp4cal_gptq_objectives,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_reset(handle: *mut nvfp4cal_gptq) -> nvfp4cal_status;
+    pub fn nvfp4cal_gptq_last_error(
+        handle: *const nvfp4cal_gptq,
+    ) -> *const ::core::ffi::c_char;
+    pub fn nvfp4cal_gptq_destroy(handle: *mut nvfp4cal_gptq);
     pub fn nvfp4cal_observer_create(out: *mut *mut nvfp4cal_observer) -> nvfp4cal_status;
     pub fn nvfp4cal_observer_set_context(
         handle: *mut nvfp4cal_observer,

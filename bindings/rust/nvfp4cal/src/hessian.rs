@@ -21,7 +21,7 @@ raw!(nvfp4cal_hessian, nvfp4cal_hessian_create, nvfp4cal_hessian_set_context, nv
 /// # Ok::<(), nvfp4cal::Error>(())
 /// ```
 pub struct Hessian {
-    handle: Handle<sys::nvfp4cal_hessian>,
+    pub(crate) handle: Handle<sys::nvfp4cal_hessian>,
 }
 
 /// Which part of X^T X is kept.

@@ -1,8 +1,8 @@
 //! Every calibrator: results against plain float64 loops, merging, states, reset, errors.
 
 use nvfp4cal::{
-    ActMax, ActMaxTerm, Context, Curvature, Dtype, FloatFormat, Hessian, HessianLayout, IntRange, Max, Mse, Observed, Observer,
-    ObserverFormat, ObserverKind, ObserverStrategy, Options, Reduce, Result, StateData, Status, Sweep, TensorView,
+    ActMax, ActMaxTerm, Context, Curvature, Dtype, FloatFormat, Gptq, GptqEffort, Hessian, HessianLayout, IntRange, Max, Mse, Observed,
+    Observer, ObserverFormat, ObserverKind, ObserverStrategy, Options, Reduce, Result, StateData, Status, Sweep, TensorView,
 };
 
 /// Values between -1 and 1, the same each time.
@@ -403,4 +403,27 @@ fn what_is_not_finite_is_named() {
     assert_eq!(error.status(), Status::NotFinite);
     assert!(error.message().contains("37"), "{error}");
     assert_eq!(error.to_string(), error.message());
+}
+
+#[test]
+fn gptq_leaves_less_than_rounding_to_nearest() {
+    let (tokens, weights) = (values(200 * 32, 5), values(6 * 32, 6));
+    let mut hessian = Hessian::new().unwrap();
+    hessian.set_layout(HessianLayout::Full).unwrap();
+    hessian.collect(matrix(&tokens, 32)).unwrap();
+    let mut gptq = Gptq::new().unwrap();
+    gptq.set_context(&Context::new()).unwrap();
+    gptq.set_damping(0.01).unwrap();
+    gptq.set_effort(GptqEffort::Max).unwrap();
+    gptq.set_measure_objectives(true).unwrap();
+    assert_eq!(status(gptq.quantize(matrix(&weights, 32), None)), Status::NoData);
+    gptq.set_hessian(&hessian, None).unwrap();
+    let q = gptq.quantize(matrix(&weights, 32), None).unwrap();
+    assert_eq!((q.packed.shape(), q.scales.shape(), q.global_scale.shape()), (&[6, 16][..], &[6, 2][..], &[][..]));
+    let o = gptq.compute_objectives().unwrap();
+    assert!(o.neighbourhood <= o.descent && o.descent <= o.rounding && o.rounding < o.nearest, "{o:?}");
+    gptq.reset().unwrap();
+    gptq.set_hessian_tensor(&hessian.compute_hessian().unwrap(), None).unwrap();
+    // the same sums, rounded to float32
+    assert_eq!(gptq.quantize(matrix(&weights, 32), None).unwrap().global_scale, q.global_scale);
 }

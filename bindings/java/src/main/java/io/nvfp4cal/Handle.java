@@ -17,7 +17,7 @@ import java.util.function.Supplier;
  *
  * @since 0.1
  */
-public abstract sealed class Handle implements AutoCloseable permits Calibrator, CheckpointJob, Context {
+public abstract sealed class Handle implements AutoCloseable permits Calibrator, CheckpointJob, Context, Gptq {
   static final Cleaner CLEANER = Cleaner.create();
 
   private static final int IDLE = 0;

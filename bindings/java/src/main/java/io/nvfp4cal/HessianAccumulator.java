@@ -24,6 +24,10 @@ public final class HessianAccumulator extends Calibrator<HessianAccumulator> {
     this.handle = handle;
   }
 
+  static NativeHessian nativeOf(HessianAccumulator accumulator) {
+    return accumulator == null ? null : accumulator.handle;
+  }
+
   /**
    * Which part of X^T X is kept.
    *

@@ -345,4 +345,32 @@ class CalibratorTest {
       TestData.assertMessage(IllegalStateException.class, "until the next call", last::toFloatArray);
     }
   }
+
+  @Test
+  void gptq() {
+    try (HessianAccumulator hessian = new HessianAccumulator().setLayout(HessianLayout.FULL);
+        Gptq plain = new Gptq().setEffort(GptqEffort.FAST);
+        Gptq most = new Gptq().setEffort(GptqEffort.MAX).setDamping(0.02).setMeasureObjectives(true)) {
+      assertStatus(Status.NO_DATA, "no Hessian has been set", () -> plain.quantize(x, null));
+      hessian.collect(other);
+      plain.setHessian(hessian, null);
+      most.setHessian(hessian.computeHessian(), null);
+      assertStatus(Status.WRONG_STATE, "reset first", () -> most.setDamping(0.1));
+      QuantizedTensor q = most.quantize(x, null);
+      assertArrayEquals(new long[] {ROWS, COLS / 2}, q.packed().shape());
+      assertArrayEquals(new long[] {ROWS, COLS / 16}, q.scales().shape());
+      Tensor decoded = Tensor.of(new float[ROWS * COLS], ROWS, COLS);
+      Tensor packed = Tensor.unallocated(DType.U8);
+      most.quantize(x, null, packed, Tensor.unallocated(DType.E4M3), null, null, decoded, 0);
+      assertArrayEquals(Nvfp4.dequantize(q).toFloatArray(), decoded.toFloatArray());
+      GptqObjectives objectives = most.computeObjectives();
+      assertTrue(objectives.rounding() < objectives.nearest(), objectives.toString());
+      assertTrue(objectives.neighbourhood() <= objectives.descent(), objectives.toString());
+      assertTrue(objectives.descent() <= objectives.rounding(), objectives.toString());
+      plain.quantize(x, null);
+      assertThrows(NoDataException.class, plain::computeObjectives);
+      most.reset();
+      assertThrows(NoDataException.class, () -> most.quantize(x, null));
+    }
+  }
 }

@@ -1,0 +1,229 @@
+#include "calib/gptq.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "calib/hessian.h"
+#include "calib/one_call.h"
+#include "calib/request.h"
+#include "core/backends.h"
+#include "num/scale.h"
+
+namespace nvfp4cal::calib {
+
+namespace {
+
+constexpr int kBlock = 16;
+constexpr int64_t kMostColumns = int64_t{1} << 24;
+// Weights this many times the global amax leave squares of their errors far inside float32.
+constexpr float kMostClipping = 1024.0f;
+
+long long ll(int64_t value) { return static_cast<long long>(value); }
+
+// Slice s of a tensor of three dimensions; a matrix is its only slice.
+TensorView slice_of(const TensorView& x, int64_t s) {
+  if (x.ndim < 3) return x;
+  TensorView slice = x;
+  slice.data = static_cast<char*>(x.data) + s * x.strides[0] * static_cast<int64_t>(dtype_size(x.dtype));
+  slice.ndim = 2;
+  for (int d = 0; d < 2; ++d) {
+    slice.shape[d] = x.shape[d + 1];
+    slice.strides[d] = x.strides[d + 1];
+  }
+  return slice;
+}
+
+// The amax of each slice; throws for elements that are not finite.
+std::vector<float> amax_of(const Execution& execution, const TensorView& x, int64_t slices) {
+  std::vector<float> amax(static_cast<size_t>(slices));
+  if (x.elements() == 0) return amax;
+  AmaxArgs args{&x, {}, slices, 0, amax.data()};
+  if (x.ndim == 3) args.group_strides[0] = 1;
+  call(ops_for(x).amax, execution, args);
+  return amax;
+}
+
+// Given amaxes beside those of the weights.
+void check_given(const std::vector<float>& given, const std::vector<float>& found) {
+  for (size_t s = 0; s < given.size(); ++s) {
+    const double amax = static_cast<double>(given[s]), weights = static_cast<double>(found[s]);
+    if (amax == 0.0 && weights > 0.0)
+      fail(Status::kInvalidArgument, "global_amax[%zu] is 0 but the weights have magnitudes up to %g there", s, weights);
+    if (found[s] / kMostClipping > given[s])
+      fail(Status::kInvalidArgument, "global_amax[%zu] is %g, less than the weights' amax %g / 1024", s, amax, weights);
+  }
+}
+
+float global_scale_of(float global_amax) { return global_amax > 0.0f ? num::global_scale(global_amax, num::kNormalization) : 1.0f; }
+
+}  // namespace
+
+void Gptq::require_no_hessian(const char* option) const {
+  if (cols_ > 0) fail(Status::kWrongState, "%s after the Hessian was set: reset first", option);
+}
+
+void Gptq::set_damping(double fraction) {
+  require_no_hessian("set_damping");
+  if (!(fraction >= 0) || !std::isfinite(fraction)) fail(Status::kInvalidArgument, "damping %g, expected 0 or more", fraction);
+  damping_ = fraction;
+}
+
+void Gptq::set_effort(int effort) {
+  require_no_hessian("set_effort");
+  if (effort < 0 || effort > static_cast<int>(GptqEffort::kMax)) fail(Status::kInvalidArgument, "effort %d is not known", effort);
+  effort_ = static_cast<GptqEffort>(effort);
+}
+
+void Gptq::set_measure(int enable) {
+  if (enable != 0 && enable != 1) fail(Status::kInvalidArgument, "enable is %d, expected 0 or 1", enable);
+  measure_ = enable == 1;
+}
+
+void Gptq::check_matrix(const TensorView& matrix, const char* name) const {
+  if (!is_float_input(matrix.dtype))
+    fail(Status::kUnsupported, "%s is %s, expected float32, bfloat16, float16 or float64", name, dtype_name(matrix.dtype));
+  const bool square = (matrix.ndim == 2 || matrix.ndim == 3) && matrix.shape[matrix.ndim - 2] == matrix.last();
+  if (!square || matrix.elements() == 0)
+    fail(Status::kInvalidArgument, "%s of shape %s, expected [cols, cols] or [slices, cols, cols]", name, matrix.shape_text().c_str());
+  if (matrix.last() % kBlock != 0) fail(Status::kInvalidArgument, "cols %lld is not a multiple of %d", ll(matrix.last()), kBlock);
+  if (matrix.last() > kMostColumns) fail(Status::kOutOfMemory, "matrices of %lld columns do not fit into memory", ll(matrix.last()));
+}
+
+void Gptq::set_hessian(const TensorView& hessian, const TensorView* cross) {
+  require_no_hessian("set_hessian");
+  check_matrix(hessian, "hessian");
+  if (cross) {
+    check_matrix(*cross, "cross");
+    const bool same = cross->ndim == hessian.ndim && std::equal(cross->shape, cross->shape + cross->ndim, hessian.shape);
+    if (!same) {
+      fail(Status::kInvalidArgument, "cross of shape %s for a hessian of shape %s", cross->shape_text().c_str(),
+           hessian.shape_text().c_str());
+    }
+  }
+  const int64_t count = hessian.ndim == 3 ? hessian.shape[0] : 1;
+  std::vector<std::unique_ptr<GptqHessian>> made(static_cast<size_t>(count));
+  for (int64_t s = 0; s < count; ++s) {
+    const TensorView matrix = slice_of(hessian, s), cross_matrix = cross ? slice_of(*cross, s) : TensorView{};
+    const GptqPrepareArgs args{
+        hessian.last(), &matrix, nullptr, cross ? &cross_matrix : nullptr, damping_, effort_, &made[static_cast<size_t>(s)]};
+    call(ops_for(hessian).gptq_prepare, execution_, args);
+  }
+  hessians_ = std::move(made);
+  cols_ = hessian.last();
+  shifts_ = cross != nullptr;
+}
+
+void Gptq::set_hessian(const Hessian& hessian, const TensorView* cross) {
+  require_no_hessian("set_hessian");
+  const double* const sums = hessian.full_sums();
+  const int64_t cols = hessian.cols(), shape[2] = {cols, cols};
+  if (cols % kBlock != 0) fail(Status::kInvalidArgument, "cols %lld is not a multiple of %d", ll(cols), kBlock);
+  if (cross) {
+    check_matrix(*cross, "cross");
+    if (cross->ndim != 2 || cross->last() != cols)
+      fail(Status::kInvalidArgument, "cross of shape %s for a hessian of %lld columns", cross->shape_text().c_str(), ll(cols));
+  }
+  std::unique_ptr<GptqHessian> made;
+  const GptqPrepareArgs args{cols, nullptr, sums, cross, damping_, effort_, &made};
+  call(ops_for(make_view(sums, Dtype::kF64, 2, shape)).gptq_prepare, execution_, args);
+  hessians_.clear();
+  hessians_.push_back(std::move(made));
+  cols_ = cols;
+  shifts_ = cross != nullptr;
+}
+
+int64_t Gptq::slices(const TensorView& x) const {
+  if (cols_ == 0) fail(Status::kNoData, "no Hessian has been set");
+  if (!is_float_input(x.dtype)) fail(Status::kUnsupported, "x is %s, expected float32, bfloat16, float16 or float64", dtype_name(x.dtype));
+  if ((x.ndim != 2 && x.ndim != 3) || x.last() != cols_)
+    fail(Status::kInvalidArgument, "x of shape %s, expected [rows, %lld] or [slices, rows, %lld]", x.shape_text().c_str(), ll(cols_),
+         ll(cols_));
+  const int64_t slices = x.ndim == 3 ? x.shape[0] : 1, hessians = static_cast<int64_t>(hessians_.size());
+  if (hessians > 1 && (x.ndim != 3 || slices != hessians))
+    fail(Status::kInvalidArgument, "x of shape %s for %lld Hessians", x.shape_text().c_str(), ll(hessians));
+  return slices;
+}
+
+const GptqHessian* Gptq::hessian_of(int64_t slice) const { return hessians_[hessians_.size() > 1 ? static_cast<size_t>(slice) : 0].get(); }
+
+std::vector<float> Gptq::shifted(const TensorView& x) const {
+  const int64_t slices = x.ndim == 3 ? x.shape[0] : 1;
+  std::vector<float> out(static_cast<size_t>(x.elements()));
+  for (int64_t s = 0; s < slices && !out.empty(); ++s) {
+    const TensorView weights = slice_of(x, s);
+    const GptqShiftArgs args{hessian_of(s), &weights, out.data() + s * (x.elements() / slices)};
+    call(ops_for(x).gptq_shift, execution_, args);
+  }
+  return out;
+}
+
+void Gptq::quantize(const TensorView& x, std::vector<float> global_amax, const GptqOutputs& outputs) {
+  const int64_t count = slices(x);
+  check_amaxes(global_amax, "global_amax");
+  if (global_amax.size() > 1 && static_cast<int64_t>(global_amax.size()) != count)
+    fail(Status::kInvalidArgument, "global_amax has %zu elements, expected 1 or %lld", global_amax.size(), ll(count));
+  std::vector<float> found = amax_of(execution_, x, count), moved;
+  TensorView weights = x;
+  if (shifts_) {
+    moved = shifted(x);
+    weights = make_view(moved.data(), Dtype::kF32, x.ndim, x.shape);
+    found = amax_of(execution_, weights, count);
+  }
+  if (global_amax.size() == 1) global_amax.resize(found.size(), global_amax[0]);
+  if (global_amax.empty()) {
+    global_amax = found;
+  } else {
+    check_given(global_amax, found);
+  }
+  std::vector<float> scales(global_amax.size());
+  for (size_t s = 0; s < scales.size(); ++s) {
+    scales[s] = global_scale_of(global_amax[s]);
+    if (scales[s] == 0.0f)
+      fail(Status::kInvalidArgument, "the global amax %g has a global scale of 0 in float32", static_cast<double>(global_amax[s]));
+  }
+  const int64_t elements = count > 0 ? x.elements() / count : 0;
+  GptqObjectives sum{};
+  for (int64_t s = 0; s < count; ++s) {
+    uint8_t* const packed = outputs.packed + s * elements / 2;
+    uint8_t* const codes = outputs.scales + s * elements / kBlock;
+    if (global_amax[static_cast<size_t>(s)] == 0.0f) {
+      std::fill_n(packed, elements / 2, uint8_t{0});
+      std::fill_n(codes, elements / kBlock, num::kE4m3One);
+      continue;
+    }
+    const TensorView slice = slice_of(weights, s);
+    GptqObjectives part{};
+    const GptqArgs args{hessian_of(s), &slice, global_amax[static_cast<size_t>(s)], packed, codes, measure_ ? &part : nullptr};
+    if (elements > 0) call(ops_for(x).gptq, execution_, args);
+    sum.nearest += part.nearest;
+    sum.rounding += part.rounding;
+    sum.descent += part.descent;
+    sum.neighbourhood += part.neighbourhood;
+  }
+  if (outputs.global_scale) std::copy(scales.begin(), scales.end(), outputs.global_scale);
+  if (outputs.used_amax) std::copy(global_amax.begin(), global_amax.end(), outputs.used_amax);
+  if (outputs.decoded && x.elements() > 0) {
+    TensorView packed = make_view(outputs.packed, Dtype::kU8, x.ndim, x.shape), codes = packed;
+    codes.data = outputs.scales;
+    packed.shape[x.ndim - 1] /= 2;
+    codes.shape[x.ndim - 1] /= kBlock;
+    set_contiguous_strides(packed);
+    set_contiguous_strides(codes);
+    dequantize(execution_, Encoded(packed, codes), scales, DecodeOrder::kModelopt, *outputs.decoded);
+  }
+  measured_ = measure_;
+  objectives_ = sum;
+}
+
+const GptqObjectives& Gptq::objectives() const {
+  if (!measured_) fail(Status::kNoData, "no data: no call has measured its objectives");
+  return objectives_;
+}
+
+void Gptq::reset() {
+  cols_ = 0;
+  hessians_.clear();
+  measured_ = shifts_ = false;
+}
+
+}  // namespace nvfp4cal::calib
