@@ -52,6 +52,14 @@ class Kind:
         """What the caller gets for what empty() made, once it is filled."""
         return result
 
+    def on_host(self) -> Kind:
+        """The kind of what calibrators compute: they keep their data in host memory."""
+        return self
+
+    def moved(self, result: Any) -> Any:
+        """A finished result of on_host() as one of this kind."""
+        return result
+
     def stream(self, stream: Any) -> Any:
         """The CUDA stream that a call uses if the caller named `stream`, or none."""
         return stream
@@ -103,6 +111,14 @@ class Torch(Kind):
     def from_numpy(self, array: NumpyArray) -> Any:
         tensor = self._torch.from_numpy(array)
         return tensor if self.device.type == "cpu" else tensor.to(self.device)
+
+    def on_host(self) -> Kind:
+        return self if self.device.type == "cpu" else torch_kind(self._torch.device("cpu"))
+
+    def moved(self, result: Any) -> Any:
+        if self.device.type == "cpu":
+            return result
+        return tuple(one.to(self.device) for one in result) if isinstance(result, tuple) else result.to(self.device)
 
     def stream(self, stream: Any) -> Any:
         """torch's current stream, where the tensors were made and outputs will be used."""

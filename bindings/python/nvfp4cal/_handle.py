@@ -73,9 +73,10 @@ class Handle:
     def _result(self, compute: Callable[..., Any]) -> Any:
         """What a compute function gives, in the kind of the last collected array; None before the first."""
         kind = self._kind
+        host = kind.on_host()
         with self._guard:
             try:
-                return kind.finish(compute(kind.empty))
+                return kind.moved(host.finish(compute(host.empty)))
             except NoDataError:
                 return None
 

@@ -8,7 +8,7 @@ from typing import Any, Tuple
 import numpy as np
 
 from . import _native
-from ._arrays import Array, E4M3, Kind, U8, float32, kind_of
+from ._arrays import NUMPY, Array, E4M3, Kind, U8, float32, kind_of
 from ._errors import Error, NoDataError, rename
 from ._options import ORDERS, choose, options
 from .context import Context, native
@@ -91,9 +91,10 @@ def quantize(
         largest.set_context(native(context))
         largest.collect(x, stream)
         try:
-            global_amax = largest.compute_amax(kind.empty)
+            found = largest.compute_amax(NUMPY.empty)
         except NoDataError:  # x has no elements
-            global_amax = kind.from_numpy(np.zeros((), np.float32))
+            found = np.zeros((), np.float32)
+        global_amax = kind.from_numpy(found)
     global_amax, amax = float32(global_amax), float32(amax)
     chosen = options(method, block_size, normalization, weights, code_window, swizzled)
     try:

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import nvfp4cal as n
+from devices import without_cuda_module  # noqa: F401
 from devices_torch import OnCuda
 from nvfp4cal import _arrays
 
@@ -39,7 +40,7 @@ CALLS = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", CALLS)
 def test_cuda_tensors_reach_the_library_as_such(streams, name, dtype):
-    with pytest.raises(n.CudaUnavailableError, match="lies on device type 2: this build computes on the CPU only"):
+    with pytest.raises(n.CudaUnavailableError, match="lies on device type 2: no CUDA module"):
         CALLS[name](OnCuda((32, 64), dtype))
     assert streams == [torch.device("cuda:0")]
 
@@ -49,6 +50,21 @@ def test_streams(streams):
     assert on_cuda.stream(None) == 0x1230 and on_cuda.stream(0) == 0 and on_cuda.stream(7) == 7
     assert len(streams) == 1
     assert on_cpu.stream(None) is None and on_cpu.stream(7) == 7 and _arrays.NUMPY.stream(None) is None
+
+
+def test_results_of_calibrators_come_from_the_host():
+    """Calibrators keep their data in host memory, whatever device it came from."""
+    calibrators = n.MaxCalibrator(axis=0), n.NVFP4MSECalibrator(None, 1.0), n.HessianAccumulator()
+    for calibrator in calibrators:
+        calibrator.collect(torch.ones(4, 32))
+        calibrator._kind = _arrays.torch_kind(torch.device("meta"))
+    results = calibrators[0].compute_amax(), calibrators[1].compute_amax(), calibrators[1].compute_codes(), calibrators[2].compute_hessian()
+    assert all(result.is_meta for result in results)
+    assert [tuple(result.shape) for result in results] == [(4, 1), (4, 2), (4, 2), (2, 16, 16)] and results[2].dtype == torch.float8_e4m3fn
+    observer = n.MemorylessMSEObserver("weight", num_bits=8)
+    observer(torch.ones(4, 32))
+    observer._kind = _arrays.torch_kind(torch.device("meta"))
+    assert all(bound.is_meta for bound in observer.get_min_max())
 
 
 def test_tables_are_made_on_a_device_by_torch():
