@@ -16,7 +16,8 @@ def large():
 
 def test_the_lock_is_released(large):
     """Another thread makes progress while one computes: it is never kept out for as long as the computation takes."""
-    x, context = np.concatenate([large] * 4), n.Context(threads=1)
+    # Some hundred milliseconds of work: long beside the time that a busy machine lets a thread wait.
+    search = n.MseCalibrator(8.0, quant_func="int8", context=n.Context(threads=1))
     ticks, stop, shares = [], threading.Event(), []
 
     def tick():
@@ -30,7 +31,7 @@ def test_the_lock_is_released(large):
         # A busy machine keeps threads out, too, but not each time.
         for _ in range(10):
             begin, computed = time.perf_counter(), time.thread_time()
-            n.nvfp4_fp8_scale_sweep(x, 8.0, context=context)
+            search.collect(large)
             end, computed = time.perf_counter(), time.thread_time() - computed
             inside = [begin, *(t for t in ticks if begin < t < end), end]
             shares.append(max(b - a for a, b in zip(inside, inside[1:])) / computed)
