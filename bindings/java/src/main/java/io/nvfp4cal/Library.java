@@ -71,7 +71,9 @@ public final class Library {
    * @throws Nvfp4calException CUDA_UNAVAILABLE, BACKEND_VERSION
    */
   public static int cudaDevices() {
-    return Native.cuda_available();
+    int[] out = new int[1];
+    Native.cuda_available(out);
+    return out[0];
   }
 
   /**

@@ -182,6 +182,7 @@ class TensorTest {
     assertMessage(IllegalStateException.class, "on a device", x::buffer);
     TestData.assertStatus(
         Status.CUDA_UNAVAILABLE, "x lies on device type 2", () -> Nvfp4.scaleSweep(x.view(0, new long[] {16}, null), null, null));
+    TestData.assertStatus(Status.CUDA_UNAVAILABLE, "no CUDA module", Library::cudaDevices);
     assertMessage(IllegalStateException.class, "ofAddress", () -> Tensor.of(SIX).onDevice(2, 0));
     // What the library lends may lie on a device as well.
     long[] view = new long[ViewLayout.LENGTH];
