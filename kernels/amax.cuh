@@ -31,9 +31,9 @@ NVFP4CAL_HD inline uint32_t max_bits_of_8(const float* x, int64_t flat, DeviceCh
     largest = bits > largest ? bits : largest;
   }
   if (largest < num::kInfBits) return largest;
-  int i = 0;
-  while (num::is_finite(x[i])) ++i;
-  keep_min(&check->first_bad, static_cast<uint64_t>(flat + i));
+  int first = 0;
+  for (int i = 7; i >= 0; --i) first = num::is_finite(x[i]) ? first : i;
+  keep_min(&check->first_bad, static_cast<uint64_t>(flat + first));
   return largest;
 }
 

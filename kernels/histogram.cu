@@ -14,8 +14,8 @@ Status log2_histogram(const DeviceQueue& queue, const DeviceHistogramArgs& args,
     const bool whole = x.last() % args.block == 0;
     const int64_t cols = whole ? n : x.last(), per_row = ceil_div(cols, args.block);
     const auto start = [&](auto reader) {
-      const Histogram<decltype(reader)> kernel{reader,     x,         args.block,  cols,         per_row,   n / cols * per_row,
-                                               args.edges, args.bins, args.counts, args.largest, args.check};
+      const Histogram<decltype(reader)> kernel{reader,     args.block, cols,        per_row,      n / cols * per_row,
+                                               args.edges, args.bins,  args.counts, args.largest, args.check};
       return launch(kernel, kernel.thread_blocks(), queue.stream);
     };
     return whole ? with_reader(x, start) : start(AnyReader{x});

@@ -1,6 +1,8 @@
 // Histogram of the largest magnitudes of blocks over bins whose edges are float32 numbers.
 #pragma once
 
+#include <type_traits>
+
 #include "core/device_ops.h"
 #include "kernels/amax.cuh"
 
@@ -18,8 +20,7 @@ struct Histogram {
     uint32_t largest;
   };
   struct Thread {};
-  Reader x;
-  TensorView view;
+  Reader x;  // AnyReader where rows have a short last block
   int block;
   int64_t cols, blocks_per_row, all_blocks;
   const uint32_t* edges;
@@ -63,16 +64,20 @@ struct Histogram {
     }
   }
   NVFP4CAL_HD uint32_t amax_of(int64_t b) const {
-    const int64_t start = b / blocks_per_row * cols, column = b % blocks_per_row * block;
-    const int64_t n = cols - column < block ? cols - column : block;
+    int64_t start = b * block, n = block;
+    if constexpr (std::is_same_v<Reader, AnyReader>) {
+      const int64_t column = b % blocks_per_row * block;
+      start = b / blocks_per_row * cols + column;
+      n = cols - column < block ? cols - column : block;
+    }
     uint32_t bits = 0;
     for (int64_t i = 0; i < n; i += 8) {
-      const int64_t flat = start + column + i;
+      const int64_t flat = start + i;
       float values[8];
-      if (n == block) {
-        x.read(flat, values);
+      if constexpr (std::is_same_v<Reader, AnyReader>) {
+        for (int k = 0; k < 8; ++k) values[k] = i + k < n ? value_at(x.view, flat + k) : 0.0f;
       } else {
-        for (int k = 0; k < 8; ++k) values[k] = i + k < n ? value_at(view, flat + k) : 0.0f;
+        x.read(flat, values);
       }
       const uint32_t here = max_bits_of_8(values, flat, check);
       bits = here > bits ? here : bits;

@@ -27,12 +27,17 @@ const DeviceOps& table() {
     made.amax = cuda::amax;
     made.slices = cuda::slices;
     made.check_amaxes = cuda::check_amaxes;
+    made.hessian_sweep_workspace = cuda::hessian_sweep_bytes;
     made.sweep = cuda::sweep;
     made.code_amax = cuda::code_amax;
     made.quantize = cuda::quantize;
     made.dequantize = cuda::dequantize;
     made.swizzle = cuda::swizzle;
     made.log2_histogram = cuda::log2_histogram;
+    made.hessian_workspace = cuda::hessian_workspace;
+    made.hessian = cuda::hessian;
+    made.losses_workspace = cuda::losses_workspace;
+    made.multiplier_losses = cuda::multiplier_losses;
     return made;
   }();
   return ops;

@@ -23,6 +23,7 @@ Status merge(const DeviceQueue&, const DeviceMergeArgs&, char* message);
 Status amax(const DeviceQueue&, const DeviceAmaxArgs&, char* message);
 Status slices(const DeviceQueue&, const DeviceSlicesArgs&, char* message);
 Status check_amaxes(const DeviceQueue&, const DeviceAmaxCheckArgs&, char* message);
+int64_t hessian_sweep_bytes(int64_t columns);
 Status sweep(const DeviceQueue&, const DeviceSweepArgs&, char* message);
 Status code_amax(const DeviceQueue&, const DeviceCodeAmaxArgs&, char* message);
 Status quantize(const DeviceQueue&, const DeviceQuantizeArgs&, char* message);

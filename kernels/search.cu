@@ -1,6 +1,7 @@
 // The exact search (sweep.cu) behind the table, and what its codes are.
 #include "kernels/search.cuh"
 
+#include "kernels/hessian_sweep.h"
 #include "kernels/ops.h"
 #include "kernels/status.h"
 #include "kernels/sweep.h"
@@ -31,12 +32,15 @@ cudaError_t launch_search_of(const DeviceSweepArgs& args, cudaStream_t stream) {
   }
   search.codes = args.codes;
   search.findings = findings;
+  if (args.hessian) return launch_hessian_sweep({search, args.hessian, args.columns}, args.workspace, stream);
   const cudaError_t error = launch_sweep(search, stream);
   if (error != cudaSuccess || !args.weights) return error;
   return launch(CloseWeights{*args.weights, &args.findings[1], args.check}, 1, stream);
 }
 
 }  // namespace
+
+int64_t hessian_sweep_bytes(int64_t columns) { return static_cast<int64_t>(hessian_sweep_workspace(columns)); }
 
 Status sweep(const DeviceQueue& queue, const DeviceSweepArgs& args, char* message) {
   return on_device(queue, "searching for scales", message, [&] { return launch_search_of(args, queue.stream); });

@@ -70,7 +70,7 @@ nvfp4cal_status nvfp4cal_gptq_set_measure_objectives(nvfp4cal_gptq* handle, int3
 nvfp4cal_status nvfp4cal_gptq_set_hessian(nvfp4cal_gptq* handle, const nvfp4cal_hessian* hessian, const nvfp4cal_tensor* cross) {
   return handle_barrier(handle, [&] {
     require(hessian, "hessian");
-    handle->quantizer.set_hessian(hessian->calibrator, OptionalView(cross, "cross").get());
+    handle->quantizer.set_hessian(settled(hessian), OptionalView(cross, "cross").get());
   });
 }
 

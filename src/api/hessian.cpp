@@ -34,20 +34,20 @@ nvfp4cal_status nvfp4cal_hessian_set_damping(nvfp4cal_hessian* handle, double fr
   return handle_barrier(handle, [&] { handle->calibrator.set_damping(fraction); });
 }
 
-nvfp4cal_status nvfp4cal_hessian_collect(nvfp4cal_hessian* handle, const nvfp4cal_tensor* x, nvfp4cal_stream) {
-  return handle_barrier(handle, [&] { handle->calibrator.collect(input(x, "x")); });
+nvfp4cal_status nvfp4cal_hessian_collect(nvfp4cal_hessian* handle, const nvfp4cal_tensor* x, nvfp4cal_stream stream) {
+  return handle_barrier(handle, [&] { handle->calibrator.collect(input_anywhere(x, "x"), stream); });
 }
 
 nvfp4cal_status nvfp4cal_hessian_rows(const nvfp4cal_hessian* handle, int64_t* out) {
   return handle_barrier(handle, [&] {
     require(out, "out");
-    *out = handle->calibrator.rows();
+    *out = settled(handle).rows();
   });
 }
 
 nvfp4cal_status nvfp4cal_hessian_compute_hessian(nvfp4cal_hessian* handle, nvfp4cal_tensor* out) {
   return handle_barrier(handle, [&] {
-    const std::vector<int64_t> shape = handle->calibrator.shape();
+    const std::vector<int64_t> shape = settled(handle).shape();
     if (answer_query(out, {Dtype::kF32, shape}, "out")) return;
     std::vector<float> values(static_cast<size_t>(output(out).elements()));  // out is written only when all of it is good, at any alignment
     handle->calibrator.compute(values.data());
@@ -58,12 +58,12 @@ nvfp4cal_status nvfp4cal_hessian_compute_hessian(nvfp4cal_hessian* handle, nvfp4
 nvfp4cal_status nvfp4cal_hessian_merge(nvfp4cal_hessian* handle, const nvfp4cal_hessian* other) {
   return handle_barrier(handle, [&] {
     require(other, "other");
-    handle->calibrator.merge(other->calibrator);
+    settled(handle).merge(settled(other));
   });
 }
 
 nvfp4cal_status nvfp4cal_hessian_export_state(const nvfp4cal_hessian* handle, nvfp4cal_tensor* out) {
-  return handle_barrier(handle, [&] { write_state(handle->calibrator.export_state(), out); });
+  return handle_barrier(handle, [&] { write_state(settled(handle).export_state(), out); });
 }
 
 nvfp4cal_status nvfp4cal_hessian_import_state(nvfp4cal_hessian* handle, const nvfp4cal_tensor* state) {
@@ -76,7 +76,7 @@ nvfp4cal_status nvfp4cal_hessian_state_tensor(nvfp4cal_hessian* handle, int32_t 
     require(view, "view");
     require(reduce, "reduce");
     if (index != 0 && index != 1) fail(Status::kInvalidArgument, "state tensor %d, this calibrator has 2", index);
-    calib::Hessian& hessian = handle->calibrator;
+    calib::Hessian& hessian = settled(handle);
     std::vector<double>& values = index == 0 ? hessian.mutable_sums() : hessian.mutable_rows();
     const std::vector<int64_t> shape = index == 0 ? hessian.sums_shape() : std::vector<int64_t>{1};
     *view = tensor_of(make_view(values.data(), Dtype::kF64, static_cast<int>(shape.size()), shape.data()));

@@ -4,6 +4,6 @@
 #include "calib/hessian.h"
 
 struct nvfp4cal_hessian {
-  nvfp4cal::calib::Hessian calibrator;
+  mutable nvfp4cal::calib::Hessian calibrator;
   mutable nvfp4cal::api::ErrorText error;
 };

@@ -10,7 +10,7 @@ using namespace nvfp4cal;
 using namespace nvfp4cal::api;
 
 struct nvfp4cal_mse {
-  calib::Mse calibrator;
+  mutable calib::Mse calibrator;
   mutable ErrorText error;
 };
 
@@ -96,26 +96,26 @@ nvfp4cal_status nvfp4cal_mse_candidates(const nvfp4cal_mse* handle, nvfp4cal_ten
   });
 }
 
-nvfp4cal_status nvfp4cal_mse_collect(nvfp4cal_mse* handle, const nvfp4cal_tensor* x, nvfp4cal_stream) {
+nvfp4cal_status nvfp4cal_mse_collect(nvfp4cal_mse* handle, const nvfp4cal_tensor* x, nvfp4cal_stream stream) {
   return handle_barrier(handle, [&] {
-    const TensorView view = input(x, "x");
+    const TensorView view = input_anywhere(x, "x");
     if (!is_float_input(view.dtype))
       fail(Status::kUnsupported, "x is %s, expected float32, bfloat16, float16 or float64", dtype_name(view.dtype));
-    handle->calibrator.collect(view);
+    handle->calibrator.collect(view, stream);
   });
 }
 
 nvfp4cal_status nvfp4cal_mse_compute_amax(nvfp4cal_mse* handle, nvfp4cal_tensor* out) {
-  return handle_barrier(handle, [&] { write_floats(handle->calibrator.amax(), handle->calibrator.amax_shape(), out); });
+  return handle_barrier(handle, [&] { write_floats(settled(handle).amax(), handle->calibrator.amax_shape(), out); });
 }
 
 nvfp4cal_status nvfp4cal_mse_compute_multipliers(nvfp4cal_mse* handle, nvfp4cal_tensor* out) {
-  return handle_barrier(handle, [&] { write_floats(handle->calibrator.multipliers(), handle->calibrator.amax_shape(), out); });
+  return handle_barrier(handle, [&] { write_floats(settled(handle).multipliers(), handle->calibrator.amax_shape(), out); });
 }
 
 nvfp4cal_status nvfp4cal_mse_losses(nvfp4cal_mse* handle, nvfp4cal_tensor* out) {
   return handle_barrier(handle, [&] {
-    const std::vector<double>& losses = handle->calibrator.losses();
+    const std::vector<double>& losses = settled(handle).losses();
     if (answer_query(out, {Dtype::kF64, handle->calibrator.losses_shape()}, "out")) return;
     std::memcpy(out->data, losses.data(), losses.size() * sizeof(double));
   });
@@ -124,12 +124,12 @@ nvfp4cal_status nvfp4cal_mse_losses(nvfp4cal_mse* handle, nvfp4cal_tensor* out) 
 nvfp4cal_status nvfp4cal_mse_merge(nvfp4cal_mse* handle, const nvfp4cal_mse* other) {
   return handle_barrier(handle, [&] {
     require(other, "other");
-    handle->calibrator.merge(other->calibrator);
+    settled(handle).merge(settled(other));
   });
 }
 
 nvfp4cal_status nvfp4cal_mse_export_state(const nvfp4cal_mse* handle, nvfp4cal_tensor* out) {
-  return handle_barrier(handle, [&] { write_state(handle->calibrator.export_state(), out); });
+  return handle_barrier(handle, [&] { write_state(settled(handle).export_state(), out); });
 }
 
 nvfp4cal_status nvfp4cal_mse_import_state(nvfp4cal_mse* handle, const nvfp4cal_tensor* state) {
@@ -142,7 +142,7 @@ nvfp4cal_status nvfp4cal_mse_state_tensor(nvfp4cal_mse* handle, int32_t index, n
     require(view, "view");
     require(reduce, "reduce");
     if (index != 0) fail(Status::kInvalidArgument, "state tensor %d, this calibrator has 1", index);
-    std::vector<double>& losses = handle->calibrator.losses();
+    std::vector<double>& losses = settled(handle).losses();
     const std::vector<int64_t> shape = handle->calibrator.losses_shape();
     *view = tensor_of(make_view(losses.data(), Dtype::kF64, static_cast<int>(shape.size()), shape.data()));
     *reduce = NVFP4CAL_REDUCE_SUM;

@@ -131,7 +131,25 @@ struct DeviceInput {
   calib::DeviceFloats floats;
 };
 
-// What quantize and fake_quantize do with x on a device.
+// A small tensor, wherever it lies, in host memory. Waits for the stream.
+struct HostCopy {
+  HostCopy(const nvfp4cal_tensor* tensor, const char* name, const nvfp4cal_context* context, nvfp4cal_stream stream)
+      : view(input_anywhere(tensor, name)) {
+    if (!view.on_device()) return;
+    if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: on a device it is contiguous", name);
+    bytes.resize(static_cast<size_t>(view.elements()) * dtype_size(view.dtype));
+    if (!bytes.empty())
+      device_of(view, name, execution_of(context), stream).to_host(bytes.data(), view.data, static_cast<int64_t>(bytes.size()));
+    view.data = bytes.data();
+    view.device_type = 0;
+  }
+  HostCopy(const HostCopy&) = delete;
+
+  TensorView view;
+  std::vector<uint8_t> bytes;
+};
+
+// What functions of x on a device have in common.
 struct DeviceCall {
   DeviceCall(const nvfp4cal_context* context, const TensorView& x, const nvfp4cal_tensor* global_amax, const nvfp4cal_tensor* block_amax,
              nvfp4cal_stream stream)
@@ -177,14 +195,22 @@ nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp
 
 nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
                                              const nvfp4cal_tensor* hessian, const nvfp4cal_options* options_in, nvfp4cal_tensor* out,
-                                             nvfp4cal_stream) {
+                                             nvfp4cal_stream stream) {
   return barrier([&] {
     const Execution& execution = execution_of(context);
-    const TensorView view = input(x, "x"), hessian_view = input(hessian, "hessian");
+    const TensorView view = input_anywhere(x, "x");
+    const HostCopy hessian_view(hessian, "hessian", context, stream);
     const Options options = read_options(options_in);
     calib::check_blocks(view, options.sweep.block);
-    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out")) return;
-    const calib::BlockHessian matrices = calib::read_hessian(hessian_view);
+    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out", &view)) return;
+    const calib::BlockHessian matrices = calib::read_hessian(hessian_view.view);
+    if (view.on_device()) {
+      const DeviceCall call(context, view, global_amax, nullptr, stream);
+      calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
+      request.set_weights(options.weights_or_null());
+      request.set_hessian(matrices);
+      return request.sweep(static_cast<float*>(out->data));
+    }
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
     std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
     calib::sweep_hessian(execution, request, matrices, codes.data());

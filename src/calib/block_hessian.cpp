@@ -49,19 +49,21 @@ BlockHessian read_hessian(const TensorView& view) {
   return hessian;
 }
 
-void check_hessian(const SweepRequest& request, const BlockHessian& hessian) {
-  const TensorView& x = *request.args.x;
-  const int block = request.args.block;
-  if (request.args.weights) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
+void check_hessian(const TensorView& x, int block, int64_t blocks_per_slice, const BlockHessian& hessian) {
   if (hessian.block != block) {
     fail(Status::kInvalidArgument, "a Hessian of %d x %d for blocks of %d", hessian.block, hessian.block, block);
   }
   // [blocks, block] and a flat tensor say nothing of columns; a matrix does.
   const bool matrix = x.ndim >= 2 && x.last() != block;
   const int64_t count = hessian.count();
-  if (matrix ? x.last() != count * block : request.blocks_per_slice() % count != 0) {
+  if (matrix ? x.last() != count * block : blocks_per_slice % count != 0) {
     fail(Status::kInvalidArgument, "%lld Hessians of %d columns for x of shape %s", ll(count), hessian.block, x.shape_text().c_str());
   }
+}
+
+void check_hessian(const SweepRequest& request, const BlockHessian& hessian) {
+  if (request.args.weights) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
+  check_hessian(*request.args.x, request.args.block, request.blocks_per_slice(), hessian);
 }
 
 void sweep_hessian(const Execution& execution, const SweepRequest& request, const BlockHessian& hessian, uint8_t* codes) {

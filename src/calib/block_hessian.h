@@ -19,6 +19,9 @@ struct BlockHessian {
 // Checks [count, block, block]: finite and symmetric to 1e-4. The messages name the block.
 BlockHessian read_hessian(const TensorView& view);
 
+// Throws unless the Hessians belong to x, whose slices have so many blocks.
+void check_hessian(const TensorView& x, int block, int64_t blocks_per_slice, const BlockHessian& hessian);
+
 // Throws unless the Hessians belong to the request's tensor.
 void check_hessian(const SweepRequest& request, const BlockHessian& hessian);
 

@@ -78,6 +78,15 @@ void DeviceRequest::set_weights(const TensorView* weights) {
   check(*weights, "weights");
 }
 
+void DeviceRequest::set_hessian(const BlockHessian& hessian) {
+  if (weights_) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
+  check_hessian(x_, options_.block, blocks() / slices_, hessian);
+  columns_ = hessian.count();
+  hessian_ = DeviceArray<float>(device_, static_cast<int64_t>(hessian.values.size()));
+  hessian_.set(hessian.values.data());
+  workspace_ = DeviceArray<uint8_t>(device_, device_.ops().hessian_sweep_workspace(columns_));
+}
+
 DeviceArray<uint8_t> DeviceRequest::search() {
   DeviceArray<uint8_t> codes(device_, blocks());
   findings_ = DeviceArray<uint64_t>(device_, 2);
@@ -88,6 +97,9 @@ DeviceArray<uint8_t> DeviceRequest::search() {
   args.slices = slices_;
   args.amax = amax_.data();
   args.weights = weights_;
+  args.hessian = hessian_.data();
+  args.columns = columns_;
+  args.workspace = workspace_.data();
   args.has_window = options_.has_window;
   args.window_lo = options_.window_lo;
   args.window_hi = options_.window_hi;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "calib/block_hessian.h"
 #include "calib/one_call.h"
 #include "calib/request.h"
 #include "core/device.h"
@@ -33,6 +34,8 @@ class DeviceRequest {
 
   // Weights of the searches below: NULL, or beside x. Throws where the search has no kernel for x or for them.
   void set_weights(const TensorView* weights);
+  // Searches with the errors of sweep_hessian; a copy goes to the device.
+  void set_hessian(const BlockHessian& hessian);
   // The exact search: block amaxes on the device.
   void sweep(float* out);
   // The same: its codes, in host memory.
@@ -60,6 +63,9 @@ class DeviceRequest {
   DeviceArray<float> given_copy_, amax_, scale_;
   DeviceArray<uint32_t> maxima_;
   DeviceArray<uint64_t> findings_;
+  DeviceArray<float> hessian_;
+  DeviceArray<uint8_t> workspace_;
+  int64_t columns_ = 0;
   const float* given_;
 };
 

@@ -64,7 +64,7 @@ void Hessian::set_damping(double fraction) {
   damping_ = fraction;
 }
 
-void Hessian::collect(const TensorView& x) {
+void Hessian::collect(const TensorView& x, CUstream_st* stream) {
   if (!is_float_input(x.dtype)) fail(Status::kUnsupported, "x is %s, expected float32, bfloat16, float16 or float64", dtype_name(x.dtype));
   if (x.ndim == 0) fail(Status::kInvalidArgument, "x has no dimensions, expected [..., cols]");
   const int64_t cols = x.last();
@@ -74,6 +74,12 @@ void Hessian::collect(const TensorView& x) {
   if (x.elements() == 0) return;
   const double rows = rows_[0] + static_cast<double>(x.elements() / cols);
   if (rows > kMostRows) fail(Status::kInvalidArgument, "more than %g rows cannot be counted", kMostRows);
+  if (x.on_device()) {
+    collect_on_device(device_of(x, "x", execution_, stream), x);
+    cols_ = cols;
+    rows_[0] = rows;
+    return;
+  }
   // A call has sums of its own, so that one that fails, in whatever way, leaves the handle as it was.
   std::vector<double> sums(size_of(layout_, cols, block_));
   const HessianArgs args{&x, layout_, block_, sums.data()};
@@ -85,6 +91,27 @@ void Hessian::collect(const TensorView& x) {
   }
   cols_ = cols;
   rows_[0] = rows;
+}
+
+void Hessian::collect_on_device(const Device& device, const TensorView& x) {
+  if (!device_.takes(device)) settle();
+  const int64_t size = static_cast<int64_t>(size_of(layout_, x.last(), block_));
+  const DeviceChecker check(device);
+  const DeviceArray<double> sums(device, size);
+  DeviceHessianArgs args{&x, layout_, block_, sums.data(), nullptr, check.get()};
+  const DeviceArray<double> workspace(device, device.ops().hessian_workspace(args));
+  args.workspace = workspace.data();
+  device.run(&DeviceOps::hessian, args);
+  device_.add(device, x, DeviceMerge::kAddFloat64, sums.data(), size, check);
+  if (cols_ == 0) sums_.assign(static_cast<size_t>(size), 0.0);
+}
+
+void Hessian::settle() {
+  device_.require_clean();
+  if (!device_.active()) return;
+  std::vector<double> sums(sums_.size());
+  device_.take(sums.data(), static_cast<int64_t>(sums.size() * sizeof(double)));
+  for (size_t i = 0; i < sums.size(); ++i) sums_[i] += sums[i];
 }
 
 std::vector<int64_t> Hessian::shape() const {
@@ -208,6 +235,7 @@ void Hessian::import_state(const uint8_t* bytes, size_t n) {
 }
 
 void Hessian::reset() {
+  device_.drop();
   cols_ = 0;
   rows_[0] = 0;
   sums_.clear();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/hessian_layout.h"
+#include "calib/device_state.h"
 #include "core/parallel.h"
 #include "core/tensor_view.h"
 
@@ -18,7 +19,10 @@ class Hessian {
   void set_normalize(int enable);
   void set_damping(double fraction);
 
-  void collect(const TensorView& x);
+  // Tensors on a device: as Max::collect.
+  void collect(const TensorView& x, CUstream_st* stream);
+  // As Max::settle.
+  void settle();
   // 0 before the first collect.
   int64_t rows() const { return static_cast<int64_t>(rows_[0]); }
 
@@ -44,6 +48,7 @@ class Hessian {
  private:
   void require_no_data(const char* option) const;
   void require_data() const;
+  void collect_on_device(const Device& device, const TensorView& x);
   void write_full(double divisor, double damp, float* out) const;
 
   Execution execution_ = Execution::process_default();
@@ -54,6 +59,7 @@ class Hessian {
   int64_t cols_ = 0;  // 0: no data
   std::vector<double> sums_;
   std::vector<double> rows_ = std::vector<double>(1);  // float64, so that processes reduce it as they do the sums
+  DeviceState device_;                                 // sums, of the same layout
 };
 
 }  // namespace nvfp4cal::calib

@@ -199,7 +199,7 @@ void Mse::check_losses(const std::vector<double>& losses) const {
   }
 }
 
-void Mse::collect(const TensorView& x) {
+void Mse::collect(const TensorView& x, CUstream_st* stream) {
   require_ready();
   const Layout layout = layout_of(x);
   if (has_data_ && layout.channel_shape != channel_shape_) {
@@ -207,6 +207,7 @@ void Mse::collect(const TensorView& x) {
          shape_text(channel_shape_).c_str());
   }
   if (x.elements() == 0) return;
+  if (x.on_device()) return collect_on_device(device_of(x, "x", execution_, stream), x, layout);
   const size_t count = candidates().size() * static_cast<size_t>(layout.channels);
   std::vector<double> losses = has_data_ ? losses_ : std::vector<double>(count);
   if (options_.source != Source::kFunction && options_.error < Error::kElements) {
@@ -236,24 +237,64 @@ AmaxQuantizer Mse::quantizer() const {
   }
 }
 
-void Mse::add_built_in(const TensorView& x, const Layout& layout, std::vector<double>& losses) const {
-  const std::vector<float> multipliers = candidates();
-  const AmaxQuantizer built_in = quantizer();
+MultiplierLossesArgs Mse::built_in_args(const TensorView& x, const Layout& layout, const AmaxQuantizer& built_in) const {
   MultiplierLossesArgs args{};
   args.x = &x;
   args.name = "x";
   args.quantizer = &built_in;
-  args.amax.amax = amax_.data();
   args.amax.count = static_cast<int64_t>(amax_.size());
   std::copy(layout.amax_strides, layout.amax_strides + kMaxNdim, args.amax.strides);
-  args.multipliers = multipliers.data();
-  args.multiplier_count = static_cast<int64_t>(multipliers.size());
+  args.multiplier_count = static_cast<int64_t>(candidates().size());
   std::copy(layout.channel_strides, layout.channel_strides + kMaxNdim, args.channel_strides);
   args.channels = layout.channels;
   args.error = static_cast<ErrorKind>(options_.error);
   args.power = options_.power;
+  return args;
+}
+
+void Mse::add_built_in(const TensorView& x, const Layout& layout, std::vector<double>& losses) const {
+  const std::vector<float> multipliers = candidates();
+  const AmaxQuantizer built_in = quantizer();
+  MultiplierLossesArgs args = built_in_args(x, layout, built_in);
+  args.amax.amax = amax_.data();
+  args.multipliers = multipliers.data();
   args.losses = losses.data();
   call(ops_for(x).multiplier_losses, execution_, args);
+}
+
+void Mse::collect_on_device(const Device& device, const TensorView& x, const Layout& layout) {
+  if (options_.source == Source::kFunction || options_.error >= Error::kElements)
+    fail(Status::kUnsupported, "x lies on CUDA device %d: searches with callbacks compute on host tensors", x.device_id);
+  if (!device_.takes(device)) settle();
+  const std::vector<float> factors = candidates();
+  const AmaxQuantizer built_in = quantizer();
+  const int64_t count = static_cast<int64_t>(factors.size()) * layout.channels;
+  const DeviceChecker check(device);
+  const DeviceArray<float> amax(device, static_cast<int64_t>(amax_.size())), multipliers(device, static_cast<int64_t>(factors.size()));
+  const DeviceArray<double> losses(device, count);
+  amax.set(amax_.data());
+  multipliers.set(factors.data());
+  DeviceLossesArgs args{built_in_args(x, layout, built_in), nullptr, check.get()};
+  args.losses.amax.amax = amax.data();
+  args.losses.multipliers = multipliers.data();
+  args.losses.losses = losses.data();
+  const DeviceArray<double> workspace(device, device.ops().losses_workspace(args));
+  args.workspace = workspace.data();
+  device.run(&DeviceOps::multiplier_losses, args);
+  device_.add(device, x, DeviceMerge::kAddFloat64, losses.data(), count, check);
+  if (!has_data_) losses_.assign(static_cast<size_t>(count), 0.0);
+  channel_shape_ = layout.channel_shape;
+  has_data_ = true;
+}
+
+void Mse::settle() {
+  device_.require_clean();
+  if (!device_.active()) return;
+  std::vector<double> losses(losses_.size());
+  device_.take(losses.data(), static_cast<int64_t>(losses.size() * sizeof(double)));
+  for (size_t i = 0; i < losses.size(); ++i) losses[i] += losses_[i];
+  check_losses(losses);
+  losses_.swap(losses);
 }
 
 // With a function of the caller's: the quantized tensor is made for each multiplier.
@@ -376,6 +417,7 @@ void Mse::merge(const Mse& other) {
 }
 
 void Mse::reset() {
+  device_.drop();
   has_data_ = false;
   losses_.clear();
   channel_shape_.clear();

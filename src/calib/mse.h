@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "calib/device_state.h"
 #include "calib/functions.h"
 #include "core/ops.h"
 
@@ -29,7 +30,10 @@ class Mse {
   void set_error_function(ErrorFunction function, ErrorValues values);
   void set_initial_amax(const TensorView& amax);
 
-  void collect(const TensorView& x);
+  // Tensors on a device: as Max::collect.
+  void collect(const TensorView& x, CUstream_st* stream);
+  // As Max::settle.
+  void settle();
 
   std::vector<float> candidates() const;
 
@@ -76,7 +80,10 @@ class Mse {
   void broadcast_amax(const TensorView& x, Layout& layout) const;
   AmaxQuantizer quantizer() const;
   std::vector<float> best(bool times_amax) const;
+  // Of the built-in quantizers; the views and `built_in` outlive it. Amaxes, multipliers and losses are not set.
+  MultiplierLossesArgs built_in_args(const TensorView& x, const Layout& layout, const AmaxQuantizer& built_in) const;
   void add_built_in(const TensorView& x, const Layout& layout, std::vector<double>& losses) const;
+  void collect_on_device(const Device& device, const TensorView& x, const Layout& layout);
   void add_one_by_one(const TensorView& x, const Layout& layout, std::vector<double>& losses) const;
   void quantize(const TensorView& x, const Layout& layout, const std::vector<float>& amax, const TensorView& out) const;
   void add_errors(const TensorView& x, const TensorView& quantized, const Layout& layout, double* losses) const;
@@ -93,6 +100,7 @@ class Mse {
   bool has_data_ = false;
   std::vector<int64_t> channel_shape_;
   std::vector<double> losses_;
+  DeviceState device_;  // losses, of the same shape
 };
 
 }  // namespace nvfp4cal::calib

@@ -131,8 +131,8 @@ std::vector<int64_t> Sweep::result_shape(const TensorView& x) const {
 
 // Waits: codes are of use to the host.
 void Sweep::collect_on_device(const Device& device, const TensorView& x) {
-  if (uses_quantize_ || uses_error_ || !hessian_.empty())
-    fail(Status::kUnsupported, "x lies on CUDA device %d: searches with callbacks or a Hessian compute on host tensors", x.device_id);
+  if (uses_quantize_ || (uses_error_ && hessian_.empty()))
+    fail(Status::kUnsupported, "x lies on CUDA device %d: searches with callbacks compute on host tensors", x.device_id);
   check_blocks(x, options_.block);
   std::vector<int64_t> shape = result_shape(x);
   std::vector<uint8_t> codes(static_cast<size_t>(x.elements() / options_.block));
@@ -143,6 +143,7 @@ void Sweep::collect_on_device(const Device& device, const TensorView& x) {
   weights.device_type = x.device_type;
   weights.device_id = x.device_id;
   request.set_weights(weights_.empty() ? nullptr : &weights);
+  if (!hessian_.empty()) request.set_hessian(hessian_);
   request.sweep_codes(codes.data());
   codes_.swap(codes);
   shape_.swap(shape);

@@ -15,7 +15,7 @@
 namespace nvfp4cal {
 
 // Raised with every change of this file or of the argument structs of core/ops.h that it uses: a module of another number is refused.
-inline constexpr int32_t kDeviceOpsAbi = 1;
+inline constexpr int32_t kDeviceOpsAbi = 2;
 // The one symbol of the module: const DeviceOps* nvfp4cal_device_ops(void).
 inline constexpr char kDeviceOpsSymbol[] = "nvfp4cal_device_ops";
 
@@ -125,6 +125,9 @@ struct DeviceSweepArgs {
   int64_t slices;
   const float* amax;          // [slices]; all 0 where the check has a fault
   const TensorView* weights;  // NULL, a vector of x's last dimension, or x's shape
+  const float* hessian;       // NULL, or [columns, block, block], finite; weights are NULL then
+  int64_t columns;            // a slice has a multiple of that many blocks
+  void* workspace;            // NULL, or with a Hessian hessian_sweep_workspace(columns) bytes
   bool has_window;
   int window_lo, window_hi;
   uint8_t* codes;      // [blocks]
@@ -209,6 +212,7 @@ struct DeviceOps {
   Status (*amax)(const DeviceQueue&, const DeviceAmaxArgs&, char* message);
   Status (*slices)(const DeviceQueue&, const DeviceSlicesArgs&, char* message);
   Status (*check_amaxes)(const DeviceQueue&, const DeviceAmaxCheckArgs&, char* message);
+  int64_t (*hessian_sweep_workspace)(int64_t columns);
   Status (*sweep)(const DeviceQueue&, const DeviceSweepArgs&, char* message);
   Status (*code_amax)(const DeviceQueue&, const DeviceCodeAmaxArgs&, char* message);
   Status (*quantize)(const DeviceQueue&, const DeviceQuantizeArgs&, char* message);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "num/target.h"
+
 namespace nvfp4cal {
 
 enum class HessianLayout : int32_t { kBlocks = 0, kFull = 1, kDiagonal = 2 };
@@ -11,13 +13,13 @@ enum class HessianLayout : int32_t { kBlocks = 0, kFull = 1, kDiagonal = 2 };
 inline constexpr int64_t kHessianBand = 128;
 
 // Where the band that begins with this row starts.
-constexpr int64_t hessian_band_offset(int64_t cols, int64_t first_row) {
+NVFP4CAL_HD constexpr int64_t hessian_band_offset(int64_t cols, int64_t first_row) {
   const int64_t bands = first_row / kHessianBand;
   return first_row * cols - kHessianBand * kHessianBand * (bands * (bands - 1) / 2);
 }
 
 // Elements of the sums: [cols / block, block, block], the bands, or [cols].
-constexpr int64_t hessian_size(HessianLayout layout, int64_t cols, int block) {
+NVFP4CAL_HD constexpr int64_t hessian_size(HessianLayout layout, int64_t cols, int block) {
   if (layout == HessianLayout::kDiagonal) return cols;
   if (layout == HessianLayout::kBlocks) return cols * block;
   const int64_t last = cols > 0 ? (cols - 1) / kHessianBand * kHessianBand : 0;
@@ -25,7 +27,7 @@ constexpr int64_t hessian_size(HessianLayout layout, int64_t cols, int block) {
 }
 
 // Where the sum of squares of a column lies.
-constexpr int64_t hessian_diagonal(HessianLayout layout, int64_t cols, int block, int64_t col) {
+NVFP4CAL_HD constexpr int64_t hessian_diagonal(HessianLayout layout, int64_t cols, int block, int64_t col) {
   if (layout == HessianLayout::kDiagonal) return col;
   if (layout == HessianLayout::kBlocks) return col * block + col % block;
   const int64_t first = col / kHessianBand * kHessianBand;
