@@ -6,6 +6,7 @@
 
 #include "api/context.h"
 #include "api/hessian.h"
+#include "api/state.h"
 #include "api/tensors.h"
 #include "calib/request.h"
 

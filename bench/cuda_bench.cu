@@ -1,0 +1,185 @@
+// Device operations over the C ABI, against a device copy measured in the same run. Times are of whole calls, from the host: allocation of temporary
+// memory, launches and the wait for what the device has found are in them; calibrators' calls are followed by a wait for the stream.
+//   nvfp4cal_cuda_bench [rows] [cols] [runs]
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "nvfp4cal.h"
+
+namespace {
+
+[[noreturn]] void die(const char* what, const char* why) {
+  std::fprintf(stderr, "%s: %s\n", what, why);
+  std::exit(1);
+}
+
+void check(cudaError_t error) {
+  if (error != cudaSuccess) die("CUDA", cudaGetErrorString(error));
+}
+
+void check(nvfp4cal_status status) {
+  if (status != NVFP4CAL_OK) die("nvfp4cal", nvfp4cal_last_error());
+}
+
+struct Buffer {
+  explicit Buffer(size_t bytes) { check(cudaMalloc(&data, bytes)); }
+  ~Buffer() { cudaFree(data); }
+  Buffer(const Buffer&) = delete;
+  void* data = nullptr;
+};
+
+nvfp4cal_tensor tensor(void* data, int32_t dtype, int64_t rows, int64_t cols) {
+  nvfp4cal_tensor view = {};
+  view.struct_size = sizeof view;
+  view.data = data;
+  view.dtype = dtype;
+  view.device_type = 2;
+  view.ndim = 2;
+  view.shape[0] = rows;
+  view.shape[1] = cols;
+  return view;
+}
+
+uint16_t bf16_of(float value) {
+  uint32_t bits;
+  static_assert(sizeof bits == sizeof value);
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return static_cast<uint16_t>(bits >> 16);
+}
+
+// About normal: sums of four uniform numbers.
+std::vector<float> normal_values(size_t n) {
+  uint64_t state = 1;
+  std::vector<float> values(n);
+  for (float& value : values) {
+    float sum = -2.0f;
+    for (int i = 0; i < 4; ++i) {
+      state = state * 6364136223846793005ull + 1442695040888963407ull;
+      sum += static_cast<float>(state >> 40) * 0x1p-24f;
+    }
+    value = sum * 0.02f;
+  }
+  return values;
+}
+
+struct Times {
+  double best, median;
+};
+
+Times measure(int runs, const std::function<void()>& body) {
+  std::vector<double> times;
+  for (int i = -2; i < runs; ++i) {  // two to warm up
+    check(cudaDeviceSynchronize());
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    check(cudaDeviceSynchronize());
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (i >= 0) times.push_back(seconds);
+  }
+  std::sort(times.begin(), times.end());
+  return {times.front(), times[times.size() / 2]};
+}
+
+class Bench {
+ public:
+  Bench(int64_t rows, int64_t cols, int runs) : rows_(rows), cols_(cols), runs_(runs), n_(static_cast<size_t>(rows * cols)) {}
+
+  void run(int32_t dtype, const char* name) {
+    const size_t size = dtype == NVFP4CAL_DTYPE_F32 ? 4 : 2;
+    Buffer x(n_ * size), copy(n_ * size), packed(n_ / 2), scales(n_ / 16), amaxes(n_ / 4);
+    fill(x.data, dtype);
+    const double bytes = static_cast<double>(n_ * size);
+    const Times roof = measure(runs_, [&] { check(cudaMemcpyAsync(copy.data, x.data, n_ * size, cudaMemcpyDeviceToDevice, nullptr)); });
+    roof_ = 2 * bytes / roof.best;
+    report(name, "copy", roof, 2 * bytes);
+    const nvfp4cal_tensor in = tensor(x.data, dtype, rows_, cols_);
+    nvfp4cal_tensor nibbles = tensor(packed.data, NVFP4CAL_DTYPE_U8, rows_, cols_ / 2),
+                    codes = tensor(scales.data, NVFP4CAL_DTYPE_E4M3, rows_, cols_ / 16),
+                    block_amax = tensor(amaxes.data, NVFP4CAL_DTYPE_F32, rows_, cols_ / 16), out = tensor(copy.data, dtype, rows_, cols_);
+    calibrators(name, in, bytes);
+    const double packed_bytes = static_cast<double>(n_) * 9 / 16;
+    for (const int32_t method : {NVFP4CAL_METHOD_MAX, NVFP4CAL_METHOD_MSE}) {
+      nvfp4cal_options options = {};
+      options.struct_size = sizeof options;
+      options.method = method;
+      const std::string text = method == NVFP4CAL_METHOD_MAX ? "max" : "mse";
+      op(name, "quantize " + text, bytes + packed_bytes,
+         [&] { check(nvfp4cal_quantize(nullptr, &in, nullptr, nullptr, &options, &nibbles, &codes, nullptr, nullptr)); });
+      op(name, "fake quantize " + text, 2 * bytes,
+         [&] { check(nvfp4cal_fake_quantize(nullptr, &in, nullptr, nullptr, &options, &out, nullptr)); });
+    }
+    op(name, "scale sweep", bytes + static_cast<double>(n_) / 4,
+       [&] { check(nvfp4cal_scale_sweep(nullptr, &in, nullptr, nullptr, &block_amax, nullptr)); });
+    float s2 = 1e-4f;
+    nvfp4cal_tensor global = tensor(&s2, NVFP4CAL_DTYPE_F32, 1, 1);
+    global.device_type = 0;
+    op(name, "dequantize", bytes + packed_bytes,
+       [&] { check(nvfp4cal_dequantize(nullptr, &nibbles, &codes, &global, NVFP4CAL_DECODE_MODELOPT, &out, nullptr)); });
+  }
+
+ private:
+  void fill(void* to, int32_t dtype) const {
+    const std::vector<float> values = normal_values(n_);
+    if (dtype == NVFP4CAL_DTYPE_F32) return check(cudaMemcpy(to, values.data(), n_ * 4, cudaMemcpyHostToDevice));
+    std::vector<uint16_t> halves(n_);
+    std::transform(values.begin(), values.end(), halves.begin(), bf16_of);
+    check(cudaMemcpy(to, halves.data(), n_ * 2, cudaMemcpyHostToDevice));
+  }
+
+  void calibrators(const char* name, const nvfp4cal_tensor& in, double bytes) const {
+    for (const int32_t block : {0, 16}) {
+      nvfp4cal_max* max = nullptr;
+      check(nvfp4cal_max_create(&max));
+      check(nvfp4cal_max_set_block_size(max, block));
+      op(name, block == 0 ? "amax" : "amax of blocks", bytes + (block == 0 ? 0.0 : static_cast<double>(n_) / 4),
+         [&] { check(nvfp4cal_max_collect(max, &in, nullptr)); });
+      nvfp4cal_max_destroy(max);
+    }
+    nvfp4cal_actmax* actmax = nullptr;
+    check(nvfp4cal_actmax_create(&actmax));
+    op(name, "histogram", bytes, [&] { check(nvfp4cal_actmax_collect(actmax, &in, nullptr)); });
+    nvfp4cal_actmax_destroy(actmax);
+  }
+
+  void op(const char* dtype, const std::string& name, double bytes, const std::function<void()>& body) const {
+    report(dtype, name, measure(runs_, body), bytes);
+  }
+
+  void report(const char* dtype, const std::string& name, const Times& times, double bytes) const {
+    std::printf("%-8s %-18s %9.1f %9.1f us %8.1f Gel/s %8.0f GB/s %6.1f %%\n", dtype, name.c_str(), times.best * 1e6, times.median * 1e6,
+                static_cast<double>(n_) / times.best * 1e-9, bytes / times.best * 1e-9, 100.0 * bytes / times.best / roof_);
+  }
+
+  int64_t rows_, cols_;
+  int runs_;
+  size_t n_;
+  double roof_ = 1.0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto number = [&](int i, int standard) { return argc > i ? std::atoi(argv[i]) : standard; };
+  const int rows = number(1, 16384), cols = number(2, 16384), runs = number(3, 20);
+  if (rows < 1 || cols < 32 || cols % 32 != 0 || runs < 1) die("usage", "nvfp4cal_cuda_bench [rows] [cols, a multiple of 32] [runs]");
+  int32_t devices = 0;
+  if (nvfp4cal_cuda_available(&devices) != NVFP4CAL_OK) {
+    std::printf("SKIPPED %s\n", nvfp4cal_last_error());
+    return 0;
+  }
+  cudaDeviceProp device;
+  check(cudaGetDeviceProperties(&device, 0));
+  std::printf("%s, %d processors; %d x %d elements, best and median of %d runs; share of the copy by bytes read and written\n", device.name,
+              device.multiProcessorCount, rows, cols, runs);
+  Bench bench(rows, cols, runs);
+  bench.run(NVFP4CAL_DTYPE_BF16, "bfloat16");
+  bench.run(NVFP4CAL_DTYPE_F32, "float32");
+  return 0;
+}

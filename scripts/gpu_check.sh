@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Checks the CUDA module on a device: parity with the CPU, CUDA's own checkers, and speed.
+#   gpu_check.sh build    builds everything into build/gpu_check, which may be carried to a machine without any of our dependencies
+#   gpu_check.sh run      runs what lies there; without a device it says SKIPPED. Needs a driver alone
+#   gpu_check.sh          both
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+folder=$root/build/gpu_check
+
+build() {
+  cd "$root"
+  cmake --preset release -DNVFP4CAL_BUILD_CUDA=ON >/dev/null
+  cmake --build build/release --parallel "$jobs" --target nvfp4cal nvfp4cal_cuda nvfp4cal_cuda_bench nvfp4cal_device_tests ||
+    die "no build: scripts/setup.sh --cuda installs a compiler, docs/dependencies.md lists the rest"
+  mkdir -p "$folder"
+  cp -L build/release/src/libnvfp4cal.so.0 build/release/kernels/libnvfp4cal_cuda.so build/release/bench/nvfp4cal_cuda_bench \
+    build/release/tests/device/nvfp4cal_device_tests "$folder"
+}
+
+# The library finds the module beside it; the tests load the same file.
+run() {
+  [ -x "$folder/nvfp4cal_cuda_bench" ] || die "nothing was built: gpu_check.sh build"
+  export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} NVFP4CAL_TEST_CUDA_PATH=$folder
+  local tests=("$folder/nvfp4cal_device_tests" --filenames-as-tags) failed=0
+  if "$folder/nvfp4cal_cuda_bench" 32 32 1 | grep '^SKIPPED'; then return; fi
+  say "parity with the CPU"
+  "${tests[@]}" "~[#test_device_loader]" || failed=1
+  if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck initcheck synccheck; do
+      say "compute-sanitizer $tool"
+      compute-sanitizer --tool "$tool" --error-exitcode 1 "${tests[@]}" "[#test_device_quantize],[#test_device_max]" || failed=1
+    done
+  else
+    echo "SKIPPED compute-sanitizer is not installed"
+  fi
+  say "speed"
+  "$folder/nvfp4cal_cuda_bench" "$@" || failed=1
+  return $failed
+}
+
+case "${1:-}" in
+  build) build ;;
+  run)
+    shift
+    run "$@"
+    ;;
+  "")
+    build
+    run
+    ;;
+  *) die "usage: gpu_check.sh [build | run [rows cols runs]]" ;;
+esac

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Kernels stay in registers: compiles them for one architecture with ptxas -v and reads what it says.
+
+usage: check_ptxas.py nvcc [architecture]      check_ptxas.py --self-test
+
+Kernels over contiguous tensors have no spills and no stack, and at most MOST_REGISTERS. Those that divide 64-bit indices (any strides, single blocks of
+threads) call a subroutine for that and may keep some values on the stack around the call.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MOST_REGISTERS = 64
+MOST_REGISTERS_OF_LOSSES = 96  # the sums and scales of 8 multipliers, float64 and two a multiplier
+MOST_STACK = 128
+GENERAL = re.compile(r"AnyReader|6Slices|9ColumnMax|6Losses")
+LOSSES = re.compile("6Losses")
+# The searches have limits of their own (docs/cuda_sweep.md).
+SOURCES = ["amax.cu", "hessian.cu", "histogram.cu", "losses.cu", "quantize.cu", "search.cu"]
+KERNEL = re.compile(
+    r"Compiling entry function '(?P<name>\w+)'.*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
+    r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers",
+    re.S,
+)
+
+
+def problems(text):
+    found = list(KERNEL.finditer(text))
+    if not found:
+        return ["ptxas names no kernel"]
+    bad = []
+    for kernel in found:
+        name, stack, registers = kernel["name"], int(kernel["stack"]), int(kernel["registers"])
+        spilled = int(kernel["stores"]) + int(kernel["loads"])
+        most = MOST_REGISTERS_OF_LOSSES if LOSSES.search(name) else MOST_REGISTERS
+        if registers > most:
+            bad.append(f"{name} takes {registers} registers, more than {most}")
+        if GENERAL.search(name):
+            if stack > MOST_STACK:
+                bad.append(f"{name} has {stack} bytes on the stack, more than {MOST_STACK}")
+        elif stack or spilled:
+            bad.append(f"{name} has {stack} bytes on the stack and spills {spilled}")
+    return bad
+
+
+def compile_text(nvcc, architecture, source):
+    with tempfile.TemporaryDirectory() as folder:
+        command = [nvcc, "-std=c++20", "-O3", "-fmad=false", f"-arch={architecture}", "-Xptxas", "-v", f"-I{ROOT}", f"-I{ROOT / 'src'}", "-cubin",
+                   "-o", str(pathlib.Path(folder) / "out.cubin"), str(ROOT / "kernels" / source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    return done.stderr + done.stdout
+
+
+def self_test():
+    def text(name, stack, stores, registers):
+        return (f"ptxas info    : Compiling entry function '{name}' for 'sm_90'\nptxas info    : Function properties for {name}\n"
+                f"    {stack} bytes stack frame, {stores} bytes spill stores, 0 bytes spill loads\n"
+                f"ptxas info    : Used {registers} registers, used 0 barriers\n")
+
+    good = text("run_Quantize_Packed", 0, 0, 40) + text("run_RunMax_AnyReader", 8, 16, 48) + text("6LossesX", 0, 0, 96)
+    assert problems(good) == [], problems(good)
+    bad = [text("a", 0, 4, 40), text("a", 8, 0, 40), text("a", 0, 0, 65), text("6LossesX", 0, 0, 97), text("x_AnyReader", 400, 0, 40), "nothing"]
+    for one in bad:
+        assert problems(one), one
+    print(f"{len(bad) + 1} self-tests passed")
+
+
+def main(arguments):
+    if arguments == ["--self-test"]:
+        return self_test()
+    architecture = arguments[1] if len(arguments) > 1 else "sm_90"
+    bad = [problem for source in SOURCES for problem in problems(compile_text(arguments[0], architecture, source))]
+    if bad:
+        sys.exit("\n".join(bad))
+    print(f"kernels stay in registers on {architecture}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
