@@ -21,8 +21,8 @@ struct SliceTables {
   alignas(8) ScalePair of[num::kE4m3Count + 2];
 };
 
-// The part that thread `thread` of `threads` fills in.
-NVFP4CAL_HD inline void build_tables(const SweepProblem& p, int64_t slice, int thread, int threads, SliceTables& t) {
+// The part that thread `thread` of `threads` fills in. A call, so that what it divides does not stay in registers.
+NVFP4CAL_HD_CALL inline void build_tables(const SweepProblem& p, int64_t slice, int thread, int threads, SliceTables& t) {
   constexpr float kUnboundedSaturation = 0x1p60f;  // keeps sums of searches without a saturation rule below float32's largest number
   const float given = p.global_amax[slice];
   const float g = given > 0.0f ? given : 1.0f;

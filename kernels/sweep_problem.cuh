@@ -13,9 +13,11 @@
 #include <cuda_fp16.h>
 #define NVFP4CAL_UNROLL _Pragma("unroll")
 #define NVFP4CAL_NO_UNROLL _Pragma("unroll 1")
+#define NVFP4CAL_HD_CALL __host__ __device__ __noinline__
 #else
 #define NVFP4CAL_UNROLL
 #define NVFP4CAL_NO_UNROLL
+#define NVFP4CAL_HD_CALL
 #endif
 
 namespace nvfp4cal::cuda {

@@ -71,6 +71,7 @@ struct ErrorTable {
 // How the table of a slice is indexed.
 struct TableScale {
   int first_pattern;  // of row 0 for a top code in [1, 2), in the units of x as given
+  float t_factor;     // t = m t_factor is a little more than 2 m / 7
   bool usable;
 };
 
@@ -80,7 +81,7 @@ struct TableVerdict {
   bool certain;
 };
 
-// A top code of value (8 + mantissa) / 8 * 2^exponent, existing or beyond E4M3's end, and 2 m / 7 a little widened.
+// A top code of value (8 + mantissa) / 8 * 2^exponent, existing or beyond E4M3's end, and t.
 struct TableTop {
   int code, mantissa, exponent;
   float t;
@@ -90,30 +91,34 @@ class TableJudge {
  public:
   // sums: of the table's entries at the top code's octave (words 0 .. 3) and the one below (4 .. 7), two codes a word.
   NVFP4CAL_HD TableJudge(const TableTop& top, const uint32_t* sums) : top_(top) {
+    const int beyond = top.code - num::kE4m3Count;  // so many of the first codes do not exist
     NVFP4CAL_UNROLL
     for (int j = 0; j < 8; ++j) {
       const bool upper = j <= top.mantissa;
-      const int sum = half_of(upper ? sums[j / 2] : sums[4 + j / 2], j);
-      const int key = ((sum - kDoubt) * weight(j, upper)) * 8 + j;
-      keep_two(code_of(j) > num::kE4m3Count ? 0x7FFFFFFF : key);
-      half_octave_ = j == top.mantissa ? half_of(sums[4 + j / 2], j) : half_octave_;
+      const int factor = 8 * weight(j, upper);
+      const int key = half_of(upper ? sums[j / 2] : sums[4 + j / 2], j % 2) * factor + (j - kDoubt * factor);
+      const int below_top = top.mantissa - j + (upper ? 0 : 8);
+      keep_two(below_top < beyond ? 0x7FFFFFFF : key);
     }
+    const uint32_t first = top.mantissa & 4 ? sums[6] : sums[4], second = top.mantissa & 4 ? sums[7] : sums[5];
+    half_octave_ = half_of(top.mantissa & 2 ? second : first, top.mantissa & 1);
   }
 
   NVFP4CAL_HD TableVerdict verdict() const {
     const int winner = least_ & 7;
-    const int most = (least_ >> 3) + 2 * kDoubt * weight(winner, winner <= top_.mantissa);
-    return {code_of(winner), (second_ >> 3) > most && lower_codes_exceed(static_cast<float>(most))};
+    const bool upper = winner <= top_.mantissa;
+    const int most = (least_ >> 3) + 2 * kDoubt * weight(winner, upper);
+    const int code = top_.code - top_.mantissa + winner - (upper ? 0 : 8);
+    return {code, (second_ >> 3) > most && lower_codes_exceed(static_cast<float>(most))};
   }
 
  private:
   // Sixteen roundings of half a step each, and less than one step for all that is not exact elsewhere.
   static constexpr int kDoubt = 9;
 
-  NVFP4CAL_HD static int half_of(uint32_t word, int j) { return static_cast<int>(j % 2 ? word >> 16 : word & 0xFFFF); }
+  NVFP4CAL_HD static int half_of(uint32_t word, int high) { return static_cast<int>(high ? word >> 16 : word & 0xFFFF); }
   // 256 times the squared value relative to the top code's power of two.
   NVFP4CAL_HD static int weight(int j, bool upper) { return (8 + j) * (8 + j) * (upper ? 4 : 1); }
-  NVFP4CAL_HD int code_of(int j) const { return top_.code - top_.mantissa + j - (j > top_.mantissa ? 8 : 0); }
 
   NVFP4CAL_HD void keep_two(int key) {
     const int larger = key > least_ ? key : least_;
@@ -211,7 +216,7 @@ struct TableSearch {
       p.codes[block] = shared.slice.global_amax > 0.0f ? 1 : num::kE4m3One;
       return true;
     }
-    const TableTop top = top_of(p, shared, num::from_bits(pattern << 16));
+    const TableTop top = top_of(shared.scale, num::from_bits(pattern << 16));
     const int base = shared.scale.first_pattern + ErrorTable::kOctaveRows * top.exponent;
     const bool inside = shared.scale.usable && top.code >= 16 && top.code < num::kE4m3Count + 8 && base >= ErrorTable::kOctaveRows;
     uint32_t sums[8] = {};
@@ -227,10 +232,11 @@ struct TableSearch {
     const ScalePair* const unit = shared.slice.of + num::kE4m3One;
     const int first = static_cast<int>(num::bits_of(0.125f * unit[0].scale) >> 16);
     if (thread == 0) {
-      // a prescale below 2^-126 or a second one: G is at float32's end
       const int exponent = num::exponent_of(shared.slice.prescale);
       shared.scale.first_pattern = first - ErrorTable::kOctaveRows * exponent;
-      shared.scale.usable = shared.slice.global_amax > 0.0f && shared.slice.prescale2 == 1.0f && exponent >= -126;
+      shared.scale.usable = shared.slice.global_amax > 0.0f && exponent > -kMostExponent && exponent < kMostExponent;
+      // m / scale of 1.0 is m in units of the code's value
+      shared.scale.t_factor = (2.0f / 7.0f * (1.0f + 0x1p-18f)) * unit[0].reciprocal * shared.slice.prescale;
     }
     NVFP4CAL_NO_UNROLL
     for (int row = thread; row < ErrorTable::kRows; row += kThreads) {
@@ -244,10 +250,11 @@ struct TableSearch {
     }
   }
 
+  static constexpr int kMostExponent = 100;  // of the power of two that normalizes G: t_factor is a normal number
+
   // m > 0 as given. The code of a maximum that is infinite or NaN is far outside.
-  static NVFP4CAL_HD TableTop top_of(const SweepProblem& p, const Shared& shared, float m) {
-    const num::CandidateRule rule(16, p.normalization);
-    const float t = rule.u_of(m * shared.slice.prescale, shared.slice.amax) * (1.0f + 0x1p-20f);
+  static NVFP4CAL_HD TableTop top_of(const TableScale& scale, float m) {
+    const float t = m * scale.t_factor;
     const int bits = static_cast<int>(num::bits_of(t) >> 20);
     return {bits - 960, bits & 7, (bits >> 3) - 127, t};
   }
