@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -122,6 +123,15 @@ bool has_entry(const std::string& path) {
 bool is_dangling_link(const std::string& path) {
   struct stat info;
   return lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode) && stat(path.c_str(), &info) != 0;
+}
+
+void check_space(const std::string& folder, int64_t n) {
+  struct statvfs info;
+  if (statvfs(folder.c_str(), &info) != 0 || info.f_blocks == 0) return;  // it will be seen
+  const double free = static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize);
+  if (static_cast<double>(n) <= free) return;
+  fail(Status::kIo, "cannot write %s: No space left on device: %lld bytes are needed and %.0f are free", folder.c_str(),
+       static_cast<long long>(n), free);
 }
 
 void sync_folder(const std::string& path) {

@@ -55,6 +55,9 @@ bool is_regular_file(const std::string& path);
 bool has_entry(const std::string& path);
 bool is_dangling_link(const std::string& path);
 
+// Throws kIo if a file system that counts its space has less than n bytes for this folder.
+void check_space(const std::string& folder, int64_t n);
+
 // Makes renames in this folder survive a power cut.
 void sync_folder(const std::string& path);
 

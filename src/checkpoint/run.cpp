@@ -129,6 +129,18 @@ void Run::count_bytes() {
   monitor_.set_total(total);
 }
 
+std::vector<const Run::OutputShard*> Run::unfinished(OutputFolder& output, const std::string& path) {
+  std::vector<const OutputShard*> shards;
+  int64_t bytes = 0;
+  for (const OutputShard& shard : outputs_) {
+    if (keep_shard(shard, output)) continue;
+    shards.push_back(&shard);
+    bytes += shard.size();
+  }
+  check_space(path, bytes);
+  return shards;
+}
+
 int64_t Run::bytes_of(size_t source) const {
   const Source& s = sources_->all()[source];
   return s.part ? s.entry.elements() * s.stored->dtype->bits / 8 : s.stored->bytes();
@@ -160,9 +172,7 @@ void Run::write(const std::string& input, const std::string& output) {
   OutputFolder folder(output, input, key());
   try {
     find_shared_amaxes(folder);
-    for (const OutputShard& shard : outputs_) {
-      if (!keep_shard(shard, folder)) write_shard(shard, folder);
-    }
+    for (const OutputShard* shard : unfinished(folder, output)) write_shard(*shard, folder);
     wait_for_finish();
     warn_of_small_groups();
   } catch (...) {

@@ -57,6 +57,8 @@ class Run {
   void write_portion(const std::vector<size_t>& sources, const Places& places, OutputFile& file);
   int64_t bytes_of(size_t source) const;
   void write_scalars(const LayerNames& names, size_t group, const Places& places, OutputFile& file) const;
+  // The shards that a killed run has not finished, if there is room for them.
+  std::vector<const OutputShard*> unfinished(OutputFolder& output, const std::string& path);
   bool keep_shard(const OutputShard& planned, OutputFolder& output);
   // Syncs a file on a thread of its own while the next one is computed.
   void finish_later(std::shared_ptr<OutputFile> file, OutputFolder& output, const std::string& name, FinishedShard shard);

@@ -109,6 +109,26 @@ def test_dry_run(model, tmp_path):
     assert report["shards"] == n.quantize_checkpoint(model, tmp_path / "a")["shards"]
 
 
+def test_memory_does_not_grow_with_the_model(tmp_path, child_environment):
+    program = textwrap.dedent("""
+        import pathlib, sys
+        import nvfp4cal as n
+        n.quantize_checkpoint(sys.argv[1], sys.argv[2], context=n.Context(threads=2))
+        print(next(line.split()[1] for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
+    """)
+    layer = np.random.default_rng(0).standard_normal((2048, 1024)).astype(np.float32)  # 8 MiB
+    sizes = {}
+    for layers in (2, 64):
+        folder = tmp_path / str(layers)
+        folder.mkdir()
+        save_file({f"layers.{i}.weight": layer for i in range(layers)}, folder / "model.safetensors")
+        result = subprocess.run([sys.executable, "-c", program, folder, tmp_path / f"out{layers}"], env=child_environment, capture_output=True, text=True,
+                                timeout=LIMIT)  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        sizes[layers] = int(result.stdout)
+    assert abs(sizes[64] - sizes[2]) < 8 << 10, sizes  # KiB
+
+
 def test_options(model, tmp_path):
     seen = []
     report = n.quantize_checkpoint(str(model), os.fsencode(tmp_path / "out"), "max", measure_error=False, context=n.Context(threads=1),
