@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "checkpoint/config_text.h"
+#include "checkpoint/expert_stacks.h"
+#include "checkpoint/output_format.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/quantized_model.h"
 #include "checkpoint/report_text.h"
@@ -28,6 +32,11 @@ struct Sums {
   double relative() const { return total > 0.0 ? std::sqrt(error / total) : error > 0.0 ? HUGE_VAL : 0.0; }
 };
 
+// Where a layer's elements lie in the original: element [r, c] is first + r + c * col_step, or with col_step 1 they are side by side.
+struct Place {
+  int64_t first, col_step;
+};
+
 // Adds sum (x - q)^2, or sum x^2 without q.
 void add_squares(const Execution& execution, const TensorView& x, const float* q, double* sum) {
   MultiplierLossesArgs args{};
@@ -46,6 +55,7 @@ class Verification {
   Verification(const Execution& execution, Monitor& monitor, const std::string& original, const std::string& quantized)
       : execution_(execution), monitor_(monitor), original_(open_model(original)), model_(read_quantized_model(quantized)) {
     refuse_incomplete();
+    find_stacks();
     for (const StoredTensor& tensor : model_.others) others_.emplace(tensor.entry->name, tensor);
     for (const QuantizedLayer& layer : model_.layers) layers_.emplace(layer.module, &layer);
   }
@@ -78,50 +88,55 @@ class Verification {
     if (model_.layers.empty()) fail(Status::kInvalidArgument, "%s holds no layer in NVFP4", model_.files.folder.c_str());
   }
 
+  // How stacks of experts lie is for the original's configuration to say, as in a run.
+  void find_stacks() {
+    const std::string path = original_.folder + "/" + kConfigName;
+    const ordered_json config = has_entry(path) ? parse_config(read_text_file(path)) : ordered_json();
+    std::vector<const TensorEntry*> tensors;
+    for (const Shard& shard : original_.shards) {
+      for (const TensorEntry& tensor : shard.header.tensors) tensors.push_back(&tensor);
+    }
+    stacks_ = stack_layouts(tensors, config);
+  }
+
   void check(const StoredTensor& tensor) {
     const TensorEntry& entry = *tensor.entry;
     const std::string module = entry.name.ends_with(kWeightSuffix) ? module_of(entry.name) : "";
     if (const auto layer = layers_.find(module); layer != layers_.end()) {
       seen_.insert(module);
-      return decode(tensor, 0, *layer->second, entry.shape);
+      return decode(tensor, {0, 1}, *layer->second, entry.shape);
     }
     if (const auto other = others_.find(entry.name); other != others_.end()) {
       seen_.insert(entry.name);
       return compare(tensor, other->second);
     }
-    if (entry.shape.size() == 3 && split_stack(tensor)) return;
+    if (split_stack(tensor)) return;
     missing_.push_back(entry.name);
     monitor_.advance(entry.bytes(), entry.name);
   }
 
-  // A stack [experts, rows, cols] whose experts are layers of their own. False if they are not there.
+  // A stack whose experts are layers of their own. False if it is none, or if its layout is not known.
   bool split_stack(const StoredTensor& tensor) {
-    const TensorEntry& entry = *tensor.entry;
-    const std::string name = entry.name.ends_with(kWeightSuffix) ? module_of(entry.name) : entry.name;
-    const size_t dot = name.rfind('.');
-    if (dot == std::string::npos) return false;
-    const std::string prefix = name.substr(0, dot + 1), last = name.substr(dot + 1);
-    const std::vector<std::string> parts =
-        last == "gate_up_proj" ? std::vector<std::string>{"gate_proj", "up_proj"} : std::vector<std::string>{last};
-    const int64_t n = static_cast<int64_t>(parts.size()), rows = entry.shape[1] / n;
-    if (entry.shape[1] % n != 0 || !layers_.count(prefix + "0." + parts[0])) return false;
-    for (int64_t e = 0; e < entry.shape[0]; ++e) {
-      for (int64_t p = 0; p < n; ++p) {
-        const std::string module = prefix + std::to_string(e) + "." + parts[static_cast<size_t>(p)];
-        const auto layer = layers_.find(module);
-        if (layer == layers_.end()) {
-          missing_.push_back(module);
-          continue;
-        }
-        seen_.insert(module);
-        decode(tensor, (e * n + p) * rows * entry.shape[2], *layer->second, {rows, entry.shape[2]});
+    const auto layout = stacks_.find(tensor.entry);
+    if (layout == stacks_.end() || layout->second.parts.empty()) return false;
+    const bool any = std::any_of(layout->second.parts.begin(), layout->second.parts.end(),
+                                 [&](const StackPart& part) { return layers_.count(module_of(part.name)) > 0; });
+    if (!any) return false;
+    for (const StackPart& part : layout->second.parts) {
+      const std::string module = module_of(part.name);
+      const auto layer = layers_.find(module);
+      if (layer == layers_.end()) {
+        missing_.push_back(module);
+        continue;
       }
+      seen_.insert(module);
+      decode(tensor, {part.first, part.col_step}, *layer->second, {part.rows, part.cols});
     }
     return true;
   }
 
-  // Compares a layer with elements of the original from `first` on.
-  void decode(const StoredTensor& tensor, int64_t first, const QuantizedLayer& layer, const std::vector<int64_t>& shape) {
+  // Compares a layer with the part of the original at `place`.
+  void decode(const StoredTensor& tensor, const Place& place, const QuantizedLayer& layer, const std::vector<int64_t>& shape) {
     Dtype dtype = Dtype::kF32;
     ordered_json object;
     object["name"] = layer.module;
@@ -135,7 +150,7 @@ class Verification {
                         std::to_string(layer.rows) + ", " + std::to_string(layer.cols) + "]"}});
       return;
     }
-    const Sums sums = compare_weights(tensor, dtype, first, layer);
+    const Sums sums = compare_weights(tensor, dtype, place, layer);
     object["squared_error"] = sums.error;
     object["sum_squares"] = sums.total;
     object["relative_error"] = sums.relative();
@@ -144,19 +159,40 @@ class Verification {
     compared_.push_back(std::move(object));
   }
 
-  Sums compare_weights(const StoredTensor& tensor, Dtype dtype, int64_t first, const QuantizedLayer& layer) {
+  // n elements of the original, from element `at` of the layer in row-major order on.
+  TensorView read_original(const StoredTensor& tensor, Dtype dtype, const Place& place, int64_t cols, int64_t at, int64_t n) {
+    const int64_t size = static_cast<int64_t>(dtype_size(dtype)), rows = n / cols;
+    bytes_.resize(static_cast<size_t>(n * size));
+    if (place.col_step == 1) {
+      tensor.shard->read(*tensor.entry, (place.first + at) * size, bytes_.data(), n * size);
+      return make_view(bytes_.data(), dtype, 1, &n);
+    }
+    for (int64_t c = 0; c < cols; ++c) {
+      const int64_t element = place.first + at / cols + c * place.col_step;
+      tensor.shard->read(*tensor.entry, element * size, bytes_.data() + c * rows * size, rows * size);
+    }
+    const int64_t shape[] = {rows, cols};
+    TensorView view = make_view(bytes_.data(), dtype, 2, shape);
+    view.strides[0] = 1;
+    view.strides[1] = rows;
+    view.contiguous = false;
+    return view;
+  }
+
+  Sums compare_weights(const StoredTensor& tensor, Dtype dtype, const Place& place, const QuantizedLayer& layer) {
     const int64_t size = static_cast<int64_t>(dtype_size(dtype)), all = layer.rows * layer.cols;
+    // whole rows where they do not lie side by side
+    const int64_t step = place.col_step == 1 ? kPieceElements : std::max<int64_t>(1, kPieceElements / layer.cols) * layer.cols;
     Sums sums;
-    for (int64_t at = 0; at < all; at += kPieceElements) {
-      const int64_t n = std::min(kPieceElements, all - at), packed_n = n / 2, scales_n = n / kBlock;
-      bytes_.resize(static_cast<size_t>(n * size));
+    for (int64_t at = 0; at < all; at += step) {
+      const int64_t n = std::min(step, all - at), packed_n = n / 2, scales_n = n / kBlock;
+      const TensorView x = read_original(tensor, dtype, place, layer.cols, at, n);
       codes_.resize(static_cast<size_t>(packed_n));
       scales_.resize(static_cast<size_t>(scales_n));
       decoded_.resize(static_cast<size_t>(n));
-      tensor.shard->read(*tensor.entry, (first + at) * size, bytes_.data(), n * size);
       layer.codes.shard->read(*layer.codes.entry, at / 2, codes_.data(), packed_n);
       layer.scales.shard->read(*layer.scales.entry, at / kBlock, scales_.data(), scales_n);
-      const TensorView x = make_view(bytes_.data(), dtype, 1, &n), out = make_view(decoded_.data(), Dtype::kF32, 1, &n);
+      const TensorView out = make_view(decoded_.data(), Dtype::kF32, 1, &n);
       const TensorView packed = make_view(codes_.data(), Dtype::kU8, 1, &packed_n);
       const TensorView scales = make_view(scales_.data(), Dtype::kE4m3, 1, &scales_n);
       DequantizeArgs args{};
@@ -233,6 +269,7 @@ class Verification {
   Monitor& monitor_;
   const ModelFiles original_;
   const QuantizedModel model_;
+  std::map<const TensorEntry*, StackLayout> stacks_;
   std::unordered_map<std::string, StoredTensor> others_;
   std::unordered_map<std::string, const QuantizedLayer*> layers_;
   std::unordered_set<std::string> seen_;

@@ -156,6 +156,8 @@ TEST_CASE("stacks of experts against experts", "[checkpoint][verify]") {
   write_safetensors(original + "/model.safetensors", {weight_of("l.mlp.experts.gate_up_proj", "F32", {3, 32, 32}, gate_up),
                                                       weight_of("l.mlp.experts.down_proj", "F32", {3, 32, 16}, down)});
   write_quantized(quantized, layers, {}, true);
+  CHECK(verify(original, quantized)["missing"].size() == 2);  // nothing says how the stacks lie
+  write_file(original + "/config.json", "{\"model_type\": \"qwen3_moe\", \"hidden_size\": 32}");
   const json report = verify(original, quantized);
   CHECK(report["ok"] == true);
   CHECK(report["totals"]["layers"] == 9);
@@ -163,6 +165,40 @@ TEST_CASE("stacks of experts against experts", "[checkpoint][verify]") {
   layers.erase(layers.begin() + 4);
   write_quantized(quantized, layers, {}, true);
   CHECK(verify(original, quantized)["missing"] == json({"l.mlp.experts.1.up_proj"}));
+}
+
+TEST_CASE("stacks with columns as outputs", "[checkpoint][verify]") {
+  TempFolder folder;
+  const std::string original = folder.make("m"), quantized = folder.make("q");
+  const int64_t experts = 2, hidden = 48, inner = 32;
+  std::vector<Layer> layers;
+  std::vector<float> gate_up(static_cast<size_t>(experts * hidden * 2 * inner)), down(static_cast<size_t>(experts * inner * hidden));
+  for (int64_t e = 0; e < experts; ++e) {
+    const std::string prefix = "l.experts." + std::to_string(e) + ".";
+    for (int64_t half = 0; half < 2; ++half) {
+      layers.push_back(random_layer(prefix + (half ? "up_proj" : "gate_proj"), inner, hidden));
+      const std::vector<float> values = decoded(layers.back(), true);
+      for (int64_t r = 0; r < inner; ++r) {
+        for (int64_t c = 0; c < hidden; ++c)
+          gate_up[static_cast<size_t>((e * hidden + c) * 2 * inner + half * inner + r)] = values[static_cast<size_t>(r * hidden + c)];
+      }
+    }
+    layers.push_back(random_layer(prefix + "down_proj", hidden, inner));
+    const std::vector<float> values = decoded(layers.back(), true);
+    for (int64_t r = 0; r < hidden; ++r) {
+      for (int64_t c = 0; c < inner; ++c)
+        down[static_cast<size_t>((e * inner + c) * hidden + r)] = values[static_cast<size_t>(r * inner + c)];
+    }
+  }
+  write_safetensors(original + "/model.safetensors", {weight_of("l.experts.gate_up_proj", "F32", {experts, hidden, 2 * inner}, gate_up),
+                                                      weight_of("l.experts.down_proj", "F32", {experts, inner, hidden}, down)});
+  write_file(original + "/config.json", "{\"model_type\": \"llama4_text\", \"hidden_size\": 48}");
+  write_quantized(quantized, layers, {}, true);
+  const json report = verify(original, quantized);
+  CHECK(report["ok"] == true);
+  CHECK(report["totals"]["layers"] == 6);
+  CHECK(report["totals"]["squared_error"] == 0.0);
+  CHECK(report["totals"]["sum_squares"] > 0.0);
 }
 
 TEST_CASE("models that cannot be decoded", "[checkpoint][verify]") {
