@@ -994,6 +994,11 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_input_scales_file(nvfp4cal_
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_dry_run(nvfp4cal_checkpoint *handle, int32_t enable);
 /** Measures the squared error of what is written, for the report (default 1; 0 saves a little time). @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_measure_error(nvfp4cal_checkpoint *handle, int32_t enable);
+/**
+ * Also measures what the error of method max would be, of every tensor at the same global scale, and counts which block scales were chosen, for the report
+ * (default 0; costs about what method max costs, and needs the error to be measured). @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_detail(nvfp4cal_checkpoint *handle, int32_t enable);
 /** @param callback [in] NULL: none. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_progress(nvfp4cal_checkpoint *handle, nvfp4cal_progress callback, void *user);
 /**

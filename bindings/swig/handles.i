@@ -183,6 +183,7 @@ NVFP4CAL_HANDLE(nvfp4cal_checkpoint)
   nvfp4cal_status set_input_scales_file(const char *path);
   nvfp4cal_status set_dry_run(int32_t enable);
   nvfp4cal_status set_measure_error(int32_t enable);
+  nvfp4cal_status set_detail(int32_t enable);
   nvfp4cal_status set_progress(nvfp4cal_progress callback, void *user);
   nvfp4cal_status run(const char *input, const char *output);
   nvfp4cal_status inspect(const char *folder);

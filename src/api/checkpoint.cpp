@@ -74,6 +74,10 @@ nvfp4cal_status nvfp4cal_checkpoint_set_dry_run(nvfp4cal_checkpoint* handle, int
   return handle_barrier(handle, [&] { handle->job.options().dry_run = enable != 0; });
 }
 
+nvfp4cal_status nvfp4cal_checkpoint_set_detail(nvfp4cal_checkpoint* handle, int32_t enable) {
+  return handle_barrier(handle, [&] { handle->job.options().detail = enable != 0; });
+}
+
 nvfp4cal_status nvfp4cal_checkpoint_set_measure_error(nvfp4cal_checkpoint* handle, int32_t enable) {
   return handle_barrier(handle, [&] { handle->job.options().measure_error = enable != 0; });
 }

@@ -24,6 +24,7 @@ struct Options {
   Format format = Format::kModelopt;
   ScaleMethod method = ScaleMethod::kMse;
   bool measure_error = true;
+  bool detail = false;  // also measures method max beside the chosen one, and counts codes; with measure_error alone
   bool dry_run = false;
   LayerRules rules;
   float input_scale = 0.0f;                   // of layers that input_scales does not name; 0: none

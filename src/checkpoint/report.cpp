@@ -32,6 +32,7 @@ ordered_json tensor_json(const RunResult& result, size_t i) {
   if (result.dry_run) return object;
   object["global_amax"] = result.global_amax[static_cast<size_t>(tensor.group)];
   if (result.measured) add_errors(object, result.errors[i]);
+  if (result.detailed) object["max_squared_error"] = result.errors[i].of_max;
   return object;
 }
 
@@ -44,6 +45,7 @@ ordered_json totals_json(const RunResult& result) {
     elements += result.plan.tensors[i].entry->elements();
     sum.error += result.errors[i].error;
     sum.total += result.errors[i].total;
+    sum.of_max += result.errors[i].of_max;
   }
   ordered_json object;
   object["tensors"] = result.plan.tensors.size();
@@ -56,7 +58,20 @@ ordered_json totals_json(const RunResult& result) {
   object["seconds"] = result.seconds;
   object["gel_per_s"] = result.seconds > 0.0 ? static_cast<double>(elements) / result.seconds / 1e9 : 0.0;
   if (result.measured && !result.dry_run) add_errors(object, sum);
+  if (result.detailed) {
+    object["max_squared_error"] = sum.of_max;
+    object["max_relative_error"] = sum.total > 0.0 ? std::sqrt(sum.of_max / sum.total) : 0.0;
+  }
   return object;
+}
+
+// [[offset, blocks], ...] of the offsets that occur.
+ordered_json offsets_json(const ScaleCounts& counts) {
+  ordered_json list = ordered_json::array();
+  for (int i = 0; i < ScaleCounts::kOffsets; ++i) {
+    if (counts.offsets[i] > 0) list.push_back({i - ScaleCounts::kOffsets / 2, counts.offsets[i]});
+  }
+  return list;
 }
 
 // A list with one line for each item: large models have tens of thousands of tensors.
@@ -78,6 +93,10 @@ std::string report_json(const RunResult& result) {
   text += ",\n  \"method\": " + text_of(result.method);
   text += ",\n  \"input\": " + text_of(result.input) + ",\n  \"output\": " + text_of(result.output);
   text += ",\n  \"totals\": " + text_of(totals_json(result));
+  if (result.detailed) {
+    text += ",\n  \"scale_codes\": " + text_of(std::vector<int64_t>(result.counts.codes, result.counts.codes + ScaleCounts::kCodes));
+    text += ",\n  \"code_offsets\": " + text_of(offsets_json(result.counts));
+  }
   text += ",\n  \"tensors\": " + list_text(result.plan.tensors.size(), [&](size_t i) { return tensor_json(result, i); });
   text += ",\n  \"shards\": " + list_text(result.shards.size(), [&](size_t i) {
             return ordered_json{

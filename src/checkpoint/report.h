@@ -22,6 +22,8 @@ struct RunResult {
   std::vector<float> global_amax;    // by group
   std::vector<SquaredError> errors;  // by tensor of the plan
   bool measured = false;
+  bool detailed = false;  // errors have of_max, and there are counts
+  ScaleCounts counts;
   bool dry_run = false;
   bool quantizes_inputs = false;
   std::vector<float> input_scales;  // by group, if inputs are quantized

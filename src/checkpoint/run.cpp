@@ -22,6 +22,7 @@ constexpr const char* kMethods[] = {"max", "mse", "four-over-six"};
 Run::Run(const Execution& execution, const Options& options, Monitor& monitor)
     : options_(options), format_(output_format(options.format)), monitor_(monitor), pass_(execution, options, monitor) {
   result_.measured = options.measure_error;
+  result_.detailed = options.detail && options.measure_error && !options.dry_run;
   result_.format = format_.name();
   result_.method = kMethods[static_cast<int>(options.method)];
   result_.quantizes_inputs = options.quantizes_inputs();
@@ -156,6 +157,7 @@ std::string Run::key() const {
                               result_.format,
                               result_.method,
                               options_.measure_error,
+                              options_.detail,
                               options_.rules.include,
                               options_.rules.exclude,
                               options_.rules.fuse,
@@ -309,6 +311,12 @@ void Run::write_shard(const OutputShard& planned_shard, OutputFolder& output) {
     finished.results.push_back(result_.errors[i].error);
     finished.results.push_back(result_.errors[i].total);
     finished.results.push_back(static_cast<double>(result_.global_amax[static_cast<size_t>(planned(i).group)]));
+    if (result_.detailed) finished.results.push_back(result_.errors[i].of_max);
+  }
+  if (result_.detailed) {
+    const ScaleCounts counts = pass_.take_counts();
+    result_.counts.add(counts);
+    counts.append_to(finished.results);
   }
   finish_later(file, output, planned_shard.shard->name, std::move(finished));
 }
@@ -322,11 +330,17 @@ bool Run::keep_shard(const OutputShard& planned_shard, OutputFolder& output) {
     if (planned(i).quantize) {
       const size_t group = static_cast<size_t>(planned(i).group);
       if (!amax_known_[group]) bytes *= 2;  // neither pass reads it
-      result_.errors[i] = {finished->results.at(next), finished->results.at(next + 1)};
+      result_.errors[i] = {finished->results.at(next), finished->results.at(next + 1), 0.0};
       result_.global_amax[group] = static_cast<float>(finished->results.at(next + 2));
       next += 3;
+      if (result_.detailed) result_.errors[i].of_max = finished->results.at(next++);
     }
     monitor_.advance(bytes, sources_->all()[i].entry.name);
+  }
+  if (result_.detailed) {
+    constexpr size_t kCounts = ScaleCounts::kCodes + ScaleCounts::kOffsets;
+    static_cast<void>(finished->results.at(next + kCounts - 1));
+    result_.counts.add(ScaleCounts::read(finished->results.data() + next));
   }
   ++result_.shards_kept;
   return true;

@@ -4,6 +4,7 @@
 #include <cfloat>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "checkpoint/four_over_six.h"
 #include "checkpoint/text.h"
@@ -60,7 +61,7 @@ bool negligible(float global_amax, float normalization) { return num::global_sca
 // What a thread needs for a piece.
 struct TensorPass::Buffers {
   std::vector<char> data, columns;
-  std::vector<uint8_t> codes, scales;
+  std::vector<uint8_t> codes, scales, max_scales;
   std::vector<float> floats, amaxes;  // of blocks
 };
 
@@ -183,7 +184,7 @@ std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources)
   return result;
 }
 
-SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) const {
+SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) {
   const TensorView x = view_of(data, *piece.source, piece.count);
   const int64_t n = piece.count;
   buffers.codes.resize(static_cast<size_t>(n / 2));
@@ -210,8 +211,25 @@ SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buf
   if (task.global_amax == 0.0f) std::memset(buffers.codes.data(), 0, buffers.codes.size());
   target.write_at(task.codes_at + piece.first / 2, buffers.codes.data(), n / 2);
   target.write_at(task.scales_at + piece.first / kBlock, buffers.scales.data(), n / kBlock);
-  return {squared_error[0], squared_error[1]};
+  const double of_max = options_.detail && options_.measure_error ? measure_max(args, n / kBlock, buffers) : 0.0;
+  return {squared_error[0], squared_error[1], of_max};
 }
+
+double TensorPass::measure_max(QuantizeArgs args, int64_t blocks, Buffers& buffers) {
+  double squared_error[2] = {0.0, 0.0};
+  buffers.max_scales.resize(static_cast<size_t>(blocks));
+  args.sweep.codes = buffers.max_scales.data();
+  args.method = Method::kMax;
+  args.block_amax = nullptr;
+  args.packed = nullptr;
+  args.squared_error = squared_error;
+  call(cpu_ops().quantize, inner_, args);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  counts_.add(buffers.scales.data(), buffers.max_scales.data(), blocks);
+  return squared_error[0];
+}
+
+ScaleCounts TensorPass::take_counts() { return std::exchange(counts_, ScaleCounts()); }
 
 void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
   std::vector<Piece> pieces;
@@ -228,6 +246,7 @@ void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
   for (size_t i = 0; i < pieces.size(); ++i) {  // in order: the same bits for any number of threads
     tasks[pieces[i].task].error.error += errors[i].error;
     tasks[pieces[i].task].error.total += errors[i].total;
+    tasks[pieces[i].task].error.of_max += errors[i].of_max;
   }
 }
 

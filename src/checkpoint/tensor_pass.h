@@ -10,14 +10,16 @@
 #include "checkpoint/monitor.h"
 #include "checkpoint/options.h"
 #include "checkpoint/output_file.h"
+#include "checkpoint/scale_counts.h"
 #include "checkpoint/sources.h"
 #include "core/ops.h"
 
 namespace nvfp4cal::checkpoint {
 
 struct SquaredError {
-  double error = 0.0;  // sum of (w - decoded)^2
-  double total = 0.0;  // sum of w^2
+  double error = 0.0;   // sum of (w - decoded)^2
+  double total = 0.0;   // sum of w^2
+  double of_max = 0.0;  // what error would be with method max and the same global scale; Options::detail
 };
 
 // What becomes of a source.
@@ -40,6 +42,9 @@ class TensorPass {
   // Writes codes and scales, or bytes.
   void write(std::vector<WriteTask>& tasks, OutputFile& target);
 
+  // Of all blocks written since the last call; Options::detail.
+  ScaleCounts take_counts();
+
  private:
   struct Buffers;
   // Elements of a source in row-major order, or bytes of a copy.
@@ -57,13 +62,16 @@ class TensorPass {
   void for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
   const char* read(const Piece& piece, Buffers& buffers) const;
   void read_ahead(const Piece& piece) const;
-  SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) const;
+  SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target);
+  // The squared error of method max; counts the codes of both. args: what quantize() used, with its results.
+  double measure_max(QuantizeArgs args, int64_t blocks, Buffers& buffers);
 
   const Execution& execution_;
   Execution inner_;  // one thread: the pieces are the work of many
   const Options& options_;
   Monitor& monitor_;
   std::mutex mutex_;
+  ScaleCounts counts_;
   std::vector<std::unique_ptr<Buffers>> idle_;
 };
 

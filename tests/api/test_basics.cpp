@@ -204,6 +204,7 @@ TEST_CASE("NULL handles of checkpoints and contexts are refused by name", "[api]
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_input_scale(nullptr, 1.0f));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_input_scales_file(nullptr, "a"));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_dry_run(nullptr, 1));
+  CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_detail(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_measure_error(nullptr, 1));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_set_progress(nullptr, nullptr, nullptr));
   CHECK_NULL_HANDLE(nvfp4cal_checkpoint_run(nullptr, "a", "b"));
@@ -251,6 +252,7 @@ TEST_CASE("checkpoint jobs check their options and keep their state", "[api][che
   CHECK(nvfp4cal_checkpoint_set_input_scales_file(job.get(), "no/such/file") == NVFP4CAL_ERROR_IO);
   CHECK(nvfp4cal_checkpoint_set_input_scales_file(job.get(), nullptr) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_dry_run(job.get(), 0) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_detail(job.get(), 0) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_measure_error(job.get(), 0) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_progress(job.get(), nullptr, nullptr) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_context(job.get(), nullptr) == NVFP4CAL_OK);

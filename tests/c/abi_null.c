@@ -354,6 +354,7 @@ static void null_in_checkpoint(void) {
   REFUSED(nvfp4cal_checkpoint_set_input_scale(NULL, 1.0f));
   REFUSED(nvfp4cal_checkpoint_set_input_scales_file(NULL, "a"));
   REFUSED(nvfp4cal_checkpoint_set_dry_run(NULL, 1));
+  REFUSED(nvfp4cal_checkpoint_set_detail(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_measure_error(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_progress(NULL, NULL, NULL));
   REFUSED(nvfp4cal_checkpoint_run(NULL, "a", "b"));

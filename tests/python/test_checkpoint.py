@@ -186,6 +186,22 @@ def test_convert(model, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def test_detail(model, tmp_path):
+    """The error of max and its codes, against runs and arrays of their own."""
+    searched, largest = (n.Checkpoint(method, detail=True).run(model, tmp_path / method) for method in ("mse", "max"))
+    errors = lambda report, key: [tensor[key] for tensor in report["tensors"] if tensor["action"] == "quantized"]
+    assert errors(searched, "max_squared_error") == errors(largest, "squared_error") == errors(largest, "max_squared_error")
+    assert all(ours < theirs for ours, theirs in zip(errors(searched, "squared_error"), errors(searched, "max_squared_error")))
+    assert searched["totals"]["max_relative_error"] == largest["totals"]["relative_error"]
+    scales = [np.concatenate([t.ravel() for name, t in sorted(load_bytes(tmp_path / m).items()) if name.endswith("weight_scale")]) for m in ("mse", "max")]
+    assert searched["scale_codes"] == np.bincount(scales[0], minlength=128).tolist()
+    values, counts = np.unique(scales[0].astype(int) - scales[1].astype(int), return_counts=True)
+    assert searched["code_offsets"] == [list(pair) for pair in zip(values.tolist(), counts.tolist())] and len(values) > 2
+    assert largest["code_offsets"] == [[0, scales[1].size]]
+    plain = n.Checkpoint().run(model, tmp_path / "plain")
+    assert "scale_codes" not in plain and "max_relative_error" not in plain["totals"]
+
+
 def test_errors(model, tmp_path):
     with pytest.raises(OSError, match="nowhere") as caught:
         n.quantize_checkpoint(tmp_path / "nowhere", tmp_path / "out")

@@ -142,6 +142,50 @@ def test_dry_run(model, tmp_path):
     assert dry["totals"]["bytes_out"] == wet["totals"]["bytes_out"] and quantized_names(dry) == quantized_names(wet)
 
 
+def page_of(model, folder):
+    """The page of a run and the report inside it."""
+    ok("quantize", model, folder / "out", "--quiet", "--report", folder / "report.html")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    return page, json.loads(re.search(r'<script type="application/json" id="report">(.*?)</script>', page, re.S)[1])
+
+
+def test_page(model, tmp_path):
+    page, report = page_of(model, tmp_path)
+    assert page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")
+    assert report["totals"]["max_relative_error"] > report["totals"]["relative_error"] > 0
+    blocks = report["totals"]["elements_quantized"] // 16
+    assert sum(report["scale_codes"]) == sum(count for _, count in report["code_offsets"]) == blocks
+    # nothing is fetched, and every part is there
+    assert not re.search(r"""(src|href)\s*=|@import|url\(|fetch\(|XMLHttpRequest""", page)
+    assert page.count("<script") == page.count("</script>") == 3 and page.count("<style>") == page.count("</style>") == 2
+    assert "Permission is hereby granted, free of charge" in page and "uPlot (v1." in page
+    assert not re.search(r"@(report|page|uPlot)[.@]", page)
+
+
+def test_page_of_hostile_names(model, tmp_path):
+    """A name from a file is text, whatever it holds."""
+    bad = tmp_path / "bad"
+    shutil.copytree(model, bad)
+    index = json.loads((bad / "model.safetensors.index.json").read_text())
+    name, evil = "model.norm.weight", "</script><script>alert(1)</script>"
+    path = bad / index["weight_map"].pop(name)
+    index["weight_map"][evil] = path.name
+    (bad / "model.safetensors.index.json").write_text(json.dumps(index))
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    header[evil] = header.pop(name)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + size :])
+    page, report = page_of(bad, tmp_path)
+    assert evil in {tensor["name"] for tensor in report["tensors"]} and evil not in page and page.count("<script") == 3
+
+
+def test_report_as_json(model, tmp_path):
+    printed = ok("quantize", model, tmp_path / "out", "--json", "--report", tmp_path / "report.json").stdout
+    assert (tmp_path / "report.json").read_text() == printed and "scale_codes" not in json.loads(printed)
+
+
 @pytest.mark.parametrize("arguments,message", [
     ([], "Usage"),
     (["polish"], 'unknown command "polish" (commands: quantize, inspect, verify, convert)'),

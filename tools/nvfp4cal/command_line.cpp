@@ -17,7 +17,7 @@ constexpr const char* kQuantizeFooter = R"(Examples:
   nvfp4cal quantize in out --format compressed-tensors --method max --threads 8
   nvfp4cal quantize in out --exclude 'model.layers.{0,1}.*' --input-scale 1.0
   nvfp4cal quantize in out --dry-run
-  nvfp4cal quantize in out --report report.json
+  nvfp4cal quantize in out --report report.html
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (128 + signal).)";
 
@@ -122,7 +122,10 @@ Command add_quantize(CLI::App& app) {
   command->add_option("--input-scales", options.input_scales, "The same with a JSON file of input scales, module -> scale")
       ->type_name("FILE");
   command->add_flag("--dry-run", options.dry_run, "Say what would be done, and the size; write nothing");
-  command->add_option("--report", options.report, "Write what was done to every tensor, and why, as JSON")->type_name("FILE");
+  command
+      ->add_option("--report", options.report,
+                   "Write what was done to every tensor, and why: a page with charts if the name ends in .html, else JSON")
+      ->type_name("FILE");
   add_common(command, options.common, state->texts, "No table and no progress");
   command->footer(kQuantizeFooter);
   const auto check = [command, state] {

@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "exit_codes.h"
 #include "format_names.h"
+#include "html_report.h"
 #include "report_file.h"
 #include "summary.h"
 #include "text.h"
@@ -28,6 +29,7 @@ nvfp4cal_status run_job(nvfp4cal_checkpoint* job, const QuantizeOptions& options
                     all(options.fuse_groups, nvfp4cal_checkpoint_add_fuse_group) && done(nvfp4cal_checkpoint_set_input_scale(job, scale)) &&
                     done(nvfp4cal_checkpoint_set_input_scales_file(job, scales)) &&
                     done(nvfp4cal_checkpoint_set_dry_run(job, options.dry_run ? 1 : 0)) &&
+                    done(nvfp4cal_checkpoint_set_detail(job, is_html_name(options.report) ? 1 : 0)) &&
                     done(nvfp4cal_checkpoint_run(job, options.input.c_str(), options.output.c_str())));
   return status;
 }
@@ -48,7 +50,7 @@ int quantize(const QuantizeOptions& options) {
   Job job(options.common);
   if (const int code = job.run([&](nvfp4cal_checkpoint* handle) { return run_job(handle, options); }, true); code != kExitOk) return code;
   int code = kExitOk;
-  if (const std::string error = file.write(job.report()); !error.empty()) {
+  if (const std::string error = file.write(is_html_name(options.report) ? html_report(job.report()) : job.report()); !error.empty()) {
     print_error("the model was written, but not the report " + options.report + ": " + error);
     code = kExitFailed;
   }

@@ -31,6 +31,7 @@ class Checkpoint:
         input_scales: a JSON file, module -> scale.
         dry_run: report what would be done and the sizes, write nothing.
         measure_error: measure the squared error of what is written, for the report.
+        detail: also measure what the error of method "max" would be, and count which block scales were chosen.
         progress: ``progress(done, total, name)``, bytes of tensor data and the tensor at hand, on the thread that called run(). An exception
             stops the run and is raised by run().
         context: threads and CPU target.
@@ -40,7 +41,7 @@ class Checkpoint:
     def __init__(
         self, method: str = "mse", *, format: str = "modelopt", include: str | Iterable[str] = (), exclude: str | Iterable[str] = (),
         fuse_groups: str | Iterable[str] = (), input_scale: float | None = None, input_scales: str | os.PathLike[str] | None = None,
-        dry_run: bool = False, measure_error: bool = True, progress: Callable[[int, int, str], Any] | None = None,
+        dry_run: bool = False, measure_error: bool = True, detail: bool = False, progress: Callable[[int, int, str], Any] | None = None,
         context: Context | None = None,
     ):  # fmt: skip
         self._handle = _native.Checkpoint()
@@ -61,6 +62,7 @@ class Checkpoint:
             self._handle.set_input_scales_file(_path(input_scales, "input_scales"))
         self._handle.set_dry_run(1 if dry_run else 0)
         self._handle.set_measure_error(1 if measure_error else 0)
+        self._handle.set_detail(1 if detail else 0)
         self._handle.set_progress(progress)
         if context is not None:
             self._handle.set_context(native(context))

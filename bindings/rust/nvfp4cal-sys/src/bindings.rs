@@ -1080,6 +1080,10 @@ unsafe extern "C" {
         handle: *mut nvfp4cal_checkpoint,
         enable: i32,
     ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_detail(
+        handle: *mut nvfp4cal_checkpoint,
+        enable: i32,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_set_progress(
         handle: *mut nvfp4cal_checkpoint,
         callback: nvfp4cal_progress,

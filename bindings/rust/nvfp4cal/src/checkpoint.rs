@@ -136,6 +136,11 @@ impl<'a> Checkpoint<'a> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_dry_run(self.raw(), enable.into()) })
     }
 
+    /// Also measures what the error of [`Method::Max`] would be, and counts which block scales were chosen, for the report (default `false`).
+    pub fn set_detail(&mut self, enable: bool) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_detail(self.raw(), enable.into()) })
+    }
+
     /// Measures the squared error of what is written, for the report (default; `false` saves a little time).
     pub fn set_measure_error(&mut self, enable: bool) -> Result<()> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_measure_error(self.raw(), enable.into()) })

@@ -78,6 +78,7 @@ fn the_options_choose() {
     assert_eq!(job.set_input_scale(-1.0).unwrap_err().status(), Status::InvalidArgument);
     job.set_input_scales_file(&scales).unwrap();
     job.set_dry_run(true).unwrap();
+    job.set_detail(true).unwrap();
     job.run(&model, &output).unwrap();
     assert!(!output.exists());
     let report = job.report().unwrap();

@@ -130,6 +130,17 @@ public final class CheckpointJob extends Handle {
   }
 
   /**
+   * Also measures what the error of method MAX would be, and counts which block scales were chosen, for the report.
+   *
+   * @param enable default false
+   * @return this
+   */
+  public CheckpointJob setDetail(boolean enable) {
+    run(() -> handle.set_detail(enable ? 1 : 0));
+    return this;
+  }
+
+  /**
    * Measures the squared error of what is written, for the report.
    *
    * @param enable default true; false saves a little time
