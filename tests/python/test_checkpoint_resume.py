@@ -64,9 +64,9 @@ def kill_after(pid, seconds):
     os.waitpid(pid, 0)
 
 
-def run_until_shards(model, out, count):
+def run_until_shards(model, out, count, **options):
     """Kills a run when its journal has so many shards. The progress callback makes it slow enough to be caught."""
-    pid = start(model, out, progress=lambda *_: time.sleep(0.01))
+    pid = start(model, out, progress=lambda *_: time.sleep(0.01), **options)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if (out / JOURNAL).exists() and (out / JOURNAL).read_text().count('"shard"') >= count:
@@ -101,6 +101,17 @@ def test_finished_shards_are_kept(model, expected, tmp_path):
     again = n.quantize_checkpoint(model, tmp_path / "out")
     assert again["totals"]["shards_kept"] >= 4
     assert contents(tmp_path / "out") == expected[0] and errors_of(again) == errors_of(expected[1])
+
+
+def test_details_are_kept(model, tmp_path):
+    undisturbed = n.quantize_checkpoint(model, tmp_path / "a", detail=True)
+    run_until_shards(model, tmp_path / "b", 4, detail=True)
+    again = n.quantize_checkpoint(model, tmp_path / "b", detail=True)
+    assert again["totals"]["shards_kept"] >= 4
+    for key in ("scale_codes", "code_offsets", "tensors"):
+        assert again[key] == undisturbed[key], key
+    run_until_shards(model, tmp_path / "c", 4)  # without them
+    assert n.quantize_checkpoint(model, tmp_path / "c", detail=True)["totals"]["shards_kept"] == 0
 
 
 def test_damaged_shards_are_written_anew(model, expected, tmp_path):

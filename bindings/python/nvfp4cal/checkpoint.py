@@ -152,6 +152,7 @@ def quantize_checkpoint(
     input_scales: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
     measure_error: bool = True,
+    detail: bool = False,
     context: Context | None = None,
 ) -> dict[str, Any]:
     """Turns a model folder with safetensors into an NVFP4 folder; see Checkpoint.
@@ -161,13 +162,13 @@ def quantize_checkpoint(
         output: folder that does not exist or is empty; its parent exists.
         method: "mse", "max" or "four-over-six".
         progress: True: a bar of the package tqdm; a function: see Checkpoint; None: none.
-        format, include, exclude, fuse_groups, input_scale, input_scales, dry_run, measure_error, context: as for Checkpoint.
+        format, include, exclude, fuse_groups, input_scale, input_scales, dry_run, measure_error, detail, context: as for Checkpoint.
     Returns: the report, a dict with "totals", "tensors", "warnings", ... (docs/checkpoint.md).
     Raises: as Checkpoint.run. Ctrl-C stops the run, and no file of it is left.
     """
     options: dict[str, Any] = {
         "format": format, "include": include, "exclude": exclude, "fuse_groups": fuse_groups, "input_scale": input_scale,
-        "input_scales": input_scales, "dry_run": dry_run, "measure_error": measure_error, "context": context,
+        "input_scales": input_scales, "dry_run": dry_run, "measure_error": measure_error, "detail": detail, "context": context,
     }  # fmt: skip
     if progress is not True:
         return Checkpoint(method, progress=progress or None, **options).run(input, output)
