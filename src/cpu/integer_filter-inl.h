@@ -21,6 +21,16 @@ HWY_INLINE VF root_above(VF x) {
   return hn::Mul(hn::Mul(positive, hn::Set(df, 1.0005f)), hn::ApproximateReciprocalSqrt(positive));
 }
 
+// A little less, by no more than a relative 2^-12.4.
+HWY_INLINE VF root_below(VF x) {
+  const DF df;
+#if HWY_MAX_BYTES == 64
+  return hn::Mul(hn::Mul(x, hn::Set(df, 1.0f - 0x1p-13f)), hn::ApproximateReciprocalSqrt(hn::Max(x, hn::Set(df, 1e-30f))));
+#else
+  return hn::Mul(hn::Sqrt(x), hn::Set(df, 1.0f - 0x1p-16f));
+#endif
+}
+
 // What the filter says of kLanes blocks.
 struct Verdict {
   VI code, rival;  // the two smallest sums
@@ -155,33 +165,88 @@ HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g
           hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
 }
 
-// Judges lanes whose codes are E4M3's first or last ones. The scales of a ladder differ by a factor of up to 15, so keys are lower bounds
+// 2^-e, e the exponent of m.
+HWY_INLINE VF power_below(VF m) {
+  const DI di;
+  return hn::BitCast(DF(), hn::Sub(hn::Set(di, 254 << 23), hn::And(hn::BitCast(di, m), hn::Set(di, static_cast<int32_t>(num::kInfBits)))));
+}
+
+// Of E4M3's first codes: what they are multiples of the first one by, and 1 / that.
+struct LowMultiples {
+  float multiple[IntegerLadder::kLowRungs], reciprocal[IntegerLadder::kLowRungs];
+  constexpr LowMultiples() : multiple(), reciprocal() {
+    for (int k = 0; k < IntegerLadder::kLowRungs; ++k) {
+      multiple[k] = static_cast<float>(IntegerLadder::kLowRungs - k) * 0x1p-12f;
+      reciprocal[k] = 1.0f / static_cast<float>(IntegerLadder::kLowRungs - k);
+    }
+  }
+};
+inline constexpr LowMultiples kLowMultiples;
+
+// E4M3's first codes. Their scales are multiples of the first one's.
+struct LowRungs {
+  static constexpr int kRungs = IntegerLadder::kLowRungs, kFirstCode = kRungs;
+  static constexpr float kStep = 0x1p-12f, kLargest = 7.985f;
+  VF first_scale, first_inverse;  // of code 1, relative to 2^e
+
+  HWY_INLINE LowRungs(const IntegerLadder& ladder, VF m) {
+    const DF df;
+    const VF power = power_below(m);
+    first_scale = hn::Mul(power, hn::Set(df, ladder.unit_scale * 0x1p-9f));
+    first_inverse = hn::Div(hn::Set(df, ladder.low_inverse), power);
+  }
+  HWY_INLINE VF scale(int k) const { return hn::Mul(first_scale, hn::Set(DF(), kLowMultiples.multiple[k])); }
+  HWY_INLINE VU inverse(int k) const {
+    const VI one = hn::NearestInt(hn::Mul(first_inverse, hn::Set(DF(), kLowMultiples.reciprocal[k])));
+    return hn::BitCast(DU(), hn::Or(one, hn::ShiftLeft<16>(one)));  // more than sixteen bits: of a code that does not fit
+  }
+  static HWY_INLINE VU distance(VU y) { return level_distance12(y); }
+};
+
+// E4M3's last codes.
+struct EndRungs {
+  static constexpr int kRungs = IntegerLadder::kEndRungs, kFirstCode = num::kE4m3Count;
+  static constexpr float kStep = 0x1p-11f, kLargest = 15.98f;
+  const IntegerLadder& ladder;
+  VI column;
+
+  HWY_INLINE EndRungs(const IntegerLadder& tables, VF m) : ladder(tables) {
+    const DI di;
+    column = hn::And(hn::Sub(hn::ShiftRight<23>(hn::BitCast(di, m)), hn::Set(di, 127)), hn::Set(di, 15));
+  }
+  HWY_INLINE VF scale(int k) const { return lookup16(ladder.end_scale[k], column); }
+  HWY_INLINE VU inverse(int k) const { return lookup16(ladder.end_inverse[k], column); }
+  static HWY_INLINE VU distance(VU y) { return level_distance11(y); }
+};
+
+// Judges lanes whose codes are E4M3's first or last ones. The scales of these ladders differ by more than a factor of 2, so keys are lower bounds
 // scale * (|e| - delta), each with its own scale.
-template <int rungs>
-HWY_INLINE Verdict judge_wide(const IntegerLadder& ladder, const IntegerGroup& g, MF at_end, float delta) {
+template <class Rungs>
+HWY_INLINE Verdict judge_ends(const IntegerLadder& ladder, const IntegerGroup& g, float delta) {
   const DF df;
   const DI di;
-  const VI exponent = hn::Sub(hn::ShiftRight<23>(hn::BitCast(di, g.m)), hn::Set(di, 127));
-  const VI column = hn::And(exponent, hn::Set(di, IntegerLadder::kWideExponents - 1));
+  const Rungs rungs(ladder, g.m);
   const VF mantissa = mantissa_of(g.m);
-  const VF least_scale = hn::Mul(mantissa, hn::Set(df, 0x1p-11f / 15.98f));
-  const VF steps = hn::MulAdd(mantissa, hn::Set(df, 1.01f), hn::Set(df, delta * 1.01f));
+  const VF least_scale = hn::Mul(mantissa, hn::Set(df, Rungs::kStep / Rungs::kLargest));
+  const VF steps = hn::MulAdd(mantissa, hn::Set(df, 1.04f), hn::Set(df, delta * 1.01f));
   Smallest smallest;
-  for (int k = rungs - 1; k >= 0; --k) {
-    const VU inverse = lookup32(ladder.wide_inverse[k], column);
-    const VF scale = lookup32(ladder.wide_scale[k], column);
-    VI sum = hn::Zero(di);
-    for (int j = 0; j < 8; ++j) sum = add_squares(sum, level_distance11(multiply_high(g.u[j], inverse)));
-    const VF norm = hn::Mul(hn::Sqrt(hn::ConvertTo(df, sum)), hn::Set(df, 1.0f - 0x1p-16f));
+  for (int k = Rungs::kRungs - 1; k >= 0; --k) {
+    const VU inverse = rungs.inverse(k);
+    const VF scale = rungs.scale(k);
+    VI sums[2];
+    for (int j = 0; j < 8; ++j) {
+      const VU e = Rungs::distance(multiply_high(g.u[j], inverse));
+      sums[j & 1] = j < 2 ? squares(e) : add_squares(sums[j & 1], e);
+    }
+    const VF norm = root_below(hn::ConvertTo(df, hn::Add(sums[0], sums[1])));
     const VF bound = hn::Mul(hn::Max(hn::Sub(norm, steps), hn::Zero(df)), scale);
     const VF fitting = hn::IfThenElse(hn::Lt(scale, least_scale), hn::Set(df, 1e18f), bound);
     smallest.add(key_of(fitting, k));
   }
-  const VI first = hn::IfThenElse(hn::RebindMask(di, at_end), hn::Set(di, num::kE4m3Count), hn::Set(di, IntegerLadder::kWideRungs));
-  const VI rung = rung_of_key(smallest.first);
-  const VI code = hn::Sub(first, rung);
+  const VI first = hn::Set(di, Rungs::kFirstCode);
+  const VI code = hn::Sub(first, rung_of_key(smallest.first));
   // the winner's upper bound: its lower one and twice its own tolerance
-  const VF unit = hn::Mul(hn::Div(mantissa, g.m), hn::Set(df, ladder.unit_scale * 0x1p-11f * 1.001f));
+  const VF unit = hn::Mul(power_below(g.m), hn::Set(df, ladder.unit_scale * Rungs::kStep * 1.001f));
   const VF scale = hn::Mul(unit, values_of(code));
   const VF low = hn::BitCast(df, smallest.first);
   const VF high = hn::MulAdd(hn::Mul(steps, scale), hn::Set(df, 2.001f), hn::Mul(low, hn::Set(df, 1.0f + 0x1p-12f)));

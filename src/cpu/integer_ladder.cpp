@@ -46,16 +46,13 @@ IntegerLadder::IntegerLadder(float global_amax, float normalization)
       square[k][column] = static_cast<float>(scale * scale * 0x1p-24);
     }
   }
-  // m is below 4, and above 2^-24 where it is not tiny
-  for (int e = 3 - kWideExponents; e <= 2; ++e) {
-    const bool at_end = e >= -2;
-    const int column = e & (kWideExponents - 1);
-    for (int k = 0; k < kWideRungs; ++k) {
-      const int code = at_end ? num::kE4m3Count - k : kWideRungs - k;
-      const double scale = std::ldexp(num::e4m3_magnitude(code) * unit, -e);
-      wide_inverse[k][column] = inverse_of(scale, 12);
-      const bool usable = wide_inverse[k][column] != 0 && !(at_end && k >= kWideTopRungs);
-      wide_scale[k][column] = usable ? static_cast<float>(scale * 0x1p-11) : 0.0f;
+  low_inverse = static_cast<float>(0x1p13 * 0x1p9 / (static_cast<double>(unit_scale) * kShrink));
+  for (int e = -8; e < 8; ++e) {  // maxima at the end lie between 1/4 and 4
+    for (int k = 0; k < kEndRungs; ++k) {
+      const double scale = std::ldexp(num::e4m3_magnitude(num::kE4m3Count - k) * unit, -e);
+      const int column = e & 15;
+      end_inverse[k][column] = inverse_of(scale, 12);
+      end_scale[k][column] = end_inverse[k][column] != 0 ? static_cast<float>(scale * 0x1p-11) : 0.0f;
     }
   }
 }

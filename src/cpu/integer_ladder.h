@@ -11,10 +11,10 @@ namespace nvfp4cal::cpu {
 struct IntegerLadder {
   // The main ladder: the top code of a block and the nine below it, quotients in steps of 2^-12.
   static constexpr int kRungs = 10;
-  // The wide ladder, quotients in steps of 2^-11: codes 15 .. 1 for maxima among E4M3's subnormals, 126 .. 117 for those at its end.
-  static constexpr int kWideRungs = 15;
-  static constexpr int kWideTopRungs = 10;
-  static constexpr int kWideExponents = 32;
+  // Codes 15 .. 1, for maxima among E4M3's subnormals.
+  static constexpr int kLowRungs = 15;
+  // Codes 126 .. 117, for maxima at E4M3's end; quotients in steps of 2^-11.
+  static constexpr int kEndRungs = 10;
 
   // global_amax in [1, 2), as in SweepPlan.
   IntegerLadder(float global_amax, float normalization);
@@ -22,12 +22,13 @@ struct IntegerLadder {
   // Column: mantissa (3 bits) of the top code's value, and 8 if its exponent and that of m differ by an odd number.
   alignas(64) uint32_t inverse[kRungs][16];  // in both halves of the word
   alignas(64) float square[kRungs][16];      // scale^2 in units of a step's square
-  // Column: e modulo 32.
-  alignas(64) uint32_t wide_inverse[kWideRungs][kWideExponents];
-  alignas(64) float wide_scale[kWideRungs][kWideExponents];  // in units of a step; 0: the quotients do not fit
+  // Column: e modulo 16.
+  alignas(64) uint32_t end_inverse[kEndRungs][16];
+  alignas(64) float end_scale[kEndRungs][16];  // in units of a step; 0: the quotients do not fit
 
-  float unit_scale;  // of the code with value 1
-  float t_factor;    // t = m * t_factor is a little more than 2 m / 7 in units of the code's value
+  float unit_scale;   // of the code with value 1
+  float low_inverse;  // 2^13 / scale of code 1
+  float t_factor;     // t = m * t_factor is a little more than 2 m / 7 in units of the code's value
 };
 
 }  // namespace nvfp4cal::cpu

@@ -29,8 +29,8 @@ struct IntegerGroup {
   VF m;         // maxima in normalized units
 };
 
-// Quotients above 11.65 count as that in the wide ladder, so that sixteen squares fit into 31 bits. No such code wins: docs/numerics.md.
-constexpr int16_t kLargestWide = 23859;
+// Quotients above 11.65 count as that at the end of E4M3, so that sixteen squares fit into 31 bits. No such code wins: docs/numerics.md.
+constexpr int16_t kLargestEnd = 23859;
 
 #if HWY_TARGET == HWY_AVX3_DL
 
@@ -40,12 +40,6 @@ HWY_INLINE VI squares(VU e) { return VI{_mm512_madd_epi16(e.raw, e.raw)}; }
 HWY_INLINE VI add_squares(VI sum, VU e) { return VI{_mm512_dpwssd_epi32(sum.raw, e.raw, e.raw)}; }
 HWY_INLINE VU lookup16(const uint32_t* table, VI index) { return VU{_mm512_permutexvar_epi32(index.raw, _mm512_load_si512(table))}; }
 HWY_INLINE VF lookup16(const float* table, VI index) { return VF{_mm512_permutexvar_ps(index.raw, _mm512_load_ps(table))}; }
-HWY_INLINE VU lookup32(const uint32_t* table, VI index) {
-  return VU{_mm512_permutex2var_epi32(_mm512_load_si512(table), index.raw, _mm512_load_si512(table + 16))};
-}
-HWY_INLINE VF lookup32(const float* table, VI index) {
-  return VF{_mm512_permutex2var_ps(_mm512_load_ps(table), index.raw, _mm512_load_ps(table + 16))};
-}
 
 // For each upper byte of a quotient (below 8 in steps of 2^-12, or 16 in steps of 2^-11), that byte less the upper byte of the nearest level.
 // Levels are multiples of a half, so that their lower byte is zero.
@@ -78,7 +72,7 @@ HWY_INLINE VU level_distance(VU y, const int8_t* table) {
 }
 HWY_INLINE VU level_distance12(VU y) { return level_distance(y, kLevels.steps12); }
 HWY_INLINE VU level_distance11(VU y) {
-  return level_distance(VU{_mm512_min_epu16(y.raw, _mm512_set1_epi16(kLargestWide))}, kLevels.steps11);
+  return level_distance(VU{_mm512_min_epu16(y.raw, _mm512_set1_epi16(kLargestEnd))}, kLevels.steps11);
 }
 
 // Low halves of a, and low halves of b above them.
@@ -110,10 +104,6 @@ HWY_INLINE VF lookup16(const float* table, VI index) { return VF{lookup16_ps(tab
 HWY_INLINE VU lookup16(const uint32_t* table, VI index) {
   return VU{_mm256_castps_si256(lookup16_ps(reinterpret_cast<const float*>(table), index))};
 }
-HWY_INLINE VF lookup32(const float* table, VI index) { return VF{_mm256_i32gather_ps(table, index.raw, 4)}; }
-HWY_INLINE VU lookup32(const uint32_t* table, VI index) {
-  return VU{_mm256_i32gather_epi32(reinterpret_cast<const int*>(table), index.raw, 4)};
-}
 
 // y less the nearest level. quarters: floor(4 y) in the upper bytes. Two tables of 16 levels; a lower byte of 0xFF selects none.
 HWY_INLINE VU level_distance_of(VU y, __m256i quarters, int shift) {
@@ -127,7 +117,7 @@ HWY_INLINE VU level_distance_of(VU y, __m256i quarters, int shift) {
 }
 HWY_INLINE VU level_distance12(VU y) { return level_distance_of(y, _mm256_srli_epi16(y.raw, 2), 3); }
 HWY_INLINE VU level_distance11(VU y) {
-  const __m256i capped = _mm256_min_epu16(y.raw, _mm256_set1_epi16(kLargestWide));
+  const __m256i capped = _mm256_min_epu16(y.raw, _mm256_set1_epi16(kLargestEnd));
   const __m256i below8 = _mm256_min_epu16(capped, _mm256_set1_epi16(0x3FFF));  // the level is 6 there already
   return level_distance_of(VU{capped}, _mm256_srli_epi16(below8, 1), 2);
 }
@@ -140,13 +130,15 @@ constexpr float kDeltaFloat = 6.0f;
 
 #endif
 
-// Maxima of a group in float32, and what brings them to [2^15, 2^16).
-template <class Loader>
+// Maxima of a group in float32, and what brings them to [2^15, 2^16). raised: all times kRaise first.
+constexpr float kRaise = 0x1p64f;
+template <class Loader, bool raised>
 HWY_INLINE void load_float_group(const char* data, IntegerGroup& g) {
   const DU du;
   const DF df;
   VF x[16];
   load_magnitudes<Loader, 16>(data, x);
+  for (int i = 0; raised && i < 16; ++i) x[i] = hn::Mul(x[i], hn::Set(df, kRaise));
   VU largest[4];
   for (int i = 0; i < 4; ++i) largest[i] = hn::BitCast(du, x[i]);
   for (int i = 4; i < 16; ++i) largest[i % 4] = hn::Max(largest[i % 4], hn::BitCast(du, x[i]));
@@ -162,7 +154,7 @@ struct IntegerLoad {
   static constexpr float kDelta = kDeltaFloat;
   // Exponents below this have no power of two to be scaled by.
   static constexpr uint32_t kLeastBits = 16u << 23;
-  static HWY_INLINE void load(const char* data, IntegerGroup& g) { load_float_group<Loader>(data, g); }
+  static HWY_INLINE void load(const char* data, IntegerGroup& g) { load_float_group<Loader, false>(data, g); }
 };
 
 #if HWY_TARGET == HWY_AVX3_DL

@@ -20,6 +20,9 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 constexpr int64_t kBlocksPerTile = 256;
 constexpr int64_t kBlocksPerRun = 32768;
 
+// Where G is smaller than 2^-80, elements are raised: the least maxima would have no power of two to be scaled by.
+constexpr float kLargestPrescale = 0x1p80f;
+
 // How far ahead of the search rows are asked for.
 constexpr int64_t kPrefetchBytes = 4096;
 
@@ -43,7 +46,12 @@ class IntegerSweep {
 
  public:
   IntegerSweep(const SweepPlan& plan, const char* data, uint8_t* codes)
-      : plan_(plan), ladder_(*plan.integer_ladder), data_(data), codes_(codes) {}
+      : plan_(plan),
+        ladder_(*plan.integer_ladder),
+        data_(data),
+        codes_(codes),
+        raised_(plan.prescale > kLargestPrescale),
+        unit_(raised_ ? plan.prescale / kRaise * plan.prescale2 : plan.prescale) {}
 
   // False if an element is not finite.
   bool run(int64_t blocks) {
@@ -91,14 +99,14 @@ class IntegerSweep {
       enqueue(verdict, lanes, numbers);
       return verdict.code;
     }
-    return search_mixed(g, at, enough, lanes, numbers);
+    return search_mixed(rows, g, at, enough, lanes, numbers);
   }
 
   // A group of which not all lanes fit the main ladder.
-  HWY_NOINLINE VI search_mixed(const IntegerGroup& g, const Position& at, MF enough, MF lanes, VU numbers) {
+  HWY_NOINLINE VI search_mixed(const char* rows, const IntegerGroup& g, const Position& at, MF enough, MF lanes, VU numbers) {
     const DF df;
     const DI di;
-    finite_ = hn::AllTrue(DU(), hn::Lt(g.max_bits, hn::Set(DU(), num::kInfBits)));
+    finite_ = finite(rows, g);
     if (!finite_) return hn::Set(di, 1);
     const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
@@ -110,10 +118,10 @@ class IntegerSweep {
     const MF main = hn::AndNot(low, open);
     VI code = hn::Set(di, 1);
     if (hn::CountTrue(df, low) > hn::CountTrue(df, main)) {
-      code = wide_codes<IntegerLadder::kWideRungs>(g, hn::Lt(at.t, at.t), low, numbers);
+      code = end_codes<LowRungs>(g, low, numbers);
       main_.push(main, numbers);
     } else if (!hn::AllFalse(df, main)) {
-      wide_.push(low, numbers);
+      low_.push(low, numbers);
       const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta);
       enqueue(verdict, main, numbers);
       code = verdict.code;
@@ -129,14 +137,14 @@ class IntegerSweep {
     pairs_.push(hn::AndNot(verdict.crowded, open), hn::Or(numbers, codes));
     const MF deeper = hn::And(lanes, verdict.deeper), crowded = hn::And(verdict.crowded, open);
     if (HWY_UNLIKELY(!hn::AllFalse(DF(), hn::Or(deeper, crowded)))) {
-      wide_.push(deeper, numbers);
+      end_.push(deeper, numbers);
       rest_.push(crowded, numbers);
     }
   }
 
-  template <int rungs>
-  HWY_INLINE VI wide_codes(const IntegerGroup& g, MF at_end, MF lanes, VU numbers) {
-    const Verdict verdict = judge_wide<rungs>(ladder_, g, at_end, IntegerLoad<Loader>::kDelta);
+  template <class Rungs>
+  HWY_INLINE VI end_codes(const IntegerGroup& g, MF lanes, VU numbers) {
+    const Verdict verdict = judge_ends<Rungs>(ladder_, g, IntegerLoad<Loader>::kDelta);
     enqueue(verdict, lanes, numbers);
     return verdict.code;
   }
@@ -152,12 +160,15 @@ class IntegerSweep {
       enqueue(verdict, lanes, entries);
       return verdict.code;
     });
-    take(wide_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
+    take(low_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
       IntegerGroup g;
       load(rows, g);
-      const MF at_end = Position(ladder_, g.m).at_end();
-      return hn::AllTrue(DF(), at_end) ? wide_codes<IntegerLadder::kWideTopRungs>(g, at_end, lanes, entries)
-                                       : wide_codes<IntegerLadder::kWideRungs>(g, at_end, lanes, entries);
+      return end_codes<LowRungs>(g, lanes, entries);
+    });
+    take(end_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
+      IntegerGroup g;
+      load(rows, g);
+      return end_codes<EndRungs>(g, lanes, entries);
     });
     take(pairs_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR { return better_of_two(rows, entries, lanes); });
     take(rest_, all, [&](const char* rows, VU, MF) HWY_ATTR {
@@ -206,8 +217,22 @@ class IntegerSweep {
   // ---- small parts
 
   HWY_INLINE void load(const char* rows, IntegerGroup& g) const {
-    IntegerLoad<Loader>::load(rows, g);
-    g.m = hn::Mul(hn::Mul(hn::BitCast(DF(), g.max_bits), hn::Set(DF(), plan_.prescale)), hn::Set(DF(), plan_.prescale2));
+    if (HWY_UNLIKELY(raised_)) {
+      load_raised(rows, g);
+    } else {
+      IntegerLoad<Loader>::load(rows, g);
+    }
+    g.m = hn::Mul(hn::BitCast(DF(), g.max_bits), hn::Set(DF(), unit_));
+  }
+  static HWY_NOINLINE void load_raised(const char* rows, IntegerGroup& g) { load_float_group<Loader, true>(rows, g); }
+
+  // Raised maxima may be infinite where the elements are not.
+  HWY_INLINE bool finite(const char* rows, const IntegerGroup& g) const {
+    const MF below = hn::RebindMask(DF(), hn::Lt(g.max_bits, hn::Set(DU(), num::kInfBits)));
+    if (HWY_LIKELY(hn::AllTrue(DF(), below)) || !raised_) return hn::AllTrue(DF(), below);
+    IntegerGroup plain;
+    load_float_group<Loader, false>(rows, plain);
+    return hn::AllTrue(DU(), hn::Lt(plain.max_bits, hn::Set(DU(), num::kInfBits)));
   }
   static HWY_INLINE MF all_lanes() { return hn::RebindMask(DF(), hn::Eq(hn::Zero(DI()), hn::Zero(DI()))); }
   static HWY_INLINE MF first_lanes(int64_t count) {
@@ -218,9 +243,12 @@ class IntegerSweep {
   const IntegerLadder& ladder_;
   const char* data_;
   uint8_t* codes_;
+  const bool raised_;
+  const float unit_;  // brings maxima to normalized units
   bool finite_ = true;
   Queue main_;   // for the main ladder, met among blocks that were not
-  Queue wide_;   // for the wide ladder
+  Queue low_;    // for E4M3's first codes
+  Queue end_;    // for its last ones
   Queue pairs_;  // two codes are left
   Queue rest_;   // for the float search
 };

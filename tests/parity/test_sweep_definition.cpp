@@ -198,3 +198,33 @@ TEST_CASE("weighted search where a code clips by a last bit", "[parity]") {
     }
   }
 }
+
+TEST_CASE("tiny global amaxes: integers find the scalar search's codes, whatever else the tensor holds", "[parity]") {
+  Random random(63);
+  for (const float amax : {0x1p-79f, 0x1p-81f, 1e-30f, 3e-33f, 0x1p-126f, 1e-42f, 0x1p-149f}) {
+    const Setting setting{amax};
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
+      std::vector<float> values;
+      for (int b = 0; b < 4001; ++b) {
+        // ordinary blocks, small ones, and some with maxima that leave float32's range when they are multiplied up
+        const double size = static_cast<double>(amax) * std::exp2(random.chance(0.5) ? random.uniform(-2, 0) : random.uniform(-24, 4));
+        for (int i = 0; i < 16; ++i) values.push_back(static_cast<float>(size * random.normal() / 3));
+        if (random.chance(0.1)) values.back() = static_cast<float>(std::exp2(random.uniform(-100, 127)));
+      }
+      const TypedBlocks x = as_dtype(values, dtype);
+      const std::vector<uint8_t> wanted = codes_of(cpu::scalar_kernels(), Search{setting}, x);
+      for (int target = 0; target < cpu_target_count(); ++target) {
+        const cpu::Kernels& kernels = kernels_of_target(target);
+        if (!has_integer_search(kernels, Search{setting})) continue;
+        INFO(kernels.name << ", " << dtype_name(dtype) << ", " << setting_text(setting));
+        CHECK(integer_codes_of(kernels, setting, x) == wanted);
+        TypedBlocks broken = x;
+        const size_t at = static_cast<size_t>(random.below(static_cast<int64_t>(values.size())));
+        const uint32_t infinity = num::kInfBits;
+        const size_t size = dtype_size(dtype);
+        std::memcpy(broken.bytes.data() + broken.offset + at * size, reinterpret_cast<const char*>(&infinity) + 4 - size, size);
+        CHECK(integer_codes_of(kernels, setting, broken).empty());
+      }
+    }
+  }
+}
