@@ -10,13 +10,14 @@ namespace bench {
 struct Input {
   std::string name;
   std::vector<float> f32;
-  std::vector<uint16_t> bf16;
+  std::vector<uint16_t> bf16, f16;  // nearest even
 };
 
 // "normal", "student_t3", "subnormal" (every block scale FP8-subnormal), "top" (block maxima near the global amax),
 // "ranges" (every block its own range), "zero".
 const std::vector<std::string>& input_names();
 
-Input make_input(const std::string& name, int64_t elements);
+// "layer" is what `file` holds, float32 numbers, again and again.
+Input make_input(const std::string& name, int64_t elements, const std::string& file = "");
 
 }  // namespace bench

@@ -1,0 +1,70 @@
+#include "roof.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+namespace bench {
+
+namespace {
+
+uint64_t sink;  // so that sums are computed
+clockid_t used_clock = CLOCK_MONOTONIC;
+
+double now() {
+  timespec time;
+  clock_gettime(used_clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+void read_range(const char* data, int64_t begin, int64_t end) {
+  const uint64_t* words = reinterpret_cast<const uint64_t*>(data);
+  uint64_t sums[8] = {};
+  for (int64_t i = begin / 8; i + 8 <= end / 8; i += 8) {
+    for (int k = 0; k < 8; ++k) sums[k] += words[i + k];
+  }
+  for (const uint64_t sum : sums) __atomic_fetch_add(&sink, sum, __ATOMIC_RELAXED);
+}
+
+void split(int threads, int64_t bytes, const std::function<void(int64_t, int64_t)>& body) {
+  const int64_t part = bytes / threads / 64 * 64;
+  std::vector<std::thread> all;
+  for (int t = 1; t < threads; ++t) all.emplace_back([&body, part, t] { body(part * t, part * (t + 1)); });
+  body(0, part);
+  for (std::thread& thread : all) thread.join();
+}
+
+}  // namespace
+
+void use_processor_time() { used_clock = CLOCK_PROCESS_CPUTIME_ID; }
+
+Time measure(int runs, const std::function<void()>& body) {
+  std::vector<double> seconds;
+  for (int i = 0; i < runs; ++i) {
+    const double start = now();
+    body();
+    seconds.push_back(now() - start);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return {seconds.front(), seconds[seconds.size() / 2]};
+}
+
+double read_rate(const void* data, int64_t n, int threads, int runs) {
+  const Time time =
+      measure(runs, [&] { split(threads, n, [&](int64_t a, int64_t b) { read_range(static_cast<const char*>(data), a, b); }); });
+  return static_cast<double>(n) / time.best;
+}
+
+double copy_rate(const void* data, void* to, int64_t n, int threads, int runs) {
+  const Time time = measure(runs, [&] {
+    split(threads, n, [&](int64_t a, int64_t b) {
+      std::memcpy(static_cast<char*>(to) + a, static_cast<const char*>(data) + a, static_cast<size_t>(b - a));
+    });
+  });
+  return 2.0 * static_cast<double>(n) / time.best;
+}
+
+}  // namespace bench
