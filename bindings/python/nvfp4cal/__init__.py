@@ -33,6 +33,8 @@ from .block import *
 from .block import __all__ as _block
 from .calib import *
 from .calib import __all__ as _calib
+from .calibrate import *
+from .calibrate import __all__ as _calibrate
 from .checkpoint import *
 from .checkpoint import __all__ as _checkpoint
 from .checkpoint import cancel_all as _cancel_all
@@ -57,7 +59,7 @@ __all__ = [
     "BackendVersionError", "CallbackError", "CancelledError", "CorruptError", "CudaError", "CudaUnavailableError", "Error", "FileError",
     "InternalError", "InvalidArgumentError", "NoDataError", "NotFiniteError", "OutOfMemoryError", "UnsupportedError", "WrongStateError",
 ]  # fmt: skip
-__all__ += _block + _calib + _checkpoint + _context + _gptq + _mse + _observers + _quantization + _sweep
+__all__ += _block + _calib + _calibrate + _checkpoint + _context + _gptq + _mse + _observers + _quantization + _sweep
 
 
 def _close() -> None:
