@@ -5,7 +5,7 @@ from typing import Callable, List, Tuple
 
 import torch
 from data import Data
-from minilm import MiniLM, Weights
+from minilm import MiniLM, Weights, load
 
 import nvfp4cal
 
@@ -36,10 +36,35 @@ def _local_hessian(w: torch.Tensor, hessian: torch.Tensor) -> torch.Tensor:
     return nvfp4cal.fake_quantize(w, amax, w.abs().max())
 
 
+def _gptq(effort: str) -> Callable[[MiniLM, Data], Weights]:
+    def run(model: MiniLM, data: Data) -> Weights:
+        found: Weights = {}
+        for group in model.groups:
+            together = torch.cat([model.weights[name] for name in group])
+            decoded = nvfp4cal.gptq(together, data.hessians[group[0]], effort=effort).dequantize()
+            found.update(zip(group, decoded.split([len(model.weights[name]) for name in group])))
+        return found
+
+    return run
+
+
+def _sequential(effort: str) -> Callable[[MiniLM, Data], Weights]:
+    def run(model: MiniLM, data: Data) -> Weights:
+        fresh = load(model.folder)
+        nvfp4cal.calibrate(fresh, data.calibration, effort=effort, sequential=True)
+        return {name: fresh.get_submodule(name).weight.detach() for name in model.layers}
+
+    return run
+
+
 def every() -> List[Method]:
     return [
         ("max", _each(lambda w, h: nvfp4cal.fake_quantize(w))),
         ("four over six", _each(_four_over_six)),
         ("MSE sweep 126", _each(lambda w, h: nvfp4cal.fake_quantize(w, method="mse"))),
         ("local Hessian", _each(_local_hessian)),
+        ("gptq fast", _gptq("fast")),
+        ("gptq default", _gptq("default")),
+        ("gptq max", _gptq("max")),
+        ("gptq default, sequential", _sequential("default")),
     ]

@@ -72,15 +72,15 @@ def every() -> List[Method]:
 
         found += [
             ("llm-compressor GPTQ memoryless_mse", _llmcompressor("memoryless_mse", None, "basic")),
-            ("llm-compressor GPTQ expanded_imatrix, act-order", _llmcompressor("nvfp4_expanded_imatrix", "static", "basic")),
-            ("llm-compressor GPTQ expanded_imatrix, act-order, propagated", _llmcompressor("nvfp4_expanded_imatrix", "static", "sequential")),
+            ("llm-compressor GPTQ expanded_imatrix act-order", _llmcompressor("nvfp4_expanded_imatrix", "static", "basic")),
+            ("llm-compressor sequential GPTQ expanded_imatrix act-order", _llmcompressor("nvfp4_expanded_imatrix", "static", "sequential")),
         ]
     except ImportError:
         pass
     try:
         import modelopt.torch.quantization  # noqa: F401
 
-        found.append(("ModelOpt GPTQ", _modelopt))
+        found.append(("ModelOpt GPTQ, FP4 inputs", _modelopt))
     except ImportError:
         pass
     return found

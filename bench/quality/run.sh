@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the quality table of MiniLM (docs/quality.md). All arguments go to run.py: --only WORDS, --threads N.
+# Prints the quality table of MiniLM (docs/quality.md). All arguments go to run.py: --only WORDS, --quick, --threads N.
 #   run.sh [arguments]
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 

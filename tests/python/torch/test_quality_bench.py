@@ -1,6 +1,7 @@
 """bench/quality: its texts are disjoint and repeatable, and its figures are what they are called."""
 import re
 import sys
+import types
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import nvfp4cal
 from paths import ROOT
 
 sys.path.insert(0, str(ROOT / "bench" / "quality"))
+import methods  # noqa: E402
 import texts  # noqa: E402
 from minilm import MiniLM, cosines  # noqa: E402
 
@@ -85,3 +87,17 @@ def test_figures(model):
     assert cosines(reference, reference) == (pytest.approx(1, abs=1e-12), pytest.approx(0, abs=1e-12))
     first, second = (cosines(one, reference)[0] for one in (worse, worst))
     assert second < first < 1 - 1e-7
+
+
+def test_methods(model):
+    batches = model.batches([" ".join(SENTENCE.split()[start:]) for start in range(12)])
+    hessians, _, _ = model.statistics(batches)
+    data = types.SimpleNamespace(calibration=batches, hessians=hessians)
+    errors = {}
+    for name, method in methods.every():
+        weights = method(model, data)
+        assert weights.keys() == model.weights.keys() and all(weights[key].shape == model.weights[key].shape for key in weights)
+        errors[name] = model.errors(weights, hessians)
+    by_weight, by_output = ({name: pair[i] for name, pair in errors.items()} for i in (0, 1))
+    assert by_weight["MSE sweep 126"] < by_weight["four over six"] < by_weight["max"]
+    assert by_output["gptq max"] < by_output["gptq default"] < by_output["gptq fast"] < by_output["local Hessian"] < by_output["max"]
