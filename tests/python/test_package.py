@@ -99,7 +99,7 @@ def test_every_function_of_the_header_is_called():
     names = header_functions((ROOT / "include" / "nvfp4cal.h").read_text())
     code = "\n".join(path.read_text() for path in (ROOT / "bindings" / "python" / "nvfp4cal").glob("*.py"))
     code += "\n".join(path.read_text() for path in (ROOT / "bindings" / "python" / "native").glob("*.c"))
-    types = "max|sweep|actmax|hessian|observer|mse|checkpoint|context"
+    types = "max|sweep|actmax|hessian|gptq|observer|mse|checkpoint|context"
     unused = []
     for name in names:
         method = re.fullmatch(rf"nvfp4cal_(?:{types})_(\w+)", name)
@@ -115,5 +115,5 @@ def test_no_raw_pointers_show():
     from nvfp4cal import _native
 
     classes = [name for name in dir(_native) if inspect.isclass(getattr(_native, name))]
-    assert set(classes) == {"ActMax", "Checkpoint", "Context", "Hessian", "Max", "Mse", "Observer", "Sweep"}
+    assert set(classes) == {"ActMax", "Checkpoint", "Context", "Gptq", "Hessian", "Max", "Mse", "Observer", "Sweep"}
     assert not [name for name in dir(_native) if "SWIGTYPE" in name]
