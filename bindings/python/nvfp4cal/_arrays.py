@@ -66,7 +66,7 @@ class Kind:
 
     def dtype(self, dtype: Any) -> int:
         """The ABI's number of a dtype of this kind."""
-        if dtype is None:
+        if dtype is None or dtype == np.float32:
             return F32
         name = np.dtype(dtype).name
         code = {"float32": F32, "float64": F64, "float16": F16, "bfloat16": BF16}.get(name)
@@ -221,7 +221,7 @@ def require_shape(name: str, x: Any) -> None:
 def float32(value: Any) -> Any:
     """A global amax or scale as the ABI wants it: arrays and numpy numbers of other float dtypes are rounded to float32, all else stays."""
     if isinstance(value, (np.ndarray, np.generic)):
-        if value.dtype.name not in ("float64", "float16", "bfloat16"):
+        if value.dtype.char == "f" or value.dtype.name not in ("float64", "float16", "bfloat16"):  # a name takes microseconds
             return value
         with np.errstate(over="ignore"):  # an infinity is refused with a name
             return np.asarray(value, np.float32)
