@@ -19,7 +19,7 @@ inline constexpr const char* kJournalName = ".nvfp4cal-journal";
 struct FinishedShard {
   int64_t size;
   uint64_t checksum;
-  std::vector<double> results;  // of its quantized tensors: squared error, sum of squares, amax of the group, and so on; see Run::write_shard
+  std::vector<double> results;  // of its quantized tensors (see Run::write_shard)
 };
 
 // The lines of a journal. Each is written and synced before what it says is relied upon; a last line that a kill cut short is not one.
