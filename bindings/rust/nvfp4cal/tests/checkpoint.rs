@@ -126,6 +126,7 @@ fn a_model_becomes_nvfp4() {
 fn a_written_model_is_inspected_and_verified() {
     let folder = Folder::new("inspect");
     let (model, output) = (make_model(&folder.0, &weights(32, 1)), folder.path("out"));
+    std::fs::write(model.join("config.json"), "{}").unwrap();
     let mut job = Checkpoint::new().unwrap();
     job.run(&model, &output).unwrap();
     let run: serde_json::Value = serde_json::from_str(job.report().unwrap()).unwrap();
