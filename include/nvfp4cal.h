@@ -990,6 +990,14 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_input_scale(nvfp4cal_checkp
  *        layer), and the scales of before stay. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_input_scales_file(nvfp4cal_checkpoint *handle, const char *path);
+/**
+ * Layers with a Hessian are quantized by nvfp4cal_gptq (damping 0.02, DEFAULT) under their group's global scale; the others by the method, which must not be
+ * FOUR_OVER_SIX then. Such a layer is held in memory as a whole.
+ * @param folder [in] UTF-8 path of a folder with files "<module>.hessian": what nvfp4cal_hessian_export_state gives for layout FULL and the module's inputs;
+ *        links for modules behind one input, whose Hessian is then factored once. NULL forgets the last one. IO: no such folder. A run fails with the file's
+ *        name where a file is damaged or does not fit. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_hessians(nvfp4cal_checkpoint *handle, const char *folder);
 /** A run reads names and shapes, reports what would be done and how large the output would be, and writes nothing (default 0). @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_dry_run(nvfp4cal_checkpoint *handle, int32_t enable);
 /** Measures the squared error of what is written, for the report (default 1; 0 saves a little time). @since 0.1 */

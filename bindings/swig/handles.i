@@ -181,6 +181,7 @@ NVFP4CAL_HANDLE(nvfp4cal_checkpoint)
   nvfp4cal_status add_fuse_group(const char *pattern);
   nvfp4cal_status set_input_scale(float scale);
   nvfp4cal_status set_input_scales_file(const char *path);
+  nvfp4cal_status set_hessians(const char *folder);
   nvfp4cal_status set_dry_run(int32_t enable);
   nvfp4cal_status set_measure_error(int32_t enable);
   nvfp4cal_status set_detail(int32_t enable);

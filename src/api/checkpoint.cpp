@@ -1,6 +1,7 @@
 #include "api/checkpoint.h"
 
 #include "api/context.h"
+#include "checkpoint/hessian_folder.h"
 #include "checkpoint/input_scales.h"
 #include "checkpoint/name_rules.h"
 
@@ -67,6 +68,13 @@ nvfp4cal_status nvfp4cal_checkpoint_set_input_scales_file(nvfp4cal_checkpoint* h
     if (path) scales = checkpoint::read_input_scales(path);
     options.input_scales = std::move(scales);
     options.input_scales_file = path ? path : "";
+  });
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_set_hessians(nvfp4cal_checkpoint* handle, const char* folder) {
+  return handle_barrier(handle, [&] {
+    if (folder && !checkpoint::is_folder(folder)) fail(Status::kIo, "%s is no folder", folder);
+    handle->job.options().hessians = folder ? folder : "";
   });
 }
 

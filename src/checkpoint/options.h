@@ -30,6 +30,7 @@ struct Options {
   float input_scale = 0.0f;                   // of layers that input_scales does not name; 0: none
   std::map<std::string, float> input_scales;  // by module
   std::string input_scales_file;              // where they come from, for messages
+  std::string hessians;                       // a folder of them: their layers are quantized by GPTQ; "": none
 
   // Activations are quantized as well (W4A4).
   bool quantizes_inputs() const { return input_scale != 0.0f || !input_scales_file.empty(); }

@@ -20,11 +20,19 @@ constexpr const char* kMethods[] = {"max", "mse", "four-over-six"};
 }  // namespace
 
 Run::Run(const Execution& execution, const Options& options, Monitor& monitor)
-    : options_(options), format_(output_format(options.format)), monitor_(monitor), pass_(execution, options, monitor) {
+    : options_(options),
+      format_(output_format(options.format)),
+      monitor_(monitor),
+      pass_(execution, options, monitor),
+      hessians_(execution, options.hessians) {
   result_.measured = options.measure_error;
   result_.detailed = options.detail && options.measure_error && !options.dry_run;
   result_.format = format_.name();
   result_.method = kMethods[static_cast<int>(options.method)];
+  if (!options.hessians.empty()) {
+    if (options.method == ScaleMethod::kFourOverSix) fail(Status::kInvalidArgument, "method four-over-six cannot use Hessians");
+    result_.method = options.method == ScaleMethod::kMax ? "gptq, max" : "gptq, mse";
+  }
   result_.quantizes_inputs = options.quantizes_inputs();
   result_.dry_run = options.dry_run;
 }
@@ -81,6 +89,7 @@ void Run::read_config(const std::string& input) {
   sources_ = std::make_unique<PlannedSources>(model_, config, options_.rules);
   result_.plan = sources_->plan();
   result_.warnings = result_.plan.warnings;
+  check_hessians();
   if (has_config) {
     config_ = with_quantization_config(config_, format_.config_member(info()));
     return;
@@ -147,12 +156,28 @@ int64_t Run::bytes_of(size_t source) const {
   return s.part ? s.entry.elements() * s.stored->dtype->bits / 8 : s.stored->bytes();
 }
 
+// Which layers have none is said; a folder for another model is an error.
+void Run::check_hessians() {
+  if (options_.hessians.empty()) return;
+  int64_t with = 0, without = 0;
+  for (size_t i = 0; i < sources_->all().size(); ++i) {
+    if (planned(i).quantize) ++(hessians_.has(module_of(sources_->all()[i].entry.name)) ? with : without);
+  }
+  if (with == 0) fail(Status::kInvalidArgument, "%s has a Hessian of no layer", options_.hessians.c_str());
+  if (without > 0) result_.warnings.push_back(std::to_string(without) + " layers have no Hessian: their scales were chosen by the method");
+}
+
 std::string Run::key() const {
   nlohmann::json input = nlohmann::json::array(), scales = nlohmann::json::array();
   for (const Shard& shard : model_.shards) {
     input.push_back({shard.name, shard.file.size(), shard.file.modified(), shard.header_checksum});
   }
   for (const float scale : result_.input_scales) scales.push_back(scale);
+  nlohmann::json hessians = nlohmann::json::array();
+  for (size_t i = 0; i < sources_->all().size(); ++i) {
+    const std::string module = module_of(sources_->all()[i].entry.name);
+    if (planned(i).quantize && hessians_.has(module)) hessians.push_back({module, hessians_.stamp(module)});
+  }
   const nlohmann::json all = {NVFP4CAL_VERSION,
                               result_.format,
                               result_.method,
@@ -165,7 +190,8 @@ std::string Run::key() const {
                               input,
                               config_,
                               result_.files.carried,
-                              model_.has_index};
+                              model_.has_index,
+                              hessians};
   const std::string text = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return std::to_string(text.size()) + "-" + std::to_string(checksum(text.data(), static_cast<int64_t>(text.size()), 0));
 }
@@ -293,8 +319,20 @@ void Run::write_portion(const std::vector<size_t>& sources, const Places& places
     tasks.push_back({&source, true, zero ? 0.0f : amax, places.at(names.codes), places.at(names.scales), {}});
     write_scalars(names, group, places, file);
   }
-  pass_.write(tasks, file);
-  for (size_t i = 0; i < tasks.size(); ++i) result_.errors[sources[i]] = tasks[i].error;
+  std::vector<WriteTask> plain;
+  std::vector<size_t> places_of_plain;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const std::string module = module_of(tasks[i].source->entry.name);
+    if (tasks[i].quantize && tasks[i].global_amax > 0.0f && hessians_.has(module)) {
+      pass_.write(tasks[i], hessians_.quantizer(module, tasks[i].source->entry.shape.back()), file);
+      result_.errors[sources[i]] = tasks[i].error;
+    } else {
+      plain.push_back(tasks[i]);
+      places_of_plain.push_back(sources[i]);
+    }
+  }
+  pass_.write(plain, file);
+  for (size_t i = 0; i < plain.size(); ++i) result_.errors[places_of_plain[i]] = plain[i].error;
 }
 
 void Run::write_shard(const OutputShard& planned_shard, OutputFolder& output) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/model_files.h"
+#include "checkpoint/hessian_folder.h"
 #include "checkpoint/monitor.h"
 #include "checkpoint/output_folder.h"
 #include "checkpoint/output_format.h"
@@ -37,6 +38,7 @@ class Run {
   // Everything that can be refused without reading weights or writing anything.
   void prepare(const std::string& input);
   void read_config(const std::string& input);
+  void check_hessians();
   OutputShard plan_output(const Shard& shard, size_t first_source) const;
   std::vector<TensorEntry> output_entries(const OutputShard& shard) const;
   void count_bytes();
@@ -73,6 +75,7 @@ class Run {
   const OutputFormat& format_;
   Monitor& monitor_;
   TensorPass pass_;
+  HessianFolder hessians_;
   ModelFiles model_;
   std::string config_;  // the text of the output's config.json; empty: the model has none
   std::unique_ptr<PlannedSources> sources_;

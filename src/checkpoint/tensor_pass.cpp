@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "calib/read_floats.h"
 #include "checkpoint/four_over_six.h"
 #include "checkpoint/text.h"
 #include "core/backends.h"
@@ -230,6 +231,33 @@ double TensorPass::measure_max(QuantizeArgs args, int64_t blocks, Buffers& buffe
 }
 
 ScaleCounts TensorPass::take_counts() { return std::exchange(counts_, ScaleCounts()); }
+
+// The whole weight at once: every column of it has a say in every other.
+void TensorPass::write(WriteTask& task, calib::Gptq& gptq, OutputFile& target) {
+  const Source& source = *task.source;
+  const int64_t n = source.entry.elements(), bytes = n * static_cast<int64_t>(dtype_size(dtype_of(source)));
+  monitor_.check();
+  BorrowedBuffers buffers(*this);
+  const Piece piece{0, &source, 0, n, bytes, false};
+  const TensorView x = make_view(read(piece, *buffers), dtype_of(source), 2, source.entry.shape.data());
+  std::vector<uint8_t> codes(static_cast<size_t>(n / 2)), scales(static_cast<size_t>(n / kBlock));
+  std::vector<float> decoded(options_.measure_error ? static_cast<size_t>(n) : 0);
+  const TensorView decoded_view = make_view(decoded.data(), Dtype::kF32, 2, x.shape);
+  calib::GptqOutputs outputs;
+  outputs.packed = codes.data();
+  outputs.scales = scales.data();
+  outputs.decoded = options_.measure_error ? &decoded_view : nullptr;
+  gptq.quantize(x, {task.global_amax}, outputs);
+  target.write_at(task.codes_at, codes.data(), n / 2);
+  target.write_at(task.scales_at, scales.data(), n / kBlock);
+  const std::vector<float> weights = options_.measure_error ? calib::read_floats(x, "x") : std::vector<float>();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double value = static_cast<double>(weights[i]), error = value - static_cast<double>(decoded[i]);
+    task.error.error += error * error;
+    task.error.total += value * value;
+  }
+  monitor_.advance(bytes, source.entry.name);
+}
 
 void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
   std::vector<Piece> pieces;

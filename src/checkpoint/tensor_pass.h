@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "calib/gptq.h"
 #include "checkpoint/monitor.h"
 #include "checkpoint/options.h"
 #include "checkpoint/output_file.h"
@@ -38,6 +39,9 @@ class TensorPass {
 
   // The largest magnitude of each. kNotFinite names tensor and index.
   std::vector<float> amaxes(const std::vector<const Source*>& sources);
+
+  // Writes codes and scales that make up for each other's errors, for tasks whose global amax is not 0.
+  void write(WriteTask& task, calib::Gptq& gptq, OutputFile& target);
 
   // Writes codes and scales, or bytes.
   void write(std::vector<WriteTask>& tasks, OutputFile& target);

@@ -353,6 +353,7 @@ static void null_in_checkpoint(void) {
   REFUSED(nvfp4cal_checkpoint_add_fuse_group(NULL, "a"));
   REFUSED(nvfp4cal_checkpoint_set_input_scale(NULL, 1.0f));
   REFUSED(nvfp4cal_checkpoint_set_input_scales_file(NULL, "a"));
+  REFUSED(nvfp4cal_checkpoint_set_hessians(NULL, "a"));
   REFUSED(nvfp4cal_checkpoint_set_dry_run(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_detail(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_measure_error(NULL, 1));

@@ -121,6 +121,9 @@ Command add_quantize(CLI::App& app) {
       ->type_name("X");
   command->add_option("--input-scales", options.input_scales, "The same with a JSON file of input scales, module -> scale")
       ->type_name("FILE");
+  command
+      ->add_option("--hessians", options.hessians, "Layers with a file <module>.hessian here are quantized by GPTQ, the others by --method")
+      ->type_name("DIR");
   command->add_flag("--dry-run", options.dry_run, "Say what would be done, and the size; write nothing");
   command
       ->add_option("--report", options.report,

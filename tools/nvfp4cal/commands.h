@@ -15,6 +15,7 @@ struct QuantizeOptions {
   std::vector<std::string> include, exclude, fuse_groups;  // patterns
   std::string input_scale;                                 // a number; empty: none
   std::string input_scales;                                // a file; empty: none
+  std::string hessians;                                    // a folder; empty: none
   bool dry_run = false;
   std::string report;  // a file; empty: none
 };

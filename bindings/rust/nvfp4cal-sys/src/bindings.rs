@@ -1072,6 +1072,10 @@ unsafe extern "C" {
         handle: *mut nvfp4cal_checkpoint,
         path: *const ::core::ffi::c_char,
     ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_hessians(
+        handle: *mut nvfp4cal_checkpoint,
+        folder: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_set_dry_run(
         handle: *mut nvfp4cal_checkpoint,
         enable: i32,

@@ -131,6 +131,13 @@ impl<'a> Checkpoint<'a> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_input_scales_file(self.raw(), path.as_ptr()) })
     }
 
+    /// Quantizes layers that have a file `<module>.hessian` in this folder with [`Gptq`](crate::Gptq): the exported state of a full
+    /// [`Hessian`](crate::Hessian) of the module's inputs. The others are quantized by the method.
+    pub fn set_hessians(&mut self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = utf8(folder.as_ref())?;
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_hessians(self.raw(), folder.as_ptr()) })
+    }
+
     /// Reports what would be done and the sizes, writes nothing (default `false`).
     pub fn set_dry_run(&mut self, enable: bool) -> Result<()> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_dry_run(self.raw(), enable.into()) })

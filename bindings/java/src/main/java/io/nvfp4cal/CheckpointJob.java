@@ -119,6 +119,19 @@ public final class CheckpointJob extends Handle {
   }
 
   /**
+   * Quantizes layers that have a Hessian as {@link Gptq} does, the others by the method.
+   *
+   * @param folder with files "&lt;module&gt;.hessian": the exported state of a {@link HessianAccumulator} of layout FULL
+   *     over the module's inputs; null forgets the last one
+   * @return this
+   */
+  public CheckpointJob setHessians(Path folder) {
+    String path = folder == null ? null : folder.toString();
+    run(() -> handle.set_hessians(path));
+    return this;
+  }
+
+  /**
    * Reports what would be done and the sizes, writes nothing.
    *
    * @param enable default false

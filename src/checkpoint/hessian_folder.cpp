@@ -1,0 +1,59 @@
+#include "checkpoint/hessian_folder.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "calib/hessian.h"
+#include "checkpoint/file.h"
+
+namespace nvfp4cal::checkpoint {
+
+bool is_folder(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool HessianFolder::has(const std::string& module) const { return !folder_.empty() && has_entry(path(module)); }
+
+std::pair<int64_t, int64_t> HessianFolder::stamp(const std::string& module) const {
+  const File file = File::open(path(module));
+  return {file.size(), file.modified()};
+}
+
+calib::Gptq& HessianFolder::quantizer(const std::string& module, int64_t cols) {
+  const std::string name = path(module);
+  struct stat status {};
+  if (stat(name.c_str(), &status) != 0) fail_system("read", name, errno);
+  const std::pair<uint64_t, uint64_t> identity{static_cast<uint64_t>(status.st_dev), static_cast<uint64_t>(status.st_ino)};
+  if (cols_ == 0 || identity != loaded_) {
+    cols_ = 0;
+    try {
+      std::vector<uint8_t> bytes;
+      calib::Hessian hessian;
+      {
+        const File file = File::open(name);
+        bytes.resize(static_cast<size_t>(file.size()));
+        file.read_at(0, bytes.data(), file.size());
+      }
+      hessian.import_state(bytes.data(), bytes.size());
+      bytes = {};
+      gptq_.reset();
+      gptq_.set_execution(execution_);
+      gptq_.set_hessian(hessian, nullptr);
+      cols_ = hessian.cols();
+    } catch (const Error& error) {
+      if (error.status() == Status::kIo) throw;  // has the name already
+      fail(error.status(), "%s: %s", name.c_str(), error.what());
+    }
+    loaded_ = identity;
+  }
+  if (cols_ != cols) {
+    fail(Status::kInvalidArgument, "%s is of %lld columns, the layer has %lld", name.c_str(), static_cast<long long>(cols_),
+         static_cast<long long>(cols));
+  }
+  return gptq_;
+}
+
+}  // namespace nvfp4cal::checkpoint

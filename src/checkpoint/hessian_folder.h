@@ -1,0 +1,36 @@
+// A folder of Hessians, one file a layer: "<module>.hessian" holds an exported state of layout full. docs/checkpoint.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "calib/gptq.h"
+
+namespace nvfp4cal::checkpoint {
+
+bool is_folder(const std::string& path);
+
+class HessianFolder {
+ public:
+  // "": there is none.
+  HessianFolder(const Execution& execution, std::string folder) : execution_(execution), folder_(std::move(folder)) {}
+
+  bool has(const std::string& module) const;
+  // Size and time of a layer's file, for what depends on it.
+  std::pair<int64_t, int64_t> stamp(const std::string& module) const;
+  // Ready to quantize the layer's weights [rows, cols]; valid until the next call. Layers behind one input, whose files are links to one, share the work. Errors
+  // name the file.
+  calib::Gptq& quantizer(const std::string& module, int64_t cols);
+
+ private:
+  std::string path(const std::string& module) const { return folder_ + "/" + module + ".hessian"; }
+
+  const Execution& execution_;
+  std::string folder_;
+  calib::Gptq gptq_;
+  std::pair<uint64_t, uint64_t> loaded_{0, 0};  // device and inode of the file whose Hessian gptq_ has
+  int64_t cols_ = 0;
+};
+
+}  // namespace nvfp4cal::checkpoint
