@@ -14,34 +14,37 @@ HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_REAL_SIMD
 
-HWY_INLINE VU magnitude_bits(VF x) { return hn::And(hn::BitCast(DU(), x), hn::Set(DU(), num::kAbsMask)); }
-
-HWY_INLINE uint32_t largest_lane(VU v) { return hn::GetLane(hn::MaxOfLanes(DU(), v)); }
-
-template <class Loader>
-uint32_t max_bits_of(const char* data, int64_t n) {
-  const DU du;
-  constexpr int64_t kStep = 4 * kLanes;
-  VU largest[4] = {hn::Zero(du), hn::Zero(du), hn::Zero(du), hn::Zero(du)};
+// The largest of n magnitudes, as unsigned numbers of their own width, in both of which a larger number has larger bits.
+template <class T>
+T largest_magnitude(const char* data, int64_t n) {
+  const hn::ScalableTag<T> d;
+  constexpr int64_t kSteps = 4, kLanesOfT = HWY_MAX_BYTES / sizeof(T);
+  constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
+  const auto load = [&](int64_t i) HWY_ATTR { return hn::And(hn::LoadU(d, reinterpret_cast<const T*>(data) + i), hn::Set(d, kMagnitude)); };
+  hn::Vec<decltype(d)> largest[kSteps] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
   int64_t i = 0;
-  for (; i + kStep <= n; i += kStep) {
-    for (int k = 0; k < 4; ++k) {
-      largest[k] = hn::Max(largest[k], magnitude_bits(Loader::load(data + (i + k * kLanes) * Loader::kBytes)));
-    }
+  for (; i + kSteps * kLanesOfT <= n; i += kSteps * kLanesOfT) {
+    for (int k = 0; k < kSteps; ++k) largest[k] = hn::Max(largest[k], load(i + k * kLanesOfT));
   }
-  for (; i + kLanes <= n; i += kLanes) largest[0] = hn::Max(largest[0], magnitude_bits(Loader::load(data + i * Loader::kBytes)));
-  uint32_t result = largest_lane(hn::Max(hn::Max(largest[0], largest[1]), hn::Max(largest[2], largest[3])));
-  if (i < n) {
-    char tail[kLanes * Loader::kBytes] = {};
-    memcpy(tail, data + i * Loader::kBytes, static_cast<size_t>((n - i) * Loader::kBytes));
-    const uint32_t rest = largest_lane(magnitude_bits(Loader::load(tail)));
-    result = rest > result ? rest : result;
+  for (; i + kLanesOfT <= n; i += kLanesOfT) largest[0] = hn::Max(largest[0], load(i));
+  HWY_ALIGN T lanes[kLanesOfT];
+  hn::Store(hn::Max(hn::Max(largest[0], largest[1]), hn::Max(largest[2], largest[3])), d, lanes);
+  T result = 0;
+  for (const T lane : lanes) result = lane > result ? lane : result;
+  for (; i < n; ++i) {
+    T value;
+    memcpy(&value, data + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+    value &= kMagnitude;
+    result = value > result ? value : result;
   }
   return result;
 }
 
 uint32_t max_bits(Span x, int64_t n) {
-  return with_loader(x.dtype, [&](auto loader) { return max_bits_of<decltype(loader)>(static_cast<const char*>(x.data), n); });
+  const char* data = static_cast<const char*>(x.data);
+  if (x.dtype == Dtype::kF32) return largest_magnitude<uint32_t>(data, n);
+  const uint16_t largest = largest_magnitude<uint16_t>(data, n);
+  return num::bits_of(x.dtype == Dtype::kBf16 ? num::bf16_to_f32(largest) : num::f16_to_f32(largest));
 }
 
 // ---- decoding ----------------------------------------------------------------------------------------------------------
