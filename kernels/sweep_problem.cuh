@@ -40,6 +40,13 @@ struct SweepProblem {
   unsigned long long* first_bad_weight;  // the same for weights that are not positive and finite
 };
 
+// Memory is read anew after this: what all turns of a loop read is not kept in registers, which would be too few.
+NVFP4CAL_HD inline void read_anew() {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" ::: "memory");
+#endif
+}
+
 // *at = min(*at, value) from any thread: the same result in any order.
 NVFP4CAL_HD inline void lower_to(unsigned long long* at, unsigned long long value) {
 #if defined(__CUDA_ARCH__)
