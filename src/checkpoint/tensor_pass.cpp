@@ -256,6 +256,17 @@ void TensorPass::write(WriteTask& task, calib::Gptq& gptq, OutputFile& target) {
     task.error.error += error * error;
     task.error.total += value * value;
   }
+  if (options_.detail && options_.measure_error) {
+    (*buffers).scales = scales;
+    QuantizeArgs args{};
+    args.sweep.x = &x;
+    args.sweep.block = static_cast<int>(kBlock);
+    args.sweep.normalization = options_.normalization();
+    args.sweep.global_amax = &task.global_amax;
+    args.sweep.slices = 1;
+    args.known_finite = true;
+    task.error.of_max = measure_max(args, n / kBlock, *buffers);
+  }
   monitor_.advance(bytes, source.entry.name);
 }
 
