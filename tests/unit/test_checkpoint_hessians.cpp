@@ -23,7 +23,7 @@ calib::Hessian hessian(int64_t cols) {
   calib::Hessian out;
   out.set_layout(static_cast<int>(HessianLayout::kFull));
   const int64_t shape[2] = {3 * cols, cols};
-  out.collect(make_view(x.data(), Dtype::kF32, 2, shape));
+  out.collect(make_view(x.data(), Dtype::kF32, 2, shape), nullptr);
   return out;
 }
 
