@@ -3,6 +3,7 @@
 
 #include "calls_block.h"
 #include "calls_calibrators.h"
+#include "calls_gptq.h"
 
 namespace api_test::calls {
 
@@ -11,6 +12,7 @@ inline const std::vector<Maker> kAll = [] {
   all.insert(all.end(), std::begin(kBlock), std::end(kBlock));
   all.insert(all.end(), std::begin(kMaxAndSweep), std::end(kMaxAndSweep));
   all.insert(all.end(), std::begin(kCalibrators), std::end(kCalibrators));
+  all.insert(all.end(), std::begin(kGptq), std::end(kGptq));
   return all;
 }();
 
