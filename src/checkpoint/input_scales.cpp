@@ -11,9 +11,10 @@
 
 namespace nvfp4cal::checkpoint {
 
-void check_input_scale(const std::string& what, float scale) {
-  if (std::isnormal(scale) && scale > 0.0f && std::isnormal(1.0f / scale)) return;
-  fail(Status::kInvalidArgument, "%s %g is not a positive float32 with a normal reciprocal", what.c_str(), static_cast<double>(scale));
+void check_input_scale(const std::string& what, double scale) {
+  const float single = static_cast<float>(scale);
+  if (std::isnormal(single) && single > 0.0f && std::isnormal(1.0f / single)) return;
+  fail(Status::kInvalidArgument, "%s %g is not a positive float32 with a normal reciprocal", what.c_str(), scale);
 }
 
 std::map<std::string, float> read_input_scales(const std::string& path) {
@@ -22,9 +23,9 @@ std::map<std::string, float> read_input_scales(const std::string& path) {
   for (const auto& [layer, value] : object.items()) {
     const std::string what = path + ": the input scale of " + in_quotes(layer);
     if (!value.is_number()) fail(Status::kInvalidArgument, "%s is not a number", what.c_str());
-    const float scale = value.get<float>();
+    const double scale = value.get<double>();
     check_input_scale(what, scale);
-    scales.emplace(layer, scale);
+    scales.emplace(layer, static_cast<float>(scale));
   }
   return scales;
 }

@@ -10,8 +10,8 @@
 
 namespace nvfp4cal::checkpoint {
 
-// kInvalidArgument unless it and its reciprocal are normal numbers above 0. `what` names it.
-void check_input_scale(const std::string& what, float scale);
+// kInvalidArgument unless it and its reciprocal are, in float32, normal numbers above 0. `what` names it.
+void check_input_scale(const std::string& what, double scale);
 
 // Reads a JSON object: module -> scale.
 std::map<std::string, float> read_input_scales(const std::string& path);

@@ -17,6 +17,7 @@ namespace nvfp4cal::checkpoint {
 namespace {
 
 constexpr const char* kAlone = "linear layer";
+constexpr const char* kNotIncluded = "not included";
 
 bool is_stack(const TensorEntry& tensor) { return tensor.shape.size() == 3 && tensor.name.find("experts") != std::string::npos; }
 
@@ -31,7 +32,7 @@ std::string why_not_by_name(const std::string& name, Patterns& patterns) {
   const std::string* excluded = patterns.exclude.find(name);
   const std::string* included = patterns.include.find(name);
   if (excluded) return "excluded (" + *excluded + ")";
-  if (!patterns.include.empty() && !included) return "not included";
+  if (!patterns.include.empty() && !included) return kNotIncluded;
   return patterns.include.names(name) ? "" : excluded_by_name(name);
 }
 
@@ -51,6 +52,20 @@ std::string why_copied(const TensorEntry& tensor, Patterns& patterns) {
   if (tensor.shape[0] == 0 || tensor.shape[1] == 0) return "no elements";
   if (tensor.shape[1] % kBlock != 0) return "the last dimension " + std::to_string(tensor.shape[1]) + " is not a multiple of 16";
   return "";
+}
+
+// Of a model of which nothing is quantized: the layer to look at, or the pattern.
+std::string why_nothing(const Plan& plan, const Patterns& patterns) {
+  if (plan.tensors.empty()) return "it is empty";
+  // all matrices but those that the caller did not ask for
+  const auto asked_for = std::find_if(plan.tensors.begin(), plan.tensors.end(), [](const PlannedTensor& tensor) {
+    return tensor.entry->shape.size() == 2 && tensor.entry->name.ends_with(kWeightSuffix) && tensor.reason != kNotIncluded;
+  });
+  std::vector<std::string> unused;
+  patterns.include.warn_of_unused(unused);
+  if (asked_for == plan.tensors.end() && !unused.empty()) return unused[0];
+  const PlannedTensor& example = asked_for == plan.tensors.end() ? plan.tensors[0] : *asked_for;
+  return in_quotes(example.entry->name) + ": " + example.reason;
 }
 
 void refuse_quantized(const std::vector<const TensorEntry*>& tensors) {
@@ -299,7 +314,7 @@ Plan make_plan(const std::vector<const TensorEntry*>& tensors, const LayerRules&
   plan.excluded_modules = excluded_modules(plan);
   if (plan.groups.empty()) {
     fail(Status::kInvalidArgument, "no tensor of the model can be quantized (%zu tensors; %s)", tensors.size(),
-         tensors.empty() ? "it is empty" : (in_quotes(tensors[0]->name) + ": " + plan.tensors[0].reason).c_str());
+         why_nothing(plan, patterns).c_str());
   }
   patterns.include.warn_of_unused(plan.warnings);
   patterns.exclude.warn_of_unused(plan.warnings);

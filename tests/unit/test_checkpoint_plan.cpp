@@ -285,6 +285,9 @@ TEST_CASE("included and excluded layers", "[checkpoint]") {
   CHECK(error_of([&] {
           planned.make({{}, {"*"}, {}});
         }) == "no tensor of the model can be quantized (4 tensors; \"a.0.q_proj.weight\": excluded (*))");
+  CHECK(error_of([&] {
+          planned.make({{"c.*"}, {}, {}});
+        }) == "no tensor of the model can be quantized (4 tensors; include \"c.*\" matches no layer)");
   CHECK(planned.make({{"*"}, {"c", "b"}, {"d"}}).warnings ==
         std::vector<std::string>{"exclude \"c\" matches no layer", "fuse group \"d\" matches no layer"});
 }
