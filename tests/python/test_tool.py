@@ -226,7 +226,15 @@ def test_malformed_files(quantized, model, tmp_path, command):
         shutil.rmtree(bad, ignore_errors=True)
         shutil.copytree(quantized, bad)
         change()
+    (["quantize", "a", "b", "--input-scale", "1e-60"], "--input-scale 1e-60: float32 does not hold it and its reciprocal"),
+    (["quantize", "a", "b", "--input-scale", "1e60"], "--input-scale 1e60: float32"),
+    (["quantize", "a", "b", "--input-scale", ""], "--input-scale: a value is missing"),
+    (["quantize", "a", "b", "--input-scales", ""], "--input-scales: a value is missing"),
+    (["quantize", "a", "b", "--hessians", ""], "--hessians: a value is missing"),
+    (["quantize", "a", "b", "--report="], "--report: a value is missing"),
+    (["quantize", "a", "b", "--method", "max", "--method", "mse"], "--method: given more than once"),
         result = tool(command, *([model] if command == "verify" else []), bad, *arguments)
+    (["inspect", "--fast"], "unknown option or argument: --fast"),
         assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1
         assert not (tmp_path / "out").exists()
         return result.stderr

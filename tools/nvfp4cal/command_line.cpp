@@ -2,8 +2,10 @@
 
 #include <nvfp4cal.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 
 #include "format_names.h"
@@ -52,12 +54,30 @@ std::string check_threads(const std::string& text, const char* what) {
   return right ? "" : what + text + ": expected a number from 1 to 1024";
 }
 
+// Given with an empty value, as an unset variable of a shell leaves it: the option must not be as good as absent.
+std::string check_given(const CLI::App* command, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (command->count(name) > 0 && command->get_option(name)->results()[0].empty()) return std::string(name) + ": a value is missing";
+  }
+  return "";
+}
+
 // A number of 0 and more, in decimal digits.
 bool parse_number(const std::string& text, double& out) {
   char* end = nullptr;
   const bool digits = !text.empty() && text.find_first_not_of("0123456789.eE+-") == std::string::npos;
   out = digits ? std::strtod(text.c_str(), &end) : 0.0;
   return digits && *end == '\0' && out >= 0.0 && out < 1e300;
+}
+
+// The library takes 0 for "none", so what becomes 0 in float32 has to be refused here.
+std::string check_input_scale(const std::string& text) {
+  double scale = 0.0;
+  if (text.empty()) return "";
+  if (!parse_number(text, scale) || scale <= 0.0) return "--input-scale " + text + ": expected a number above 0";
+  const float single = std::strtof(text.c_str(), nullptr);
+  return std::isnormal(single) && std::isnormal(1.0f / single) ? ""
+                                                               : "--input-scale " + text + ": float32 does not hold it and its reciprocal";
 }
 
 void add_common(CLI::App* command, CommonOptions& options, CommonTexts& texts, const char* quiet) {
@@ -136,9 +156,9 @@ Command add_quantize(CLI::App& app) {
     if (given.input.empty()) return std::string("input is missing");
     if (given.output.empty()) return std::string("output is missing");
     if (method_number(given.method) < 0) return "--method " + given.method + ": expected mse, max or four-over-six";
-    double scale = 0.0;
-    if (!given.input_scale.empty() && !(parse_number(given.input_scale, scale) && scale > 0.0))
-      return "--input-scale " + given.input_scale + ": expected a number above 0";
+    if (std::string error = check_given(command, {"--input-scale", "--input-scales", "--hessians", "--report"}); !error.empty())
+      return error;
+    if (std::string error = check_input_scale(given.input_scale); !error.empty()) return error;
     if (std::string error = check_format(given.format); !error.empty()) return error;
     return take_common(command, state->options.common, state->texts);
   };
@@ -194,7 +214,7 @@ Command add_convert(CLI::App& app) {
   CLI::App* command = app.add_subcommand("convert", "Write a quantized model in the other format, bit for bit");
   command->add_option("input", state->options.input, "Folder of a quantized model")->type_name("IN");
   command->add_option("output", state->options.output, "Folder to write: new or empty")->type_name("OUT");
-  add_format(command, state->options.format, "The other format");
+  add_format(command, state->options.format, "The other format. Must be given");
   add_common(command, state->options.common, state->texts, "No words and no progress");
   command->footer(kConvertFooter);
   const auto check = [command, state] {

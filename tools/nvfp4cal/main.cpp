@@ -26,8 +26,16 @@ std::string in_words(const CLI::ParseError& error) {
   const size_t colon = text.find(": ");
   if (colon == std::string::npos) return text;
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) return "unknown option or argument:" + text.substr(colon + 1);
-  if (error.get_name() == "ArgumentMismatch") return text.substr(0, colon) + ": a value is missing";
+  if (error.get_name() == "ArgumentMismatch")
+    return text.substr(0, colon) + (text.find("At Most") == std::string::npos ? ": a value is missing" : ": given more than once");
   return text;
+}
+
+// For the usage line alone. While parsing, the parser would complain of them before it looks at unknown options.
+void show_required(const std::vector<Command>& commands) {
+  for (const Command& command : commands) {
+    for (CLI::Option* option : command.app->get_options()) option->required(option->get_positional());
+  }
 }
 
 int usage_error(const std::string& message, const Command* command) {
@@ -53,7 +61,10 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      show_required(commands);
+      return app.exit(error);
+    }
     return usage_error(in_words(error), named == commands.end() ? nullptr : &*named);
   }
   for (const Command& each : commands) {
