@@ -142,6 +142,7 @@ def test_dry_run(model, tmp_path):
     assert dry["totals"]["bytes_out"] == wet["totals"]["bytes_out"] and quantized_names(dry) == quantized_names(wet)
 
 
+    assert "rel. error" not in result.stdout
 def page_of(model, folder):
     """The page of a run and the report inside it."""
     ok("quantize", model, folder / "out", "--quiet", "--report", folder / "report.html")
@@ -192,6 +193,27 @@ def test_report_as_json(model, tmp_path):
     (["quantize"], "input is missing"),
     (["quantize", "a"], "output is missing"),
     (["quantize", "a", "b", "c"], "unknown option or argument: c"),
+@pytest.mark.parametrize("place", ["in/report.json", "in/sub/report.json", "out/report.json", "link/sub/report.html", "out", "in"])
+def test_report_inside_the_folders(model, tmp_path, place):
+    shutil.copytree(model, tmp_path / "in")
+    (tmp_path / "in" / "sub").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    result = tool("quantize", tmp_path / "in", tmp_path / "out", "--report", tmp_path / place)
+    assert result.returncode == 2 and result.stderr == f"nvfp4cal: the report must not lie in the model's folders: {tmp_path / place}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "link"]
+
+
+def test_results_that_cannot_be_written(model, tmp_path):
+    """What happened to the model is said beside it."""
+    with open("/dev/full", "w") as full:
+        for dry, done in ([], "the model was written"), (["--dry-run"], "the dry run is done"):
+            arguments = [TOOL, "quantize", str(model), str(tmp_path / f"out{len(dry)}"), *dry]
+            result = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
+            assert result.returncode == 1 and result.stderr.startswith(f"nvfp4cal: {done}, but not the table on stdout: ")
+    result = tool("quantize", model, tmp_path / "other", "--dry-run", "--quiet", "--report", "/dev/full")
+    assert result.returncode == 1 and result.stderr.startswith("nvfp4cal: the dry run is done, but the report /dev/full was not written: ")
+
+
     (["quantize", "a", "b", "--method", "best"], "--method best: expected mse, max or four-over-six"),
     (["quantize", "a", "b", "--format", "gguf"], "--format gguf: expected modelopt or compressed-tensors"),
     (["quantize", "a", "b", "--threads", "0"], "--threads 0: expected a number from 1 to 1024"),

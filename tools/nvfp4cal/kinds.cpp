@@ -41,7 +41,7 @@ void print_row(const Kind& kind, size_t width) {
               short_number(static_cast<double>(kind.elements)).c_str());
   if (kind.total > 0.0) {
     std::printf(" %11.2f %%", 100.0 * std::sqrt(kind.error / kind.total));
-  } else if (kind.measured) {
+  } else if (kind.measured && kind.tensors > 0) {
     std::printf("  0 (all zero)");
   }
   std::printf("\n");
@@ -62,7 +62,8 @@ void print_kinds(const json& layers, const char* title) {
   }
   size_t width = 12;
   for (const Kind& kind : kinds) width = std::max(width, std::min(kind.name.size(), kWidest));
-  std::printf("%-*s %8s %10s %13s\n", static_cast<int>(width), title, "tensors", "elements", "rel. error");
+  std::printf("%-*s %8s %10s", static_cast<int>(width), title, "tensors", "elements");
+  std::printf(all.measured ? " %13s\n" : "\n", "rel. error");
   for (const Kind& kind : kinds) print_row(kind, width);
   print_row(all, width);
 }

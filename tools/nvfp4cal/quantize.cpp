@@ -50,16 +50,16 @@ int quantize(const QuantizeOptions& options) {
   }
   Job job(options.common);
   if (const int code = job.run([&](nvfp4cal_checkpoint* handle) { return run_job(handle, options); }, true); code != kExitOk) return code;
+  const std::string done = options.dry_run ? "the dry run is done" : "the model was written";
   int code = kExitOk;
   if (const std::string error = file.write(is_html_name(options.report) ? html_report(job.report()) : job.report()); !error.empty()) {
-    print_error("the model was written, but not the report " + options.report + ": " + error);
+    print_error(done + ", but the report " + options.report + " was not written: " + error);
     code = kExitFailed;
   }
   errno = 0;
   const bool printed = options.common.json ? print_json(job.report()) : options.common.quiet || print_summary(job.report());
   if (!printed) {
-    print_error(std::string("the model was written, but not the ") + (options.common.json ? "report" : "table") +
-                " on stdout: " + std::strerror(errno));
+    print_error(done + ", but not the " + (options.common.json ? "report" : "table") + " on stdout: " + std::strerror(errno));
     code = kExitFailed;
   }
   print_warnings(job.report());

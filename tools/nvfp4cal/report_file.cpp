@@ -27,9 +27,13 @@ ReportFile::~ReportFile() {
 
 bool ReportFile::lies_in(const std::string& folder) const {
   if (path_.empty() || folder.empty()) return false;
-  const fs::path parent = real_path(fs::absolute(path_).parent_path().string());
+  const fs::path file = fs::absolute(path_), real_folder = real_path(folder);
   std::error_code error;
-  return parent == real_path(folder) || fs::equivalent(parent, folder, error);
+  // From the file itself, which may be named like the folder, upwards. A link at its end is replaced, not followed.
+  for (fs::path at = real_path(file.parent_path().string()) / file.filename(); at.has_relative_path(); at = at.parent_path()) {
+    if (at == real_folder || fs::equivalent(at, folder, error)) return true;
+  }
+  return false;
 }
 
 std::string ReportFile::open() {

@@ -15,7 +15,7 @@ class ReportFile {
   ReportFile(const ReportFile&) = delete;
   ReportFile& operator=(const ReportFile&) = delete;
 
-  // True if the file's folder is this folder, which need not exist.
+  // True if the file is this folder, which need not exist, or lies anywhere in it.
   bool lies_in(const std::string& folder) const;
   // Both return what went wrong, in the system's words; empty: nothing.
   std::string open();
