@@ -109,6 +109,12 @@ def test_convert_there_and_back(quantized, tmp_path):
     for path in quantized.iterdir():
         assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes(), path.name
     assert report_of("inspect", tmp_path / "there")["format"] == other
+    # what is in the codes and block scales is not convert's business
+    copy_with(quantized, tmp_path / "flawed", ".weight_scale", lambda data: b"\x7f\x00" + data[2:])
+    ok("convert", tmp_path / "flawed", tmp_path / "moved", "--format", other)
+    defects = [sorted((d["kind"], d["name"]) for d in json.loads(tool("inspect", tmp_path / name, "--json").stdout)["defects"])
+               for name in ("flawed", "moved")]  # fmt: skip
+    assert defects[0] == defects[1] and len(defects[0]) == 2
     result = tool("convert", quantized, tmp_path / "same", "--format", quantized.name)
     assert result.returncode == 1 and "has that format already" in result.stderr and not (tmp_path / "same").exists()
 
@@ -136,13 +142,13 @@ def test_options_of_quantize(model, tmp_path):
 
 def test_dry_run(model, tmp_path):
     result = ok("quantize", model, tmp_path / "out", "--dry-run")
+    assert "rel. error" not in result.stdout
     assert not (tmp_path / "out").exists() and "nothing was written" in result.stdout
     dry = json.loads(ok("quantize", model, tmp_path / "out", "--dry-run", "--json").stdout)
     wet = report_of("quantize", model, tmp_path / "out")
     assert dry["totals"]["bytes_out"] == wet["totals"]["bytes_out"] and quantized_names(dry) == quantized_names(wet)
 
 
-    assert "rel. error" not in result.stdout
 def page_of(model, folder):
     """The page of a run and the report inside it."""
     ok("quantize", model, folder / "out", "--quiet", "--report", folder / "report.html")
@@ -187,12 +193,6 @@ def test_report_as_json(model, tmp_path):
     assert (tmp_path / "report.json").read_text() == printed and "scale_codes" not in json.loads(printed)
 
 
-@pytest.mark.parametrize("arguments,message", [
-    ([], "Usage"),
-    (["polish"], 'unknown command "polish" (commands: quantize, inspect, verify, convert)'),
-    (["quantize"], "input is missing"),
-    (["quantize", "a"], "output is missing"),
-    (["quantize", "a", "b", "c"], "unknown option or argument: c"),
 @pytest.mark.parametrize("place", ["in/report.json", "in/sub/report.json", "out/report.json", "link/sub/report.html", "out", "in"])
 def test_report_inside_the_folders(model, tmp_path, place):
     shutil.copytree(model, tmp_path / "in")
@@ -214,13 +214,27 @@ def test_results_that_cannot_be_written(model, tmp_path):
     assert result.returncode == 1 and result.stderr.startswith("nvfp4cal: the dry run is done, but the report /dev/full was not written: ")
 
 
+@pytest.mark.parametrize("arguments,message", [
+    ([], "Usage"),
+    (["polish"], 'unknown command "polish" (commands: quantize, inspect, verify, convert)'),
+    (["quantize"], "input is missing"),
+    (["quantize", "a"], "output is missing"),
+    (["quantize", "a", "b", "c"], "unknown option or argument: c"),
     (["quantize", "a", "b", "--method", "best"], "--method best: expected mse, max or four-over-six"),
     (["quantize", "a", "b", "--format", "gguf"], "--format gguf: expected modelopt or compressed-tensors"),
     (["quantize", "a", "b", "--threads", "0"], "--threads 0: expected a number from 1 to 1024"),
     (["quantize", "a", "b", "--input-scale", "-1"], "--input-scale -1: expected a number above 0"),
     (["quantize", "a", "b", "--input-scale", "0x1"], "--input-scale 0x1: expected a number above 0"),
     (["quantize", "a", "b", "--include"], "--include: a value is missing"),
+    (["quantize", "a", "b", "--input-scale", "1e-60"], "--input-scale 1e-60: float32 does not hold it and its reciprocal"),
+    (["quantize", "a", "b", "--input-scale", "1e60"], "--input-scale 1e60: float32"),
+    (["quantize", "a", "b", "--input-scale", ""], "--input-scale: a value is missing"),
+    (["quantize", "a", "b", "--input-scales", ""], "--input-scales: a value is missing"),
+    (["quantize", "a", "b", "--hessians", ""], "--hessians: a value is missing"),
+    (["quantize", "a", "b", "--report="], "--report: a value is missing"),
+    (["quantize", "a", "b", "--method", "max", "--method", "mse"], "--method: given more than once"),
     (["inspect"], "folder is missing"),
+    (["inspect", "--fast"], "unknown option or argument: --fast"),
     (["inspect", "a", "--progress-interval", "soon"], "--progress-interval soon: expected a number of seconds"),
     (["verify", "a"], "quantized is missing"),
     (["verify", "a", "b", "--max-error", "nan"], "--max-error nan: expected a number from 0 on"),
@@ -248,15 +262,7 @@ def test_malformed_files(quantized, model, tmp_path, command):
         shutil.rmtree(bad, ignore_errors=True)
         shutil.copytree(quantized, bad)
         change()
-    (["quantize", "a", "b", "--input-scale", "1e-60"], "--input-scale 1e-60: float32 does not hold it and its reciprocal"),
-    (["quantize", "a", "b", "--input-scale", "1e60"], "--input-scale 1e60: float32"),
-    (["quantize", "a", "b", "--input-scale", ""], "--input-scale: a value is missing"),
-    (["quantize", "a", "b", "--input-scales", ""], "--input-scales: a value is missing"),
-    (["quantize", "a", "b", "--hessians", ""], "--hessians: a value is missing"),
-    (["quantize", "a", "b", "--report="], "--report: a value is missing"),
-    (["quantize", "a", "b", "--method", "max", "--method", "mse"], "--method: given more than once"),
         result = tool(command, *([model] if command == "verify" else []), bad, *arguments)
-    (["inspect", "--fast"], "unknown option or argument: --fast"),
         assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1
         assert not (tmp_path / "out").exists()
         return result.stderr
