@@ -163,7 +163,7 @@ void Run::check_hessians() {
   for (size_t i = 0; i < sources_->all().size(); ++i) {
     if (planned(i).quantize) ++(hessians_.has(module_of(sources_->all()[i].entry.name)) ? with : without);
   }
-  if (with == 0) fail(Status::kInvalidArgument, "%s has a Hessian of no layer", options_.hessians.c_str());
+  if (with == 0) fail(Status::kInvalidArgument, "%s has no Hessian of a layer to quantize", options_.hessians.c_str());
   if (without > 0) result_.warnings.push_back(std::to_string(without) + " layers have no Hessian: their scales were chosen by the method");
 }
 

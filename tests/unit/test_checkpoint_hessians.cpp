@@ -108,7 +108,7 @@ TEST_CASE("what is wrong with a folder of Hessians is said with the file's name"
   f.job.options().hessians = f.hessians;
   SECTION("of another model") {
     f.job.options().hessians = f.folder.make("others");
-    CHECK(f.error().find("/others has a Hessian of no layer") != std::string::npos);
+    CHECK(f.error().find("/others has no Hessian of a layer to quantize") != std::string::npos);
   }
   SECTION("damaged") {
     std::string bytes = read_file(f.hessians + "/a.0.q_proj.hessian");
