@@ -104,7 +104,10 @@ def test_differences_are_an_exit_code(model, quantized, tmp_path):
 
 def test_convert_there_and_back(quantized, tmp_path):
     other = {"modelopt": "compressed-tensors", "compressed-tensors": "modelopt"}[quantized.name]
-    ok("convert", quantized, tmp_path / "there", "--format", other)
+    shutil.copytree(quantized, tmp_path / "more")
+    (tmp_path / "more" / "1_Pooling").mkdir()
+    shown = ok("convert", tmp_path / "more", tmp_path / "there", "--format", other)
+    assert re.search(rf"^\d+ layers from {quantized.name} to {other}, .*\n\nleft behind  1_Pooling \(a folder\)\n$", shown.stdout)
     ok("convert", tmp_path / "there", tmp_path / "back", "--format", quantized.name)
     for path in quantized.iterdir():
         assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes(), path.name

@@ -117,6 +117,7 @@ bool print_conversion(const std::string& report_json) {
   const json& totals = report["totals"];
   std::printf("%s from %s to %s, %s\n", counted(totals["layers"].get<int64_t>(), "layer").c_str(), word(report["input_format"], "").c_str(),
               word(report["output_format"], "").c_str(), short_number(totals["bytes"].get<double>(), "B").c_str());
+  print_left(report["files_left"]);
   return flushed();
 }
 

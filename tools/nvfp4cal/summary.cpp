@@ -23,14 +23,6 @@ std::string in_words(const std::string& reason) {
   return reason;
 }
 
-void print_left(const json& files) {
-  for (size_t i = 0; i < files.size(); ++i) {
-    const std::string name = files[i]["name"].get<std::string>(), reason = files[i]["reason"].get<std::string>();
-    std::printf("%s%s (%s)", i ? ", " : "\nleft behind  ", printable(name).c_str(), printable(reason).c_str());
-  }
-  if (!files.empty()) std::printf("\n");
-}
-
 void print_copied(const json& tensors) {
   std::vector<std::string> reasons;
   std::map<std::string, std::vector<std::string>> names;
@@ -53,6 +45,14 @@ void print_copied(const json& tensors) {
 bool flushed() { return std::fflush(stdout) == 0 && std::ferror(stdout) == 0; }
 
 }  // namespace
+
+void print_left(const nlohmann::json& files) {
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string name = files[i]["name"].get<std::string>(), reason = files[i]["reason"].get<std::string>();
+    std::printf("%s%s (%s)", i ? ", " : "\nleft behind  ", printable(name).c_str(), printable(reason).c_str());
+  }
+  if (!files.empty()) std::printf("\n");
+}
 
 bool print_summary(const std::string& report_json) {
   const json report = json::parse(report_json);
