@@ -722,7 +722,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_hessian_tensor(nvfp4cal_gptq *han
  * @param used_amax    [out] float32, G, shaped so. May be NULL
  * @param dequantized  [out] what nvfp4cal_dequantize makes of these, x's shape; float32, bfloat16, float16 or float64. For the shape query set
  *                     dtype (0 = float32). May be NULL
- * All-zero weights get scales 1.0 and codes 0; zeros are always code 0.
+ * Blocks whose codes are all 0 get scale 1.0, all-zero weights too; zeros are always code 0.
  * Statuses: NO_DATA (no Hessian), INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY (parts of the outputs may then have been written). @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_quantize(nvfp4cal_gptq *handle, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,

@@ -240,6 +240,8 @@ void GptqRows::store(int64_t row, uint8_t* packed, uint8_t* scales) const {
       const uint8_t nibble = num::e2m1_code(level);
       nibbles[i] = nibble == 8 ? 0 : nibble;
     }
+    // no code needs a scale: that of blocks of zeros everywhere
+    if (std::all_of(nibbles, nibbles + kGptqBlock, [](uint8_t nibble) { return nibble == 0; })) scales[block] = num::kE4m3One;
     for (size_t i = 0; i < kGptqBlock; i += 2)
       packed[block * 8 + static_cast<int64_t>(i / 2)] = static_cast<uint8_t>(nibbles[i] | nibbles[i + 1] << 4);
   }

@@ -204,6 +204,11 @@ TEST_CASE("GPTQ: dead channels, zero weights and a Hessian of zeros", "[api][gpt
   CHECK(none.scales == Bytes(10 * kCols / 16, 0x38));
   CHECK(none.global_scale == Floats{1.0f});
   CHECK(none.used_amax == Floats{0.0f});
+  // under a group's global amax too
+  const Quantized grouped = quantize(gptq, zeros, {10, kCols}, {3.0f});
+  CHECK(grouped.packed == Bytes(5 * kCols, 0));
+  CHECK(grouped.scales == Bytes(10 * kCols / 16, 0x38));
+  CHECK(grouped.global_scale == Floats{3.0f / 2688.0f});
   REQUIRE(set_hessian(flat, Floats(kCols * kCols), {kCols, kCols}) == NVFP4CAL_OK);
   CHECK(quantize(flat, w, {10, kCols}).status == NVFP4CAL_OK);
 }
