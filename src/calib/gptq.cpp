@@ -106,7 +106,12 @@ void Gptq::set_hessian(const TensorView& hessian, const TensorView* cross) {
     const TensorView matrix = slice_of(hessian, s), cross_matrix = cross ? slice_of(*cross, s) : TensorView{};
     const GptqPrepareArgs args{
         hessian.last(), &matrix, nullptr, cross ? &cross_matrix : nullptr, damping_, effort_, &made[static_cast<size_t>(s)]};
-    call(ops_for(hessian).gptq_prepare, execution_, args);
+    try {
+      call(ops_for(hessian).gptq_prepare, execution_, args);
+    } catch (const Error& error) {
+      if (count == 1) throw;
+      fail(error.status(), "slice %lld: %s", ll(s), error.what());
+    }
   }
   hessians_ = std::move(made);
   cols_ = hessian.last();
@@ -167,7 +172,11 @@ void Gptq::quantize(const TensorView& x, std::vector<float> global_amax, const G
   if (shifts_) {
     moved = shifted(x);
     weights = make_view(moved.data(), Dtype::kF32, x.ndim, x.shape);
-    found = amax_of(execution_, weights, count);
+    try {
+      found = amax_of(execution_, weights, count);
+    } catch (const Error& error) {
+      fail(error.status(), "moved by the cross term, %s", error.what());
+    }
   }
   if (global_amax.size() == 1) global_amax.resize(found.size(), global_amax[0]);
   if (global_amax.empty()) {

@@ -80,6 +80,7 @@ class GivenHessian {
 double mean_diagonal(const GivenHessian& given, int64_t cols) {
   double sum = 0.0;
   for (int64_t i = 0; i < cols; ++i) sum += given(i, i);
+  if (!std::isfinite(sum)) fail(Status::kNotFinite, "the diagonal of hessian sums to more than float64 holds");
   return sum > 0 ? sum / static_cast<double>(cols) : 1.0;
 }
 
@@ -239,9 +240,11 @@ GptqMatrix::GptqMatrix(const Execution& execution, const Kernels& kernels, const
       pivots(static_cast<size_t>(padded)) {
   const GivenHessian given(args);
   given.check(execution);
-  mean = mean_diagonal(given, cols);
+  // A damping above 1 becomes part of the unit, so that float32 holds the pivots at any.
+  const double unit = std::max(args.damping, 1.0);
+  mean = mean_diagonal(given, cols) * unit;
   order = rounding_order(given, blocks());
-  const Damped damped(*this, given, args.damping);
+  const Damped damped(*this, given, args.damping / unit);
   const RootFactor root(execution, kernels, padded, damped);
   if (root.failed() >= 0) {
     fail(Status::kInvalidArgument, "the hessian with damping %g is not positive definite (pivot %g at column %lld): raise the damping",

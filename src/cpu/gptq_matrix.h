@@ -1,5 +1,5 @@
-// A Hessian as GPTQ's stages use it: damped, scaled to a mean diagonal of 1, its blocks of 16 columns in the order in which they are rounded. "place" is
-// an index in that order. Places past the last column are decoupled from the others and stay zero.
+// A Hessian as GPTQ's stages use it: damped, scaled to a mean diagonal of 1 to 2, its blocks of 16 columns in the order in which they are rounded. "place"
+// is an index in that order. Places past the last column are decoupled from the others and stay zero.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +58,7 @@ struct GptqMatrix : GptqHessian {
 
   int64_t cols, padded;
   GptqEffort effort;
-  double mean;                        // of the diagonal; 1 if that is 0
+  double mean;                        // of the diagonal, 1 if that is 0; times the damping where that is above 1
   std::vector<int32_t> order;         // the block at each place
   UpperPanels<float> feedback;        // R[i][j] / R[j][j] above the diagonal of H = R R^T, 0 elsewhere
   std::vector<float> pivots;          // R[j][j]^2

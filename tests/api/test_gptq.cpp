@@ -254,6 +254,38 @@ TEST_CASE("GPTQ: the group's global amax is used as given", "[api][gptq]") {
   CHECK(refused(quantize(gptq, w, {4, kCols}, {amax, amax}).status, invalid, "global_amax has 2 elements, expected 1"));
 }
 
+TEST_CASE("GPTQ: any damping; a large one leaves the identity", "[api][gptq]") {
+  constexpr int64_t kCols = 144;  // places are padded
+  Floats w = random_values(5 * kCols, 71), identity(kCols * kCols);
+  for (int64_t i = 0; i < kCols; ++i) identity[static_cast<size_t>(i * (kCols + 1))] = 1.0f;
+  const Floats h = gram(kCols, 300, 72);
+  const Gptq flat = make_gptq(NVFP4CAL_GPTQ_MAX);
+  REQUIRE(set_hessian(flat, identity, {kCols, kCols}) == NVFP4CAL_OK);
+  const Quantized expected = quantize(flat, w, {5, kCols});
+  for (const double damping : {1e16, 1e30, 1e60, 1e300}) {
+    INFO("damping " << damping);
+    const Gptq gptq = make_gptq(NVFP4CAL_GPTQ_MAX);
+    REQUIRE(nvfp4cal_gptq_set_damping(gptq.get(), damping) == NVFP4CAL_OK);
+    REQUIRE(set_hessian(gptq, h, {kCols, kCols}) == NVFP4CAL_OK);
+    CHECK(same(quantize(gptq, w, {5, kCols}), expected));
+  }
+}
+
+TEST_CASE("GPTQ: messages say where", "[api][gptq]") {
+  const Gptq gptq = make_gptq();
+  Floats h = gram(32, 64, 81), stack = h, w = random_values(2 * 32, 82);
+  stack.insert(stack.end(), h.begin(), h.end());
+  stack[32 * 32 + 3 * 33] = -1.0f;
+  CHECK(refused(set_hessian(gptq, stack, {2, 32, 32}), NVFP4CAL_ERROR_INVALID_ARGUMENT, "slice 1: hessian[3, 3] is -1, expected"));
+  std::vector<double> huge(32 * 32);
+  for (size_t i = 0; i < 32; ++i) huge[i * 33] = 1e308;
+  const nvfp4cal_tensor largest = view(huge, {32, 32}), plain = view(h, {32, 32});
+  const int32_t not_finite = NVFP4CAL_ERROR_NOT_FINITE;
+  CHECK(refused(nvfp4cal_gptq_set_hessian_tensor(gptq.get(), &largest, nullptr), not_finite, "sums to more than float64 holds"));
+  REQUIRE(nvfp4cal_gptq_set_hessian_tensor(gptq.get(), &plain, &largest) == NVFP4CAL_OK);
+  CHECK(refused(quantize(gptq, w, {2, 32}).status, not_finite, "moved by the cross term, x["));
+}
+
 TEST_CASE("GPTQ: what is refused", "[api][gptq]") {
   const int32_t invalid = NVFP4CAL_ERROR_INVALID_ARGUMENT;
   const Gptq gptq = make_gptq();
