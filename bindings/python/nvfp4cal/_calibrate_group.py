@@ -24,7 +24,7 @@ class Collected:
         names: the group's layers, for messages.
         method: of METHODS. activations: of ACTIVATIONS or None.
     Attributes:
-        rows: tokens seen. shifted: whether X0^T X is known.
+        rows: tokens seen. shifted: whether X0^T X is known, for all of them.
     """
 
     def __init__(self, names: List[str], method: str, activations: str | None, context: Context | None):
@@ -35,11 +35,12 @@ class Collected:
             self._hessian = HessianAccumulator("full" if method == "gptq" else "blocks", context=context)
         self._activations = None if activations is None else ACTIVATIONS[activations](context=context)
         self._cross: Any = None
+        self._crossed = 0  # rows that it has
         self.rows = 0
 
     @property
     def shifted(self) -> bool:
-        return self._cross is not None
+        return self._cross is not None and self._crossed == self.rows
 
     def add(self, batch: int, x: Any, original: Any = None) -> None:
         """Takes the inputs x [rows, cols] of a batch, and the original model's at the same rows if the weights are to make up for the difference."""
@@ -55,6 +56,7 @@ class Collected:
         if original is not None:
             product = original.float().T @ x.float()
             self._cross = product.double() if self._cross is None else self._cross.add_(product)
+            self._crossed += len(x)
         self.rows += len(x)
 
     def input_amax(self) -> float | None:
@@ -67,8 +69,9 @@ class Collected:
     def quantize(self, weights: Any, method: str, effort: str, damping: float) -> QuantizedTensor:
         """Quantizes the group's weights [rows, cols], which get one global scale."""
         if method == "gptq":
+            cross = self._cross if self.shifted else None  # one of fewer rows than the Hessian's would shrink the weights
             made: QuantizedTensor = GPTQ(
-                self._hessian, cross=self._cross, damping=damping, effort=effort, context=self._context
+                self._hessian, cross=cross, damping=damping, effort=effort, context=self._context
             ).quantize(weights)  # fmt: skip
             return made
         if method == "hessian":

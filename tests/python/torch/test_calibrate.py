@@ -6,6 +6,7 @@ import torch
 
 import models
 import nvfp4cal as n
+from nvfp4cal._calibrate_group import Collected
 
 MODELS = [models.bert, models.llama]
 
@@ -173,3 +174,16 @@ def test_experts():
     first = [result.layers[f"layers.0.experts.{e}"] for e in (0, 1)]
     assert first[0].rows + first[1].rows == 160 and first[1].rows == int((wild[..., 0] > 1).sum())
     assert not any(layer.shifted for layer in result.layers.values())  # tokens may take other ways in the two streams
+
+
+def test_a_batch_without_its_original_moves_no_weights():
+    weights, inputs = torch.randn(8, 32), [torch.randn(80, 32) for _ in range(2)]
+    mixed, plain, whole = (Collected(["layer"], "gptq", None, None) for _ in range(3))
+    for number, x in enumerate(inputs):
+        mixed.add(number, x, 0.9 * x if number == 0 else None)
+        plain.add(number, x)
+        whole.add(number, x, 0.9 * x)
+    found, expected = (one.quantize(weights, "gptq", "default", 0.02) for one in (mixed, plain))
+    assert (mixed.shifted, plain.shifted, whole.shifted) == (False, False, True)
+    assert torch.equal(found.packed, expected.packed) and found.global_amax == expected.global_amax
+    assert whole.quantize(weights, "gptq", "default", 0.02).global_amax < 0.95 * expected.global_amax
