@@ -97,19 +97,21 @@ OutputFolder::OutputFolder(const std::string& path, const std::string& input) : 
 OutputFolder::OutputFolder(const std::string& path, const std::string& input, const std::string& key) : path_(path) {
   check_place(path, input, true);
   make(path);
+  bool begins = false;
   try {
     journal_ = std::make_unique<Journal>(path);
     for (const std::string& name : names_in(path)) {
       if (!is_leftover(name) && !journal_->committed().count(name)) refuse_used(path, name);
     }
     made_ = made_ || journal_->made_folder();
-    const bool resumes = journal_->key() == key;
-    if (!resumes) {
+    if (journal_->key() != key) {
       clear_leftovers();
+      begins = true;
       journal_->begin(key, made_);
     }
   } catch (...) {
-    if (made_ && !journal_) rmdir(path.c_str());
+    if (begins) journal_->remove();  // it says nothing yet: a full disk
+    if (made_ && (begins || !journal_)) rmdir(path.c_str());
     throw;
   }
 }
@@ -123,7 +125,10 @@ void OutputFolder::clear_leftovers() {
 
 std::optional<FinishedShard> OutputFolder::keep(const std::string& name, const Monitor& monitor) {
   const auto found = journal_->shards().find(name);
-  if (found == journal_->shards().end()) return std::nullopt;
+  if (found == journal_->shards().end()) {
+    unlink((path_of(name) + kTemporarySuffix).c_str());  // half of a shard takes the room of a whole one
+    return std::nullopt;
+  }
   const Entry entry{name, journal_->committed().count(name) && is_regular_file(path_of(name))};
   if (!is_regular_file(path_of(entry))) return std::nullopt;
   const File file = File::open(path_of(entry));

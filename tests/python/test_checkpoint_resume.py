@@ -189,6 +189,48 @@ def test_a_full_disk(model, tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.fixture
+def disk(tmp_path):
+    """Mounts a small file system of a given size, where root can make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = []
+
+    def mount(size):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+            print("SKIPPED: no tmpfs can be mounted")
+            pytest.skip("no tmpfs can be mounted")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_without_room_for_the_journal(model, disk):
+    folder = disk(65536)
+    with open(folder / "full", "wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(4096))
+    (folder / "empty").mkdir()
+    for out in (folder / "out", folder / "empty"):
+        with pytest.raises(n.FileError, match="cannot write .*: No space left on device"):
+            n.quantize_checkpoint(model, out)
+    assert sorted(entry.name for entry in folder.rglob("*")) == ["empty", "full"]
+
+
+def test_half_a_shard_does_not_take_the_room_of_the_rest(model, expected, disk):
+    """The output and little more fits on the disk; a killed run has reserved the room of the shard that it was writing."""
+    pages = sum(-(-len(data) // 4096) for data in expected[0].values())
+    out = disk((pages + 16) * 4096) / "out"
+    run_until_shards(model, out, 2)
+    assert len(list(out.glob("*.nvfp4cal-tmp"))) >= 3
+    assert n.quantize_checkpoint(model, out)["totals"]["shards_kept"] >= 2
+    assert contents(out) == expected[0]
+
+
 def test_an_input_that_changes(model, tmp_path):
     def touch(done, total, name):
         os.utime(model / f"model-00001-of-{SHARDS:05}.safetensors")
