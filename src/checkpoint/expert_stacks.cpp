@@ -73,7 +73,8 @@ bool fits(const Pair& pair, unsigned layout, int64_t hidden) {
   const auto &a = pair.gate_up->shape, &b = pair.down->shape;
   const int64_t two_i = layout == kRows ? a[1] : a[2], h = layout == kRows ? a[2] : a[1];
   const int64_t i = layout == kRows ? b[2] : b[1], down_h = layout == kRows ? b[1] : b[2];
-  return a[0] == b[0] && h == hidden && down_h == hidden && two_i % 2 == 0 && i == two_i / 2;
+  // Stacks without elements would cost nothing in the file and, with many experts, all memory here.
+  return a[0] == b[0] && a[0] > 0 && i > 0 && h > 0 && h == hidden && down_h == hidden && two_i % 2 == 0 && i == two_i / 2;
 }
 
 // The weights of one projection: `rows` outputs from `first_row` on.

@@ -157,6 +157,26 @@ TEST_CASE("a stack without its partner, or with experts that must be copied, sta
   CHECK(tensor_of(alone, kExperts + "gate_up_proj")["reason"] == "3-D stack of experts: not a pair of gate_up_proj and down_proj");
 }
 
+TEST_CASE("stacks without elements stay whole, however many experts they claim", "[checkpoint]") {
+  TempFolder folder;
+  constexpr int64_t kMany = int64_t{1} << 40;
+  for (const bool columns : {false, true}) {
+    for (const std::vector<int64_t>& s : std::vector<std::vector<int64_t>>{{kMany, 48, 0}, {kMany, 0, 32}, {0, 48, 32}}) {
+      const int64_t experts = s[0], hidden = s[1], rows = s[2];
+      using Extents = std::vector<int64_t>;
+      const Extents up = columns ? Extents{experts, hidden, 2 * rows} : Extents{experts, 2 * rows, hidden};
+      const Extents down = columns ? Extents{experts, rows, hidden} : Extents{experts, hidden, rows};
+      const std::vector<Weight> weights = {
+          other_layer(), {kExperts + "gate_up_proj", "BF16", up, ""}, {kExperts + "down_proj", "BF16", down, ""}};
+      const std::string type = columns ? "llama4" : "qwen3_moe";
+      const std::string name = "out" + std::to_string(experts + hidden) + type;
+      const json report = run(folder, name, weights, config_of(type.c_str(), hidden));
+      CHECK(tensor_of(report, kExperts + "down_proj")["reason"] ==
+            "3-D stack of experts: the shapes do not fit the layout of the model type \"" + type + "\"");
+    }
+  }
+}
+
 TEST_CASE("NaN in a stack is named by its place there", "[checkpoint]") {
   TempFolder folder;
   std::vector<Weight> weights = stacked({2, 48, 32}, "F32", true);
