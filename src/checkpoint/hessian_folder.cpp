@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <climits>
+#include <string_view>
 #include <vector>
 
 #include "calib/hessian.h"
@@ -15,7 +17,10 @@ bool is_folder(const std::string& path) {
   return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-bool HessianFolder::has(const std::string& module) const { return !folder_.empty() && has_entry(path(module)); }
+bool HessianFolder::has(const std::string& module) const {
+  // The system refuses to look for longer names, which no file has.
+  return !folder_.empty() && module.size() + std::string_view(kSuffix).size() <= NAME_MAX && has_entry(path(module));
+}
 
 std::pair<int64_t, int64_t> HessianFolder::stamp(const std::string& module) const {
   const File file = File::open(path(module));

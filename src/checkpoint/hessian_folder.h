@@ -24,7 +24,8 @@ class HessianFolder {
   calib::Gptq& quantizer(const std::string& module, int64_t cols);
 
  private:
-  std::string path(const std::string& module) const { return folder_ + "/" + module + ".hessian"; }
+  static constexpr const char* kSuffix = ".hessian";
+  std::string path(const std::string& module) const { return folder_ + "/" + module + kSuffix; }
 
   const Execution& execution_;
   std::string folder_;

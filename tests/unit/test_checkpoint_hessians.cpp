@@ -103,6 +103,14 @@ TEST_CASE("layers with a Hessian are quantized by GPTQ, under their group's scal
   }
 }
 
+TEST_CASE("a layer whose name no file can have has no Hessian", "[checkpoint]") {
+  Fixture f;
+  write_safetensors(f.input + "/" + kModel, {random_weight("a.0.q_proj.weight", "F32", {32, 64}),
+                                             random_weight(std::string(300, 'x') + ".weight", "F32", {16, 64})});
+  f.job.options().hessians = f.hessians;
+  CHECK(f.run(f.output)["warnings"].dump().find("1 layers have no Hessian") != std::string::npos);
+}
+
 TEST_CASE("what is wrong with a folder of Hessians is said with the file's name", "[checkpoint]") {
   Fixture f;
   f.job.options().hessians = f.hessians;
