@@ -82,6 +82,7 @@ class Conversion {
     for (const std::string& name : files_.carried) carry_file(input, name, folder, monitor_);
     if (model_.files.has_index) write_index(folder);
     write_configs(folder);
+    check_unchanged(model_.files);
     monitor_.check();
     folder.commit();
     return report_text(report(output));

@@ -124,6 +124,12 @@ Shard open_shard(const std::string& folder, const std::string& name) {
   return Shard{name, std::move(file), data_begin, std::move(header), checksum(json.data(), length, 0)};
 }
 
+void check_unchanged(const ModelFiles& model) {
+  for (const Shard& shard : model.shards) {
+    if (!shard.file.unchanged()) fail(Status::kIo, "%s was changed while it was read", shard.file.path().c_str());
+  }
+}
+
 ModelFiles open_model(const std::string& folder) {
   check_folder(folder);
   ModelFiles model;

@@ -39,4 +39,7 @@ Shard open_shard(const std::string& folder, const std::string& name);
 // model.safetensors, else the only *.safetensors file there is.
 ModelFiles open_model(const std::string& folder);
 
+// Throws kIo if a file has another size or time of change than when it was opened.
+void check_unchanged(const ModelFiles& model);
+
 }  // namespace nvfp4cal::checkpoint

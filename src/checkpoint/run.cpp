@@ -211,9 +211,7 @@ void Run::write(const std::string& input, const std::string& output) {
   // An interrupted commit leaves a folder without configuration, which no engine takes for a model.
   if (model_.has_index) write_index(folder);
   write_configs(folder);
-  for (const Shard& shard : model_.shards) {
-    if (!shard.file.unchanged()) fail(Status::kIo, "%s was changed while it was read", shard.file.path().c_str());
-  }
+  check_unchanged(model_);
   monitor_.check();
   folder.commit();
 }

@@ -1,4 +1,5 @@
 // From ModelOpt's format to compressed-tensors' and back: bytes, scales, configurations, refusals.
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -177,6 +178,22 @@ TEST_CASE("models without a counterpart are refused", "[checkpoint][convert]") {
   INFO(error);
   CHECK(error.find(expected) != std::string::npos);
   CHECK_FALSE(fs::exists(output));
+}
+
+TEST_CASE("an input that changes while it is converted", "[checkpoint][convert]") {
+  TempFolder folder;
+  write_quantized(folder.make("in"), layers_of(false), others(), true, {"lm_head"});
+  Job job;
+  job.options().format = Format::kCompressedTensors;
+  const std::string file = folder / "in/model.safetensors";
+  job.set_progress(
+      [](void* user, int64_t, int64_t, const char*) {
+        fs::last_write_time(*static_cast<const std::string*>(user), fs::file_time_type::clock::now() + std::chrono::hours(1));
+        return int32_t{0};
+      },
+      const_cast<std::string*>(&file));
+  CHECK(error_of([&] { job.convert(folder / "in", folder / "out"); }) == file + " was changed while it was read");
+  CHECK_FALSE(fs::exists(folder / "out"));
 }
 
 TEST_CASE("records that are damaged", "[checkpoint][convert]") {
