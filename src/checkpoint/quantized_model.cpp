@@ -1,6 +1,8 @@
 #include "checkpoint/quantized_model.h"
 
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <map>
 
 #include "checkpoint/plan.h"
@@ -51,7 +53,7 @@ bool speaks_for_layer(const PartName& name, const TensorEntry& tensor) {
 
 const PartName* part_of(const std::string& name) {
   for (const PartName& part : kPartNames) {
-    if (name.ends_with(part.suffix) && name.size() > std::string_view(part.suffix).size()) return &part;
+    if (name.ends_with(part.suffix)) return &part;
   }
   return nullptr;
 }
@@ -116,6 +118,8 @@ class LayerReader {
     if (!is(scales, "F8_E4M3") || scales.shape.size() != 2)
       return flaw("shape", scales.name, "block scales are " + words(scales) + ", not an F8_E4M3 matrix");
     const int64_t rows = codes.shape[0], cols = scales.shape[1];
+    if (codes.shape[1] > std::numeric_limits<int64_t>::max() / 2)  // possible without rows
+      return flaw("shape", codes.name, "codes are " + words(codes) + ", of too many columns");
     if (scales.shape[0] != rows || codes.shape[1] / 8 != cols || codes.shape[1] % 8 != 0)
       return flaw("shape", scales.name, "block scales " + words(scales) + " do not fit the codes " + words(codes) + ": 8 bytes a block");
     for (const StoredTensor* tensor : {&layer.global_scale, &layer.input_scale}) {

@@ -70,6 +70,18 @@ TEST_CASE("a sound model has no defects", "[checkpoint][inspect]") {
   }
 }
 
+TEST_CASE("a layer without a module's name is one", "[checkpoint][inspect]") {
+  const bool modelopt = GENERATE(true, false);
+  TempFolder folder;
+  const std::string path = folder.make("q");
+  write_quantized(path, {random_layer("", 16, 32, 0.01f)}, others(), modelopt, {"lm_head"});
+  const json report = inspect(path);
+  CHECK(report["defects"].empty());
+  CHECK(report["totals"]["layers"] == 1);
+  CHECK(report["layers"][0]["name"] == "");
+  CHECK(report["others"].size() == 2);
+}
+
 TEST_CASE("a model that is not quantized is described", "[checkpoint][inspect]") {
   TempFolder folder;
   const std::string path = folder.make("m");
