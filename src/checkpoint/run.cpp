@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <system_error>
 
 #include "checkpoint/config_text.h"
 #include "checkpoint/input_scales.h"
@@ -384,11 +385,17 @@ bool Run::keep_shard(const OutputShard& planned_shard, OutputFolder& output) {
 
 void Run::finish_later(std::shared_ptr<OutputFile> file, OutputFolder& output, const std::string& name, FinishedShard shard) {
   wait_for_finish();
-  const BlockedSignals blocked;
-  finishing_ = std::async(std::launch::async, [file = std::move(file), &output, name, shard = std::move(shard)] {
+  const auto finish = [file = std::move(file), &output, name, shard = std::move(shard)] {
     file->file().finish();
     output.finished(name, shard);
-  });
+  };
+  try {
+    const BlockedSignals blocked;
+    finishing_ = std::async(std::launch::async, finish);
+    return;
+  } catch (const std::system_error&) {  // the system gives no thread
+  }
+  finish();
 }
 
 void Run::wait_for_finish() {

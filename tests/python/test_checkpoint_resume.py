@@ -1,9 +1,14 @@
 """quantize_checkpoint after a kill: what the killed run has finished is kept, and the result is that of an undisturbed run."""
 import json
 import os
+import pathlib
 import random
+import resource
+import shutil
 import signal
 import subprocess
+import tempfile
+import threading
 import time
 
 import numpy as np
@@ -229,6 +234,31 @@ def test_half_a_shard_does_not_take_the_room_of_the_rest(model, expected, disk):
     assert len(list(out.glob("*.nvfp4cal-tmp"))) >= 3
     assert n.quantize_checkpoint(model, out)["totals"]["shards_kept"] >= 2
     assert contents(out) == expected[0]
+
+
+def test_a_user_without_threads(model, expected):
+    """A user who may have one process and no thread beside its first. Limits do not bind root, so the child becomes someone else."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        source, out = pathlib.Path(folder, "in"), pathlib.Path(folder, "out")
+        shutil.copytree(model, source)
+        source.chmod(0o755)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+                if os.geteuid() == 0:
+                    os.setgid(54321)
+                    os.setuid(54321)
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    threading.Thread(target=int).start()
+                n.quantize_checkpoint(source, out)
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert contents(out) == expected[0]
 
 
 def test_an_input_that_changes(model, tmp_path):
