@@ -1038,10 +1038,10 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_verify(nvfp4cal_checkpoint *han
  * Writes a quantized model in the other format, that of nvfp4cal_checkpoint_set_format. Codes and block scales keep their bytes, global scales become their
  * float32 reciprocals; one that is not the reciprocal of its reciprocal is recorded in the file's metadata, so that there and back gives the same bytes
  * (docs/tool.md). Output and failures as run.
- * @param input  [in] UTF-8 path of a quantized model without defects (nvfp4cal_checkpoint_inspect)
+ * @param input  [in] UTF-8 path of a quantized model; NaN and zero block scales are carried over as they are (nvfp4cal_checkpoint_inspect finds them)
  * @param output [in] UTF-8 path of a folder that does not exist or is empty; its parent exists
  * Statuses: as run; INVALID_ARGUMENT if the model has that format already, UNSUPPORTED for what the other format cannot say (quantized key-value
- * caches, several algorithms, ...), CORRUPT for a model with defects. @since 0.1
+ * caches, several algorithms, ...), CORRUPT for layers that lack a part or whose shapes do not fit. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_convert(nvfp4cal_checkpoint *handle, const char *input, const char *output);
 /** Stops a run from another thread or a signal handler (the one call that may come from there); run returns CANCELLED. Without a run: nothing. @since 0.1 */
