@@ -248,11 +248,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   check_range(kind == cudaMemcpyHostToDevice ? to : from, bytes);
   if (kind == cudaMemcpyHostToDevice) {
     const auto staged = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
-    push(stream_of(stream), [=] { std::memcpy(to, staged->data(), staged->size()); });
+    push(stream_of(stream), [=] {
+      if (!staged->empty()) std::memcpy(to, staged->data(), staged->size());
+    });
   } else {  // to pageable memory: returns when it is done
     const std::shared_ptr<Stream> queue = stream_of(stream);
     run_until(queue, queue->enqueued);
-    with_memory([&] { std::memcpy(to, from, bytes); });
+    if (bytes > 0) with_memory([&] { std::memcpy(to, from, bytes); });
   }
   return cudaSuccess;
 }
