@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace nvfp4cal::checkpoint {
 
@@ -54,6 +55,8 @@ bool is_regular_file(const std::string& path);
 // True if the folder has an entry of this name, whatever it is: a dangling link is there too. Throws kIo if that cannot be known.
 bool has_entry(const std::string& path);
 bool is_dangling_link(const std::string& path);
+// All entries of a folder, sorted.
+std::vector<std::string> names_in(const std::string& folder);
 
 // Throws kIo if a file system that counts its space has less than n bytes for this folder.
 void check_space(const std::string& folder, int64_t n);

@@ -42,14 +42,10 @@ int64_t shards_by_name(std::string_view name) {
 std::string find_single(const std::string& folder) {
   if (has_entry(folder + "/model.safetensors")) return "model.safetensors";
   std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  for (const std::string& name : names_in(folder)) {
     if (name.ends_with(".safetensors") && name[0] != '.' && is_regular_file(folder + "/" + name)) names.push_back(name);
   }
-  if (error) fail_system("read", folder, error.value());
   if (names.empty()) fail(Status::kIo, "%s has no safetensors file", folder.c_str());
-  std::sort(names.begin(), names.end());
   if (names.size() > 1) {
     std::string list = names[0] + ", " + names[1];
     if (names.size() > 2) list += names.size() == 3 ? ", " + names[2] : ", ... (" + std::to_string(names.size()) + " files)";

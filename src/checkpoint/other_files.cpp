@@ -34,15 +34,8 @@ std::string why_left(const std::string& path, const std::string& name) {
 }  // namespace
 
 OtherFiles list_other_files(const std::string& folder, const std::vector<std::string>& shards) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    names.push_back(entry->path().filename().string());
-  }
-  if (error) fail_system("read", folder, error.value());
-  std::sort(names.begin(), names.end());
   OtherFiles files;
-  for (const std::string& name : names) {
+  for (const std::string& name : names_in(folder)) {
     const bool rewritten = name == kConfigName || name == kQuantConfigName || name == "model.safetensors.index.json";
     if (rewritten || std::find(shards.begin(), shards.end(), name) != shards.end()) continue;
     std::string reason = why_left(folder + "/" + name, name);

@@ -20,17 +20,6 @@ constexpr int64_t kReadBytes = int64_t{8} << 20;
 // What a killed run may have left.
 bool is_leftover(const std::string& name) { return name == kJournalName || name.ends_with(kTemporarySuffix); }
 
-std::vector<std::string> names_in(const std::string& path) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
-    names.push_back(entry->path().filename().string());
-  }
-  if (error) fail_system("read", path, error.value());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 [[noreturn]] void refuse_used(const std::string& path, const std::string& name) {
   fail(Status::kInvalidArgument, "the output folder %s is not empty: it holds %s", path.c_str(), name.c_str());
 }
