@@ -185,18 +185,24 @@ std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources)
   return result;
 }
 
-SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) {
-  const TensorView x = view_of(data, *piece.source, piece.count);
-  const int64_t n = piece.count;
-  buffers.codes.resize(static_cast<size_t>(n / 2));
-  buffers.scales.resize(static_cast<size_t>(n / kBlock));
-  double squared_error[2] = {0.0, 0.0};
+QuantizeArgs TensorPass::arguments(const TensorView& x, const WriteTask& task) const {
   QuantizeArgs args{};
   args.sweep.x = &x;
   args.sweep.block = static_cast<int>(kBlock);
   args.sweep.normalization = options_.normalization();
   args.sweep.global_amax = &task.global_amax;
   args.sweep.slices = 1;
+  args.known_finite = true;  // by amaxes()
+  return args;
+}
+
+SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) {
+  const TensorView x = view_of(data, *piece.source, piece.count);
+  const int64_t n = piece.count;
+  buffers.codes.resize(static_cast<size_t>(n / 2));
+  buffers.scales.resize(static_cast<size_t>(n / kBlock));
+  double squared_error[2] = {0.0, 0.0};
+  QuantizeArgs args = arguments(x, task);
   args.sweep.codes = buffers.scales.data();
   args.method = options_.method == ScaleMethod::kMse ? Method::kMse : Method::kMax;
   if (options_.method == ScaleMethod::kFourOverSix && task.global_amax > 0.0f) {
@@ -204,7 +210,6 @@ SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buf
     four_over_six_amaxes(x, task.global_amax, buffers.floats, buffers.amaxes.data());
     args.block_amax = buffers.amaxes.data();
   }
-  args.known_finite = true;  // by amaxes()
   args.packed = buffers.codes.data();
   args.squared_error = options_.measure_error ? squared_error : nullptr;
   call(cpu_ops().quantize, inner_, args);
@@ -237,36 +242,28 @@ void TensorPass::write(WriteTask& task, calib::Gptq& gptq, OutputFile& target) {
   const Source& source = *task.source;
   const int64_t n = source.entry.elements(), bytes = n * static_cast<int64_t>(dtype_size(dtype_of(source)));
   monitor_.check();
-  BorrowedBuffers buffers(*this);
+  BorrowedBuffers borrowed(*this);
+  Buffers& buffers = *borrowed;
   const Piece piece{0, &source, 0, n, bytes, false};
-  const TensorView x = make_view(read(piece, *buffers), dtype_of(source), 2, source.entry.shape.data());
-  std::vector<uint8_t> codes(static_cast<size_t>(n / 2)), scales(static_cast<size_t>(n / kBlock));
+  const TensorView x = make_view(read(piece, buffers), dtype_of(source), 2, source.entry.shape.data());
+  buffers.codes.resize(static_cast<size_t>(n / 2));
+  buffers.scales.resize(static_cast<size_t>(n / kBlock));
   std::vector<float> decoded(options_.measure_error ? static_cast<size_t>(n) : 0);
   const TensorView decoded_view = make_view(decoded.data(), Dtype::kF32, 2, x.shape);
   calib::GptqOutputs outputs;
-  outputs.packed = codes.data();
-  outputs.scales = scales.data();
+  outputs.packed = buffers.codes.data();
+  outputs.scales = buffers.scales.data();
   outputs.decoded = options_.measure_error ? &decoded_view : nullptr;
   gptq.quantize(x, {task.global_amax}, outputs);
-  target.write_at(task.codes_at, codes.data(), n / 2);
-  target.write_at(task.scales_at, scales.data(), n / kBlock);
+  target.write_at(task.codes_at, buffers.codes.data(), n / 2);
+  target.write_at(task.scales_at, buffers.scales.data(), n / kBlock);
   const std::vector<float> weights = options_.measure_error ? calib::read_floats(x, "x") : std::vector<float>();
   for (size_t i = 0; i < weights.size(); ++i) {
     const double value = static_cast<double>(weights[i]), error = value - static_cast<double>(decoded[i]);
     task.error.error += error * error;
     task.error.total += value * value;
   }
-  if (options_.detail && options_.measure_error) {
-    (*buffers).scales = scales;
-    QuantizeArgs args{};
-    args.sweep.x = &x;
-    args.sweep.block = static_cast<int>(kBlock);
-    args.sweep.normalization = options_.normalization();
-    args.sweep.global_amax = &task.global_amax;
-    args.sweep.slices = 1;
-    args.known_finite = true;
-    task.error.of_max = measure_max(args, n / kBlock, *buffers);
-  }
+  if (options_.detail && options_.measure_error) task.error.of_max = measure_max(arguments(x, task), n / kBlock, buffers);
   monitor_.advance(bytes, source.entry.name);
 }
 

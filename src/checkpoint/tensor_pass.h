@@ -66,6 +66,8 @@ class TensorPass {
   void for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
   const char* read(const Piece& piece, Buffers& buffers) const;
   void read_ahead(const Piece& piece) const;
+  // What every quantization of x, elements of the task, has in common.
+  QuantizeArgs arguments(const TensorView& x, const WriteTask& task) const;
   SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target);
   // The squared error of method max; counts the codes of both. args: what quantize() used, with its results.
   double measure_max(QuantizeArgs args, int64_t blocks, Buffers& buffers);
