@@ -10,8 +10,6 @@ namespace nvfp4cal::calib {
 
 namespace {
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 TensorView move_last(const TensorView& view, int dim) {
   TensorView moved = view;
   for (int d = dim; d + 1 < view.ndim; ++d) {

@@ -9,8 +9,6 @@ namespace nvfp4cal::calib {
 
 namespace {
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 constexpr double kSymmetry = 1e-4;
 
 // Relative to the two elements and, where those are near zero, to what Cauchy and Schwarz allow them to be.

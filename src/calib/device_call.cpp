@@ -4,8 +4,6 @@ namespace nvfp4cal::calib {
 
 namespace {
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 void enqueue_swizzle(const Device& device, const TensorView& linear, uint8_t* tiles, bool to_tiles, const DeviceChecker& check) {
   if (linear.elements() == 0) return;
   const TensorView stack = as_stack(linear);

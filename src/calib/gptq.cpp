@@ -18,8 +18,6 @@ constexpr int64_t kMostColumns = int64_t{1} << 24;
 // Weights this many times the global amax leave squares of their errors far inside float32.
 constexpr float kMostClipping = 1024.0f;
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 // Slice s of a tensor of three dimensions; a matrix is its only slice.
 TensorView slice_of(const TensorView& x, int64_t s) {
   if (x.ndim < 3) return x;

@@ -15,8 +15,6 @@ constexpr char kType[] = "hess";
 constexpr uint32_t kVersion = 1;
 constexpr double kMostRows = 0x1p53;  // float64 counts exactly up to here
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 // Throws kOutOfMemory where the sums could not be addressed.
 size_t size_of(HessianLayout layout, int64_t cols, int block) {
   constexpr int64_t kMostColumns = int64_t{1} << 28;

@@ -8,8 +8,6 @@ namespace nvfp4cal::calib {
 
 namespace {
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 void check_number(double value, double lo, double hi, const char* name) {
   if (!(value >= lo && value <= hi)) fail(Status::kInvalidArgument, "%s is %g, expected %g to %g", name, value, lo, hi);
 }

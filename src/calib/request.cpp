@@ -13,8 +13,6 @@ namespace nvfp4cal::calib {
 
 namespace {
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 // Slice s of x's first dimension.
 TensorView slice_of(const TensorView& x, int64_t s) {
   TensorView slice = x;

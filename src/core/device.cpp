@@ -87,8 +87,6 @@ const Module& loaded_module() {
   return module;
 }
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 }  // namespace
 
 const DeviceOps& device_ops() { return *loaded_module().ops; }

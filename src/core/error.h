@@ -42,4 +42,7 @@ class Error : public std::exception {
 // printf-style; the text is one line.
 [[noreturn]] void fail(Status status, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
+// For %lld, which int64_t is not everywhere.
+inline long long ll(int64_t value) { return static_cast<long long>(value); }
+
 }  // namespace nvfp4cal

@@ -11,8 +11,6 @@ namespace nvfp4cal::cpu {
 
 namespace {
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
 // Elements of a matrix in float64, wherever it lies.
 class MatrixReader {
  public:
