@@ -6,11 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 "$root/scripts/setup.sh"
 model=$("$root/scripts/minilm.sh")
 python=$("$root/scripts/venv_torch.sh")
-say "building"
-cmake -S "$root" -B "$root/build/demo-python" -G Ninja -DCMAKE_BUILD_TYPE=Release -DNVFP4CAL_BUILD_PYTHON=ON \
-  -DPython_EXECUTABLE="$python" >/dev/null
-cmake --build "$root/build/demo-python" --target nvfp4cal_python --parallel "$jobs" >&2
-cmake --install "$root/build/demo-python" --component python --prefix "$root/build/demo-python/package" >/dev/null
+package=$("$root/scripts/demo_package.sh" "$python")
 # One thread each, unless the caller says otherwise: a fair comparison, and no waiting for threads on a shared machine.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} NVFP4CAL_NUM_THREADS=${NVFP4CAL_NUM_THREADS:-${OMP_NUM_THREADS:-1}}
-PYTHONPATH=$root/build/demo-python/package "$python" "$root/examples/python/modelopt_on_cpu.py" "$model" "$@"
+PYTHONPATH=$package "$python" "$root/examples/python/modelopt_on_cpu.py" "$model" "$@"
