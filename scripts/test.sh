@@ -80,6 +80,13 @@ test_python() {
     (cd "$root" && PYTHONPATH=$root/build/python "$python" -m pytest -q -p no:cacheprovider "$@")
 }
 
+# llama.cpp converts and runs what the checkpoint job writes.
+test_engines() {
+  local folder python
+  folder=$("$root/scripts/llama_cpp.sh") && python=$("$root/scripts/venv_torch.sh") &&
+    (cd "$root" && NVFP4CAL_LLAMA_CPP=$folder PYTHONPATH=$root/build/python:$folder/site "$python" -m pytest -q -p no:cacheprovider tests/python/engines)
+}
+
 # As a user installs it: a wheel from the sources alone, into an environment of its own, and README's program.
 test_wheel() {
   local folder=$logs/wheel
@@ -123,6 +130,7 @@ if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE
   step python test_python "$python" "$root"/tests/python/test_*.py "$root/tests/python/golden"
   if $full; then
     step python-torch test_python "$("$root/scripts/venv_torch.sh")" "$root/tests/python/torch" "$root/tests/python/integrations"
+    step engines test_engines
     step python-wheel test_wheel
   fi
   test_java
