@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "checkpoint/output_format.h"
 #include "checkpoint/name_rules.h"
@@ -15,14 +17,26 @@ constexpr int64_t kCopyBytes = int64_t{8} << 20;
 constexpr const char* kOtherWeights[] = {"*.bin",    "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5",  "*.msgpack", "*.onnx", "*.onnx_data",
                                          "*.tflite", "*.ot", "*.npy", "*.npz",  "*.mlx",  "*.bak", "*.zip",     "*.tar",  "*.gz"};
 
-// Why a file stays behind; empty: it is carried over.
-std::string why_left(const std::string& path, const std::string& name) {
+// The folders that a sentence-transformers model keeps its further modules in, weights and all. None if the file is missing or says something else.
+std::set<std::string> module_folders(const std::string& folder) {
+  std::set<std::string> paths;
+  const std::string list = folder + "/modules.json";
+  if (!is_regular_file(list)) return paths;
+  const nlohmann::json modules = nlohmann::json::parse(read_text_file(list), nullptr, false);
+  for (const nlohmann::json& module : modules) {
+    if (module.is_object() && module.contains("path") && module["path"].is_string()) paths.insert(module["path"].get<std::string>());
+  }
+  return paths;
+}
+
+// Why a file or folder stays behind; empty: it is carried over.
+std::string why_left(const std::string& path, const std::string& name, bool weights_belong) {
   std::error_code error;
   if (is_dangling_link(path)) return kDanglingLink;
   if (name[0] == '.') return "hidden";
-  if (std::filesystem::is_directory(path, error)) return "a folder";
+  if (std::filesystem::is_directory(path, error)) return std::filesystem::is_symlink(path, error) ? "a link to a folder" : "";
   if (!is_regular_file(path)) return "not a regular file";
-  if (name.ends_with(".safetensors")) return "weights that are no part of the model";
+  if (name.ends_with(".safetensors")) return weights_belong ? "" : "weights that are no part of the model";
   if (name.ends_with(".index.json")) return "index of other weights";
   if (name.ends_with(kTemporarySuffix)) return "temporary";
   for (const char* pattern : kOtherWeights) {
@@ -31,19 +45,29 @@ std::string why_left(const std::string& path, const std::string& name) {
   return "";
 }
 
+void add_file(const std::string& folder, const std::string& path, const std::set<std::string>& modules, OtherFiles& files) {
+  const size_t slash = path.rfind('/');
+  const std::string name = path.substr(slash + 1);  // of npos, too
+  std::string reason = why_left(folder + "/" + path, name, slash != std::string::npos && modules.count(path.substr(0, slash)));
+  std::error_code error;
+  if (!reason.empty()) {
+    files.left.emplace_back(path, std::move(reason));
+  } else if (!std::filesystem::is_directory(folder + "/" + path, error)) {
+    files.carried.push_back(path);
+  } else {
+    for (const std::string& inner : names_in(folder + "/" + path)) add_file(folder, path + "/" + inner, modules, files);
+  }
+}
+
 }  // namespace
 
 OtherFiles list_other_files(const std::string& folder, const std::vector<std::string>& shards) {
   OtherFiles files;
+  const std::set<std::string> modules = module_folders(folder);
   for (const std::string& name : names_in(folder)) {
     const bool rewritten = name == kConfigName || name == kQuantConfigName || name == "model.safetensors.index.json";
     if (rewritten || std::find(shards.begin(), shards.end(), name) != shards.end()) continue;
-    std::string reason = why_left(folder + "/" + name, name);
-    if (reason.empty()) {
-      files.carried.push_back(name);
-    } else {
-      files.left.emplace_back(name, std::move(reason));
-    }
+    add_file(folder, name, modules, files);
   }
   return files;
 }

@@ -12,12 +12,13 @@ namespace nvfp4cal::checkpoint {
 
 inline constexpr const char* kDanglingLink = "a link to nothing";
 
+// Names are paths from the model's folder on.
 struct OtherFiles {
   std::vector<std::string> carried;                       // copied byte for byte
   std::vector<std::pair<std::string, std::string>> left;  // name and why
 };
 
-// Sorts the entries of a folder; `shards` and what the writer makes anew are in neither list.
+// Sorts the files of a folder and of those in it; `shards` and what the writer makes anew are in neither list.
 OtherFiles list_other_files(const std::string& folder, const std::vector<std::string>& shards);
 
 void carry_file(const std::string& input, const std::string& name, OutputFolder& output, const Monitor& monitor);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include "checkpoint/checksum.h"
 #include "core/error.h"
@@ -19,6 +20,19 @@ constexpr int64_t kReadBytes = int64_t{8} << 20;
 
 // What a killed run may have left.
 bool is_leftover(const std::string& name) { return name == kJournalName || name.ends_with(kTemporarySuffix); }
+
+// The folders of a path in it, "a", "a/b" of "a/b/c".
+std::vector<std::string> folders_of(const std::string& name) {
+  std::vector<std::string> folders;
+  for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1)) folders.push_back(name.substr(0, slash));
+  return folders;
+}
+
+// True of a folder that holds one of the names.
+bool is_folder_of(const std::string& folder, const std::set<std::string>& names) {
+  const auto first = names.lower_bound(folder + "/");
+  return first != names.end() && first->starts_with(folder + "/");
+}
 
 [[noreturn]] void refuse_used(const std::string& path, const std::string& name) {
   fail(Status::kInvalidArgument, "the output folder %s is not empty: it holds %s", path.c_str(), name.c_str());
@@ -90,7 +104,8 @@ OutputFolder::OutputFolder(const std::string& path, const std::string& input, co
   try {
     journal_ = std::make_unique<Journal>(path);
     for (const std::string& name : names_in(path)) {
-      if (!is_leftover(name) && !journal_->committed().count(name)) refuse_used(path, name);
+      const std::set<std::string>& committed = journal_->committed();
+      if (!is_leftover(name) && !committed.count(name) && !is_folder_of(name, committed)) refuse_used(path, name);
     }
     made_ = made_ || journal_->made_folder();
     if (journal_->key() != key) {
@@ -110,12 +125,33 @@ void OutputFolder::clear_leftovers() {
     const bool ours = is_leftover(name) || journal_->committed().count(name);
     if (ours && name != kJournalName && unlink(path_of(name).c_str()) != 0) fail_system("remove", path_of(name), errno);
   }
+  for (const std::string& name : journal_->committed()) {
+    if (name.find('/') == std::string::npos) continue;
+    if (unlink(path_of(name).c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) fail_system("remove", path_of(name), errno);
+    remove_folders_of(name);
+  }
+}
+
+std::string OutputFolder::temporary_of(std::string name) const {
+  std::replace(name.begin(), name.end(), '/', '%');
+  return path_of(name) + kTemporarySuffix;
+}
+
+void OutputFolder::make_folders_of(const std::string& name) {
+  for (const std::string& folder : folders_of(name)) {
+    if (mkdir(path_of(folder).c_str(), 0777) != 0 && errno != EEXIST) fail_system("create the folder", path_of(folder), errno);
+  }
+}
+
+void OutputFolder::remove_folders_of(const std::string& name) const {
+  const std::vector<std::string> folders = folders_of(name);
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) rmdir(path_of(*folder).c_str());  // fails if something is in it
 }
 
 std::optional<FinishedShard> OutputFolder::keep(const std::string& name, const Monitor& monitor) {
   const auto found = journal_->shards().find(name);
   if (found == journal_->shards().end()) {
-    unlink((path_of(name) + kTemporarySuffix).c_str());  // half of a shard takes the room of a whole one
+    unlink(temporary_of(name).c_str());  // half of a shard takes the room of a whole one
     return std::nullopt;
   }
   const Entry entry{name, journal_->committed().count(name) && is_regular_file(path_of(name))};
@@ -141,7 +177,10 @@ std::optional<FinishedShard> OutputFolder::keep(const std::string& name, const M
 
 OutputFolder::~OutputFolder() {
   if (committed_) return;
-  for (const Entry& entry : entries_) unlink(path_of(entry).c_str());
+  for (const Entry& entry : entries_) {
+    unlink(path_of(entry).c_str());
+    remove_folders_of(entry.name);
+  }
   if (journal_) {
     try {
       clear_leftovers();
@@ -157,10 +196,10 @@ File OutputFolder::create(const std::string& name) {
   try {
     // Of a run that was killed.
     if (journal_) {
-      unlink((path_of(name) + kTemporarySuffix).c_str());
+      unlink(temporary_of(name).c_str());
       if (journal_->committed().count(name)) unlink(path_of(name).c_str());
     }
-    return File::create(path_of(name) + kTemporarySuffix);
+    return File::create(temporary_of(name));
   } catch (...) {
     entries_.pop_back();
     throw;
@@ -182,10 +221,16 @@ void OutputFolder::commit() {
   }
   for (Entry& entry : entries_) {
     if (entry.renamed) continue;
+    make_folders_of(entry.name);
     const std::string name = path_of(entry.name);
-    if (std::rename((name + kTemporarySuffix).c_str(), name.c_str()) != 0) fail_system("rename a file to", name, errno);
+    if (std::rename(temporary_of(entry.name).c_str(), name.c_str()) != 0) fail_system("rename a file to", name, errno);
     entry.renamed = true;
   }
+  std::set<std::string> folders;
+  for (const Entry& entry : entries_) {
+    for (const std::string& folder : folders_of(entry.name)) folders.insert(path_of(folder));
+  }
+  for (const std::string& folder : folders) sync_folder(folder);
   sync_folder(path_);
   if (made_) {
     const std::filesystem::path parent = std::filesystem::absolute(path_).lexically_normal() / "..";

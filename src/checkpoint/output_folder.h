@@ -27,7 +27,7 @@ class OutputFolder {
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
-  // A file under a temporary name; the caller finishes it.
+  // A file under a temporary name; the caller finishes it. The name may be a path: its folders are made by commit().
   File create(const std::string& name);
   void write(const std::string& name, const std::string& text);
   // Gives the files their names, in the order they were created, and syncs the folder.
@@ -50,7 +50,11 @@ class OutputFolder {
   void make(const std::string& path);
   void clear_leftovers();
   std::string path_of(const std::string& name) const { return path_ + "/" + name; }
-  std::string path_of(const Entry& entry) const { return path_of(entry.name) + (entry.renamed ? "" : kTemporarySuffix); }
+  std::string path_of(const Entry& entry) const { return entry.renamed ? path_of(entry.name) : temporary_of(entry.name); }
+  // In the output folder itself, also for a file of a folder inside it.
+  std::string temporary_of(std::string name) const;
+  void make_folders_of(const std::string& name);
+  void remove_folders_of(const std::string& name) const;
 
   std::string path_;
   bool made_ = false;

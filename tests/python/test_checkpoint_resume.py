@@ -36,6 +36,8 @@ def model(tmp_path_factory):
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     (folder / "config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}")
     return folder
 
 
@@ -49,7 +51,7 @@ def expected(model, tmp_path_factory):
 
 
 def contents(folder):
-    return {entry.name: entry.read_bytes() for entry in folder.iterdir()}
+    return {str(entry.relative_to(folder)): entry.read_bytes() for entry in folder.rglob("*") if entry.is_file()}
 
 
 def start(model, out, **options):

@@ -106,8 +106,11 @@ def test_convert_there_and_back(quantized, tmp_path):
     other = {"modelopt": "compressed-tensors", "compressed-tensors": "modelopt"}[quantized.name]
     shutil.copytree(quantized, tmp_path / "more")
     (tmp_path / "more" / "1_Pooling").mkdir()
+    (tmp_path / "more" / "1_Pooling" / "config.json").write_text("{}")
+    (tmp_path / "more" / "model.onnx").write_text("x")
     shown = ok("convert", tmp_path / "more", tmp_path / "there", "--format", other)
-    assert re.search(rf"^\d+ layers from {quantized.name} to {other}, .*\n\nleft behind  1_Pooling \(a folder\)\n$", shown.stdout)
+    assert re.search(rf"^\d+ layers from {quantized.name} to {other}, .*\n\nleft behind  model.onnx \(weights in another format, or an archive\)\n$", shown.stdout)
+    assert (tmp_path / "there" / "1_Pooling" / "config.json").read_text() == "{}"
     ok("convert", tmp_path / "there", tmp_path / "back", "--format", quantized.name)
     for path in quantized.iterdir():
         assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes(), path.name

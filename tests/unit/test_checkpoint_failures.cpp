@@ -225,10 +225,46 @@ TEST_CASE("a failing commit removes what it has renamed", "[checkpoint]") {
     fs::remove(folder / "out/b");
   }
   CHECK_FALSE(fs::exists(folder / "out"));
+  {
+    OutputFolder output(folder / "out", folder / "in");
+    output.write("a/b/c", "1");
+    output.write("d", "2");
+    fs::create_directory(folder / "out/d");
+    CHECK(error_of([&] { output.commit(); }).find("cannot rename a file to") == 0);
+    CHECK(fs::exists(folder / "out/a/b/c"));
+    fs::remove(folder / "out/d");
+  }
+  CHECK_FALSE(fs::exists(folder / "out"));
   // a folder that was there before stays
   const std::string mine = folder.make("mine");
   { OutputFolder(mine, folder / "in").write("a", "1"); }
   CHECK(list(mine).empty());
+}
+
+TEST_CASE("a commit that was killed midway is gone on with, or cleared", "[checkpoint]") {
+  for (const char* key : {"key", "another"}) {
+    TempFolder folder;
+    const std::string out = folder.make("out");
+    {
+      Journal journal(out);
+      journal.begin("key", false);
+      journal.add_commit({"a/b/c", "a/d", "e"});
+    }
+    folder.make("out/a");
+    folder.make("out/a/b");
+    write_file(out + "/a/b/c", "old");
+    write_file(out + "/a%d.nvfp4cal-tmp", "old");
+    {
+      OutputFolder output(out, folder / "in", key);
+      CHECK(fs::exists(out + "/a/b/c") == (std::string(key) == "key"));
+      for (const char* name : {"a/b/c", "a/d", "e"}) output.write(name, "new");
+      output.commit();
+    }
+    CHECK(read_file(out + "/a/b/c") == "new");
+    CHECK(list(out) == std::vector<std::string>{"a", "e"});
+    CHECK(list(out + "/a") == std::vector<std::string>{"b", "d"});
+    CHECK(error_of([&] { OutputFolder(out, folder / "in", key); }).find("is not empty: it holds a") != std::string::npos);
+  }
 }
 
 TEST_CASE("progress", "[checkpoint]") {
