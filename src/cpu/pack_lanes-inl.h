@@ -18,10 +18,6 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 constexpr int64_t kRow = 16;
 constexpr int64_t kRowsPerTile = 256;
 
-// AVX-512 compares bfloat16 with thresholds.
-template <class Loader>
-constexpr bool kHasThresholds = HWY_MAX_BYTES == 64 && std::is_same_v<Loader, LoadBf16>;
-
 // What rows of a tile are packed with. Made for a whole tile, so that no row waits for its own quotient.
 struct RowScales {
   HWY_ALIGN float scale[kRowsPerTile];
@@ -32,7 +28,6 @@ struct RowScales {
 #endif
 
   // Rows of blocks that have these codes; past `rows` any scale. A block of 32 has two rows.
-  template <bool with_factors>
   void set(const uint8_t* HWY_RESTRICT codes, int block, int64_t rows, float global_scale) {
     const DF df;
     const hn::Rebind<uint8_t, DI> d8;
@@ -47,7 +42,6 @@ struct RowScales {
       const VF scales = hn::Mul(values_of(hn::PromoteTo(DI(), hn::Load(d8, row_codes + row))), hn::Set(df, global_scale));
       hn::Store(scales, df, scale + row);
 #if HWY_MAX_BYTES == 64
-      if (!with_factors) continue;
       hn::Store(hn::Div(hn::Set(df, 0x1p12f), scales), df, factor + row);
       const __m512 part = _mm512_mul_ps(scales.raw, _mm512_set1_ps(-0x1p-60f));
       hn::Store(VF{_mm512_mul_round_ps(part, _mm512_set1_ps(0x1p-90f), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}, df, lost + row);
@@ -196,7 +190,7 @@ HWY_NOINLINE void pack_divided(const char* data, const float* HWY_RESTRICT scale
 }
 
 template <class Loader>
-HWY_INLINE void pack_group_by_products(const char* data, const RowScales& scales, int64_t row, uint8_t* HWY_RESTRICT packed) {
+HWY_INLINE void pack_group(const char* data, const RowScales& scales, int64_t row, uint8_t* HWY_RESTRICT packed) {
   if (HWY_UNLIKELY(!ordinary(hn::Load(DF(), scales.scale + row), 0x1p90f))) {
     return pack_divided<Loader>(data, scales.scale + row, kRowsPerGroup, packed);
   }
@@ -205,86 +199,6 @@ HWY_INLINE void pack_group_by_products(const char* data, const RowScales& scales
     if (HWY_UNLIKELY(!pack_four<Loader>(four, scales.factor + row + r, scales.lost + row + r, packed + r * (kRow / 2)))) {
       pack_divided<Loader>(four, scales.scale + row + r, 4, packed + r * (kRow / 2));
     }
-  }
-}
-
-// ---- AVX-512, bfloat16: the smallest bfloat16 number of each level, compared in sixteen bits -----------------------------
-
-// In both halves of a lane: the smallest magnitude whose quotient rounds to level k + 1 or above. A boundary belongs to the level with the
-// even mantissa, so the exact quotient x / scale reaches the upper level from half a float32 step below the boundary on (that level is even:
-// .75, 1.75, 3.5) or only from more than half a step above it (the others).
-struct Thresholds {
-  __m512i at[7];
-
-  HWY_INLINE explicit Thresholds(__m512 scale) {
-    at[0] = above(scale, .25f, 0x1p-26f);
-    at[1] = from(scale, .75f, 0x1p-25f);
-    at[2] = above(scale, 1.25f, 0x1p-24f);
-    at[3] = from(scale, 1.75f, 0x1p-24f);
-    at[4] = above(scale, 2.5f, 0x1p-23f);
-    at[5] = from(scale, 3.5f, 0x1p-23f);
-    at[6] = above(scale, 5.0f, 0x1p-22f);
-  }
-
- private:
-  static HWY_INLINE __m512i upper_half_twice(__m512i bits) {
-    return _mm512_shuffle_epi8(bits, _mm512_set4_epi32(0x0F0E0F0E, 0x0B0A0B0A, 0x07060706, 0x03020302));
-  }
-  // The smallest bfloat16 x >= scale * (boundary - half_step).
-  static HWY_INLINE __m512i from(__m512 scale, float boundary, float half_step) {
-    const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(-half_step));
-    const __m512 least = _mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
-    return upper_half_twice(_mm512_add_epi32(_mm512_castps_si512(least), _mm512_set1_epi32(0xFFFF)));
-  }
-  // The smallest bfloat16 x > scale * (boundary + half_step).
-  static HWY_INLINE __m512i above(__m512 scale, float boundary, float half_step) {
-    const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(half_step));
-    const __m512 largest = _mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-    return _mm512_add_epi16(upper_half_twice(_mm512_castps_si512(largest)), _mm512_set1_epi16(1));
-  }
-};
-
-// Codes of 32 elements in sixteen-bit lanes: three steps of a binary search.
-HWY_INLINE __m512i codes_of_bf16(__m512i x, const Thresholds& t) {
-  const __m512i magnitude = _mm512_and_si512(x, _mm512_set1_epi16(0x7FFF));
-  const __mmask32 four = _mm512_cmpge_epu16_mask(magnitude, t.at[3]);
-  const __mmask32 two = _mm512_cmpge_epu16_mask(magnitude, _mm512_mask_mov_epi16(t.at[1], four, t.at[5]));
-  const __m512i lower = _mm512_mask_mov_epi16(t.at[0], two, t.at[2]), upper = _mm512_mask_mov_epi16(t.at[4], two, t.at[6]);
-  const __mmask32 one = _mm512_cmpge_epu16_mask(magnitude, _mm512_mask_mov_epi16(lower, four, upper));
-  const __mmask32 negative = _mm512_cmpgt_epu16_mask(x, _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
-  __m512i code = _mm512_maskz_set1_epi16(four, 4);
-  code = _mm512_mask_add_epi16(code, two, code, _mm512_set1_epi16(2));
-  code = _mm512_mask_add_epi16(code, one, code, _mm512_set1_epi16(1));
-  return _mm512_mask_add_epi16(code, negative, code, _mm512_set1_epi16(8));
-}
-
-HWY_INLINE void pack_bf16_group(const char* data, VF scales, uint8_t* HWY_RESTRICT packed) {
-  const Thresholds thresholds(scales.raw);
-  VF pairs[8];  // elements 2 j and 2 j + 1 of a row in its lane of pairs[j]
-  load_transposed<8>(reinterpret_cast<const float*>(data), 8, pairs);
-  __m512i bytes[4];  // bytes 2 j and 2 j + 1 of a row in the low half of its lane of bytes[j]
-  for (int j = 0; j < 4; ++j) {
-    const __m512i even = codes_of_bf16(_mm512_castps_si512(pairs[2 * j].raw), thresholds);
-    const __m512i odd = codes_of_bf16(_mm512_castps_si512(pairs[2 * j + 1].raw), thresholds);
-    const __m512i both = _mm512_or_si512(even, _mm512_slli_epi16(odd, 8));
-    bytes[j] = _mm512_or_si512(both, _mm512_srli_epi32(both, 12));
-  }
-  const __m512i low = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[0], _mm512_slli_epi32(bytes[1], 16));
-  const __m512i high = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[2], _mm512_slli_epi32(bytes[3], 16));
-  const __m512i first = _mm512_unpacklo_epi32(low, high), second = _mm512_unpackhi_epi32(low, high);  // rows 0 1, 4 5, ..; 2 3, 6 7, ..
-  const __m512i lower_order = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), upper_order = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-  _mm512_storeu_si512(packed, _mm512_permutex2var_epi64(first, lower_order, second));
-  _mm512_storeu_si512(packed + 64, _mm512_permutex2var_epi64(first, upper_order, second));
-}
-
-template <class Loader>
-HWY_INLINE void pack_group(const char* data, const RowScales& scales, int64_t row, uint8_t* HWY_RESTRICT packed) {
-  if constexpr (kHasThresholds<Loader>) {
-    const VF of_group = hn::Load(DF(), scales.scale + row);
-    if (HWY_LIKELY(ordinary(of_group, 0x1p16f))) return pack_bf16_group(data, of_group, packed);  // no quotient of such a scale underflows
-    pack_divided<Loader>(data, scales.scale + row, kRowsPerGroup, packed);
-  } else {
-    pack_group_by_products<Loader>(data, scales, row, packed);
   }
 }
 

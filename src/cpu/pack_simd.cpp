@@ -8,6 +8,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "cpu/pack_halves-inl.h"
 #include "cpu/pack_lanes-inl.h"
 #include "cpu/simd_kernels.h"
 
@@ -24,7 +25,7 @@ void pack_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY
     const int64_t here = HWY_MIN(kRowsPerTile, rows - tile);
     const char* const first = data + tile * kRow * Loader::kBytes;
     uint8_t* const to = packed + tile * (kRow / 2);
-    scales.set<!kHasThresholds<Loader>>(codes + tile / rows_per_block, block, here, global_scale);
+    scales.set(codes + tile / rows_per_block, block, here, global_scale);
     int64_t row = 0;
 #if NVFP4CAL_FAST_PACK
     for (; row + kRowsPerGroup <= here; row += kRowsPerGroup) {
@@ -35,9 +36,37 @@ void pack_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY
   }
 }
 
+#if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
+template <class Loader>
+void pack_half_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY_RESTRICT codes, float global_scale,
+                      uint8_t* HWY_RESTRICT packed) {
+  const int64_t rows_per_block = block / kRow, rows = blocks * rows_per_block;
+  const ThresholdLadder<Loader> ladder(global_scale);
+  int64_t row = 0;
+  for (; row + kRowsPerGroup <= rows; row += kRowsPerGroup) {
+    uint8_t row_codes[kRowsPerGroup];
+    for (int64_t r = 0; r < kRowsPerGroup && rows_per_block > 1; ++r) row_codes[r] = codes[(row + r) / rows_per_block];
+    const uint8_t* const of_group = rows_per_block > 1 ? row_codes : codes + row;
+    pack_half_group<Loader>(data + row * kRow * Loader::kBytes, ladder, of_group, global_scale, packed + row * (kRow / 2));
+  }
+  for (; row < rows; ++row) {
+    const float scale = num::e4m3_magnitude(codes[row / rows_per_block]) * global_scale;
+    pack_row<Loader>(data + row * kRow * Loader::kBytes, scale, packed + row * (kRow / 2));
+  }
+}
+#endif
+
 void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed) {
   with_loader(x.dtype, [&](auto loader) {
-    pack_blocks<decltype(loader)>(static_cast<const char*>(x.data), block, blocks, codes, global_scale, packed);
+    using Loader = decltype(loader);
+    const char* const data = static_cast<const char*>(x.data);
+#if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
+    if constexpr (Loader::kBytes == 2) {
+      pack_half_blocks<Loader>(data, block, blocks, codes, global_scale, packed);
+      return 0;
+    }
+#endif
+    pack_blocks<Loader>(data, block, blocks, codes, global_scale, packed);
     return 0;
   });
 }

@@ -111,6 +111,33 @@ HWY_INLINE void load_transposed(const float* rows, int64_t row_stride, VF* HWY_R
   }
 }
 
+#if HWY_MAX_BYTES == 64
+// Lanes of pairs[j]: elements 2 j and 2 j + 1 of 16 rows of 16 half types, rows in the order 0 2 4 6, 1 3 5 7, 8 10 12 14, 9 11 13 15. That order needs
+// whole loads alone, which are fewer.
+HWY_INLINE void load_pairs(const char* rows, __m512i* HWY_RESTRICT pairs) {
+  for (int half = 0; half < 8; half += 4) {  // 8 rows
+    __m512i v[4];
+    for (int i = 0; i < 4; ++i) v[i] = _mm512_loadu_si512(rows + (half + i) * 64);
+    const __m512i ab0 = _mm512_unpacklo_epi32(v[0], v[1]), ab1 = _mm512_unpackhi_epi32(v[0], v[1]);
+    const __m512i cd0 = _mm512_unpacklo_epi32(v[2], v[3]), cd1 = _mm512_unpackhi_epi32(v[2], v[3]);
+    pairs[half + 0] = _mm512_unpacklo_epi64(ab0, cd0);
+    pairs[half + 1] = _mm512_unpackhi_epi64(ab0, cd0);
+    pairs[half + 2] = _mm512_unpacklo_epi64(ab1, cd1);
+    pairs[half + 3] = _mm512_unpackhi_epi64(ab1, cd1);
+  }
+  for (int j = 0; j < 4; ++j) {  // 128 bits: pair j of four rows, pair j + 4 of them; the same of four others
+    const __m512i first = pairs[j], second = pairs[j + 4];
+    pairs[j] = _mm512_shuffle_i32x4(first, second, 0x88);
+    pairs[j + 4] = _mm512_shuffle_i32x4(first, second, 0xDD);
+  }
+}
+
+// 16 bytes, one a row, in that order.
+HWY_INLINE __m128i in_pair_order(__m128i bytes) {
+  return _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15));
+}
+#endif
+
 // columns[c] lane b = |element c of block b| for kLanes blocks. Half types are transposed in pairs, which takes half the shuffles.
 template <class Loader, int block>
 HWY_INLINE void load_magnitudes(const char* data, VF* HWY_RESTRICT columns) {

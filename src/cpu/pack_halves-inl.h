@@ -1,0 +1,187 @@
+// Nibbles of bfloat16 and float16 rows under AVX-512: magnitudes are compared in sixteen bits with the smallest number of each level. Included once
+// per target. Proof: docs/numerics.md, "packing".
+#if defined(NVFP4CAL_CPU_PACK_HALVES_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef NVFP4CAL_CPU_PACK_HALVES_INL_H
+#undef NVFP4CAL_CPU_PACK_HALVES_INL_H
+#else
+#define NVFP4CAL_CPU_PACK_HALVES_INL_H
+#endif
+
+#include "cpu/pack_lanes-inl.h"
+#include "num/e4m3.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
+
+// Rounds positive float32 numbers to sixteen bits: the smallest number that is not below x, or that is above it, in both halves of a lane.
+template <class Loader>
+struct HalfFormat;
+
+template <>
+struct HalfFormat<LoadBf16> {
+  static constexpr int kMantissaBits = 7;
+  static constexpr int kInfinity = 0x7F80;
+  static constexpr float kScalesBelow = 0x1p16f;  // no quotient of such a scale underflows
+
+  static HWY_INLINE __m512i upper_half_twice(__m512i bits) {
+    return _mm512_shuffle_epi8(bits, _mm512_set4_epi32(0x0F0E0F0E, 0x0B0A0B0A, 0x07060706, 0x03020302));
+  }
+  static HWY_INLINE __m512i not_below(__m512 x) {
+    return upper_half_twice(_mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0xFFFF)));
+  }
+  static HWY_INLINE __m512i above(__m512 x) {
+    return _mm512_add_epi16(upper_half_twice(_mm512_castps_si512(x)), _mm512_set1_epi16(1));
+  }
+};
+
+template <>
+struct HalfFormat<LoadF16> {
+  static constexpr int kMantissaBits = 10;
+  static constexpr int kInfinity = 0x7C00;
+  static constexpr float kScalesBelow = 0x1p90f;
+
+  static HWY_INLINE __m512i twice(__m256i halves) {
+    const __m512i wide = _mm512_cvtepu16_epi32(halves);
+    return _mm512_or_si512(wide, _mm512_slli_epi32(wide, 16));
+  }
+  // beyond the largest number: infinity, which no magnitude reaches
+  static HWY_INLINE __m512i not_below(__m512 x) { return twice(_mm512_cvtps_ph(x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)); }
+  static HWY_INLINE __m512i above(__m512 x) {
+    return _mm512_add_epi16(twice(_mm512_cvtps_ph(x, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)), _mm512_set1_epi16(1));
+  }
+};
+
+// The smallest magnitude whose quotient rounds to level k + 1 or above, in both halves of a lane. A boundary belongs to the level with the even
+// mantissa, so the exact quotient x / scale reaches the upper level from half a float32 step below the boundary on (that level is even: .75,
+// 1.75, 3.5) or only from more than half a step above it (the others).
+template <class Loader>
+struct Thresholds {
+  using Format = HalfFormat<Loader>;
+  __m512i at[7];
+
+  Thresholds() = default;
+  HWY_INLINE explicit Thresholds(__m512 scale) {
+    at[0] = above(scale, .25f, 0x1p-26f);
+    at[1] = from(scale, .75f, 0x1p-25f);
+    at[2] = above(scale, 1.25f, 0x1p-24f);
+    at[3] = from(scale, 1.75f, 0x1p-24f);
+    at[4] = above(scale, 2.5f, 0x1p-23f);
+    at[5] = from(scale, 3.5f, 0x1p-23f);
+    at[6] = above(scale, 5.0f, 0x1p-22f);
+  }
+
+ private:
+  static HWY_INLINE __m512i from(__m512 scale, float boundary, float half_step) {
+    const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(-half_step));
+    return Format::not_below(
+        _mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+  }
+  static HWY_INLINE __m512i above(__m512 scale, float boundary, float half_step) {
+    const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(half_step));
+    return Format::above(_mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
+  }
+};
+
+// Thresholds of the codes of one global scale. Codes of one mantissa have the same thresholds but for the exponent, as long as those are normal numbers.
+template <class Loader>
+class ThresholdLadder {
+  using Format = HalfFormat<Loader>;
+  static constexpr int kTopBinade = 14;  // codes 112 .. 119
+  static constexpr int kOneBinade = 1 << Format::kMantissaBits;
+
+ public:
+  HWY_INLINE explicit ThresholdLadder(float global_scale) {
+    const DI di;
+    // lanes 0 .. 7: the eight mantissas; lanes 8 .. 15: codes 0 .. 7, which have no mantissa
+    const VI lane = hn::Iota(di, 0);
+    const VI code = hn::IfThenElse(hn::Lt(lane, hn::Set(di, 8)), hn::Add(lane, hn::Set(di, 8 * kTopBinade)), hn::Sub(lane, hn::Set(di, 8)));
+    base_ = Thresholds<Loader>(hn::Mul(values_of(code), hn::Set(DF(), global_scale)).raw);
+    const int least = first_lane(base_.at[0]);
+    const int largest = first_lane(_mm512_permutexvar_epi32(_mm512_set1_epi32(7), base_.at[6])) + kOneBinade;  // of code 126 or a little more
+    if (!(num::e4m3_magnitude(num::kE4m3Count) * global_scale < Format::kScalesBelow) || largest >= Format::kInfinity || least <= kOneBinade)
+      return;
+    const int first_binade = kTopBinade - (least - kOneBinade - 1) / kOneBinade;
+    least_code_ = first_binade > 1 ? 8 * first_binade : global_scale * num::e4m3_magnitude(1) >= 0x1p-90f ? 1 : 8;
+  }
+
+  // Whether all these codes have their thresholds here.
+  HWY_INLINE bool has(VI codes) const {
+    const DU du;
+    const VU above_least = hn::BitCast(du, hn::Sub(codes, hn::Set(DI(), least_code_)));
+    return hn::AllTrue(du, hn::Lt(above_least, hn::Set(du, static_cast<uint32_t>(num::kE4m3Count + 1 - least_code_))));
+  }
+  HWY_INLINE Thresholds<Loader> of(VI codes) const {
+    const __m512i code = codes.raw;
+    const __mmask16 normal = _mm512_cmpge_epi32_mask(code, _mm512_set1_epi32(8));
+    const __m512i mantissa = _mm512_and_si512(code, _mm512_set1_epi32(7));
+    const __m512i column = _mm512_mask_mov_epi32(_mm512_or_si512(mantissa, _mm512_set1_epi32(8)), normal, mantissa);
+    const __m512i binades = _mm512_maskz_sub_epi32(normal, _mm512_set1_epi32(kTopBinade), _mm512_srli_epi32(code, 3));
+    const __m512i lower_by = lower_half_twice(_mm512_slli_epi32(binades, Format::kMantissaBits));
+    Thresholds<Loader> result;
+    for (int k = 0; k < 7; ++k) result.at[k] = _mm512_sub_epi16(_mm512_permutexvar_epi32(column, base_.at[k]), lower_by);
+    return result;
+  }
+
+ private:
+  static HWY_INLINE int first_lane(__m512i halves) { return _mm_cvtsi128_si32(_mm512_castsi512_si128(halves)) & 0xFFFF; }
+  static HWY_INLINE __m512i lower_half_twice(__m512i words) {
+    return _mm512_shuffle_epi8(words, _mm512_set4_epi32(0x0D0C0D0C, 0x09080908, 0x05040504, 0x01000100));
+  }
+
+  Thresholds<Loader> base_;
+  int least_code_ = num::kE4m3Count + 1;
+};
+
+// Codes of 32 elements in sixteen-bit lanes: three steps of a binary search.
+template <class Loader>
+HWY_INLINE __m512i codes_of_halves(__m512i x, const Thresholds<Loader>& t) {
+  const __m512i magnitude = _mm512_and_si512(x, _mm512_set1_epi16(0x7FFF));
+  const __mmask32 four = _mm512_cmpge_epu16_mask(magnitude, t.at[3]);
+  const __mmask32 two = _mm512_cmpge_epu16_mask(magnitude, _mm512_mask_mov_epi16(t.at[1], four, t.at[5]));
+  const __m512i lower = _mm512_mask_mov_epi16(t.at[0], two, t.at[2]), upper = _mm512_mask_mov_epi16(t.at[4], two, t.at[6]);
+  const __mmask32 one = _mm512_cmpge_epu16_mask(magnitude, _mm512_mask_mov_epi16(lower, four, upper));
+  const __mmask32 negative = _mm512_cmpgt_epu16_mask(x, _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
+  __m512i code = _mm512_maskz_set1_epi16(four, 4);
+  code = _mm512_mask_add_epi16(code, two, code, _mm512_set1_epi16(2));
+  code = _mm512_mask_add_epi16(code, one, code, _mm512_set1_epi16(1));
+  return _mm512_mask_add_epi16(code, negative, code, _mm512_set1_epi16(8));
+}
+
+// Thresholds in the order of load_pairs.
+template <class Loader>
+HWY_INLINE void pack_by_thresholds(const char* data, const Thresholds<Loader>& thresholds, uint8_t* HWY_RESTRICT packed) {
+  __m512i pairs[8];  // elements 2 j and 2 j + 1 of a row in its lane of pairs[j]
+  load_pairs(data, pairs);
+  __m512i bytes[4];  // bytes 2 j and 2 j + 1 of a row in the low half of its lane of bytes[j]
+  for (int j = 0; j < 4; ++j) {
+    const __m512i even = codes_of_halves(pairs[2 * j], thresholds);
+    const __m512i odd = codes_of_halves(pairs[2 * j + 1], thresholds);
+    const __m512i both = _mm512_or_si512(even, _mm512_slli_epi16(odd, 8));
+    bytes[j] = _mm512_or_si512(both, _mm512_srli_epi32(both, 12));
+  }
+  const __m512i low = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[0], _mm512_slli_epi32(bytes[1], 16));
+  const __m512i high = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[2], _mm512_slli_epi32(bytes[3], 16));
+  const __m512i first = _mm512_unpacklo_epi32(low, high), second = _mm512_unpackhi_epi32(low, high);  // rows 0 2, 1 3, ..; 4 6, 5 7, ..
+  const __m512i lower_order = _mm512_setr_epi64(0, 2, 1, 3, 8, 10, 9, 11), upper_order = _mm512_setr_epi64(4, 6, 5, 7, 12, 14, 13, 15);
+  _mm512_storeu_si512(packed, _mm512_permutex2var_epi64(first, lower_order, second));
+  _mm512_storeu_si512(packed + 64, _mm512_permutex2var_epi64(first, upper_order, second));
+}
+
+// 16 rows whose codes are at `codes`.
+template <class Loader>
+HWY_INLINE void pack_half_group(const char* data, const ThresholdLadder<Loader>& ladder, const uint8_t* HWY_RESTRICT codes, float global_scale,
+                                uint8_t* HWY_RESTRICT packed) {
+  const VI ordered{_mm512_cvtepu8_epi32(in_pair_order(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))))};
+  if (HWY_LIKELY(ladder.has(ordered))) return pack_by_thresholds<Loader>(data, ladder.of(ordered), packed);
+  const VF scales = hn::Mul(values_of(ordered), hn::Set(DF(), global_scale));
+  if (ordinary(scales, HalfFormat<Loader>::kScalesBelow)) return pack_by_thresholds<Loader>(data, Thresholds<Loader>(scales.raw), packed);
+  HWY_ALIGN float row_scales[kRowsPerGroup];
+  for (int64_t r = 0; r < kRowsPerGroup; ++r) row_scales[r] = num::e4m3_magnitude(codes[r]) * global_scale;
+  pack_divided<Loader>(data, row_scales, kRowsPerGroup, packed);
+}
+
+#endif
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
