@@ -123,8 +123,95 @@ HWY_INLINE void decode_to(const uint8_t* HWY_RESTRICT packed, int block, int64_t
   }
 }
 
+#if HWY_MAX_BYTES == 64
+
+// ---- AVX-512, half types: a table of 16 values a row --------------------------------------------------------------------
+
+// Scales whose products with every level are normal numbers of the type: the products with 2^k are then those with 1, and those with 1.5 * 2^k
+// the one with 1.5, but for the exponent. bits(): 16 numbers rounded, in the low halves of their lanes.
+struct RoundBf16 {
+  static constexpr int kMantissaBits = 7;
+  static constexpr float kLeastScale = 0x1p-120f, kScalesBelow = 0x1p120f;
+  static HWY_INLINE __m512i bits(__m512 x) {
+    const __m512i wide = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(wide, 16), _mm512_set1_epi32(1));
+    return _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(wide, _mm512_set1_epi32(0x7FFF)), odd), 16);
+  }
+};
+
+struct RoundF16 {
+  static constexpr int kMantissaBits = 10;
+  static constexpr float kLeastScale = 0x1p-13f, kScalesBelow = 0x1p13f;
+  static HWY_INLINE __m512i bits(__m512 x) {
+    return _mm512_cvtepu16_epi32(_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+};
+
+template <class Format>
+struct LevelHalves {
+  // For codes 0 .. 15, twice: whether a level is 1.5 * 2^k; k in place of the exponent, with the sign; zeros.
+  alignas(64) uint16_t odd[32], exponent[32], zero[32];
+  constexpr LevelHalves() : odd(), exponent(), zero() {
+    constexpr int kPowers[8] = {0, -1, 0, 0, 1, 1, 2, 2};
+    for (int i = 0; i < 32; ++i) {
+      const int level = i % 8, sign = i % 16 < 8 ? 0 : 0x8000;
+      odd[i] = static_cast<uint16_t>(level >= 3 && level % 2 == 1);
+      exponent[i] = static_cast<uint16_t>(kPowers[level] * (1 << Format::kMantissaBits) + sign);
+      zero[i] = static_cast<uint16_t>(sign);
+    }
+  }
+};
+
+// 16 rows of 16 elements; scales: of the rows, in range.
+template <class Format>
+HWY_INLINE void decode_rows(const uint8_t* HWY_RESTRICT packed, __m512 scales, uint16_t* HWY_RESTRICT out) {
+  static constexpr LevelHalves<Format> kLevelHalves;
+  constexpr __mmask32 kNotZero = 0xFEFEFEFEu;
+  const __m512i one = Format::bits(scales), one_and_half = Format::bits(_mm512_mul_ps(scales, _mm512_set1_ps(1.5f)));
+  const __m512i both = _mm512_or_si512(one, _mm512_slli_epi32(one_and_half, 16));  // word 2 r + odd: of row r
+  const __m512i exponents = _mm512_load_si512(kLevelHalves.exponent), zeros = _mm512_load_si512(kLevelHalves.zero);
+  const __m512i second_row = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(2), 1);
+  __m512i words = _mm512_add_epi16(_mm512_load_si512(kLevelHalves.odd), second_row);
+  const __m512i second_table = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(16), 1);
+  for (int r = 0; r < 16; r += 2) {
+    const __m512i table = _mm512_mask_add_epi16(zeros, kNotZero, _mm512_permutexvar_epi16(words, both), exponents);
+    const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + r * 8)));
+    // the two codes of a byte to the two halves of its lane
+    const __m512i codes = _mm512_ternarylogic_epi32(bytes, _mm512_slli_epi32(bytes, 12), _mm512_set1_epi32(0x000F000F), 0xA8);
+    _mm512_storeu_si512(out + r * 16, _mm512_permutexvar_epi16(_mm512_or_si512(codes, second_table), table));
+    words = _mm512_add_epi16(words, _mm512_set1_epi16(4));
+  }
+}
+
+template <class Format, class Storer>
+HWY_INLINE void decode_halves(const uint8_t* HWY_RESTRICT packed, int block, int64_t blocks, const float* HWY_RESTRICT scales, char* out) {
+  const int64_t blocks_per_group = 256 / block;
+  int64_t b = 0;
+  for (; b + blocks_per_group <= blocks; b += blocks_per_group) {
+    const __m512i row_pairs = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    const __m512 of_rows =
+        block == 16 ? _mm512_loadu_ps(scales + b) : _mm512_permutexvar_ps(row_pairs, _mm512_castps256_ps512(_mm256_loadu_ps(scales + b)));
+    const uint8_t* const from = packed + b * block / 2;
+    char* const to = out + b * block * 2;
+    const __mmask16 in_range = _mm512_cmp_ps_mask(of_rows, _mm512_set1_ps(Format::kLeastScale), _CMP_GE_OQ) &
+                               _mm512_cmp_ps_mask(of_rows, _mm512_set1_ps(Format::kScalesBelow), _CMP_LT_OQ);
+    if (HWY_LIKELY(in_range == 0xFFFF)) {
+      decode_rows<Format>(from, of_rows, reinterpret_cast<uint16_t*>(to));
+    } else {
+      decode_to<Storer>(from, block, blocks_per_group, scales + b, to);
+    }
+  }
+  decode_to<Storer>(packed + b * block / 2, block, blocks - b, scales + b, out + b * block * 2);
+}
+
+#endif
+
 void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, Dtype dtype, void* out) {
   char* to = static_cast<char*>(out);
+#if HWY_MAX_BYTES == 64
+  if (dtype == Dtype::kBf16) return decode_halves<RoundBf16, StoreBf16>(packed, block, blocks, scales, to);
+  if (dtype == Dtype::kF16) return decode_halves<RoundF16, StoreF16>(packed, block, blocks, scales, to);
+#endif
   if (dtype == Dtype::kBf16) return decode_to<StoreBf16>(packed, block, blocks, scales, to);
   if (dtype == Dtype::kF16) return decode_to<StoreF16>(packed, block, blocks, scales, to);
   decode_to<StoreF32>(packed, block, blocks, scales, to);

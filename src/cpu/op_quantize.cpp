@@ -24,7 +24,8 @@ class Quantizer {
 
   // Quantizes the chunk; sums is NULL or [32] (see Kernels::squared_error).
   void run(const BlockRange& chunk, double* sums) const {
-    const int64_t block = sweep_.block, blocks_per_tile = kTileElements / block;
+    // nibbles alone need no buffers that a first-level cache should hold
+    const int64_t block = sweep_.block, blocks_per_tile = args_.decoded || sums ? kTileElements / block : chunk.count;
     SpanReader reader(*sweep_.x);
     const Span x = reader.read(chunk.first * block, chunk.count * block);
     Scratch scratch;

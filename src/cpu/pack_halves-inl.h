@@ -30,9 +30,7 @@ struct HalfFormat<LoadBf16> {
   static HWY_INLINE __m512i not_below(__m512 x) {
     return upper_half_twice(_mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0xFFFF)));
   }
-  static HWY_INLINE __m512i above(__m512 x) {
-    return _mm512_add_epi16(upper_half_twice(_mm512_castps_si512(x)), _mm512_set1_epi16(1));
-  }
+  static HWY_INLINE __m512i above(__m512 x) { return _mm512_add_epi16(upper_half_twice(_mm512_castps_si512(x)), _mm512_set1_epi16(1)); }
 };
 
 template <>
@@ -74,8 +72,7 @@ struct Thresholds {
  private:
   static HWY_INLINE __m512i from(__m512 scale, float boundary, float half_step) {
     const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(-half_step));
-    return Format::not_below(
-        _mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+    return Format::not_below(_mm512_fmadd_round_ps(scale, _mm512_set1_ps(boundary), half, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
   }
   static HWY_INLINE __m512i above(__m512 scale, float boundary, float half_step) {
     const __m512 half = _mm512_mul_ps(scale, _mm512_set1_ps(half_step));
@@ -91,20 +88,23 @@ class ThresholdLadder {
   static constexpr int kOneBinade = 1 << Format::kMantissaBits;
 
  public:
-  HWY_INLINE explicit ThresholdLadder(float global_scale) {
+  HWY_INLINE explicit ThresholdLadder(float global_scale) : global_scale_(global_scale) {
     const DI di;
     // lanes 0 .. 7: the eight mantissas; lanes 8 .. 15: codes 0 .. 7, which have no mantissa
     const VI lane = hn::Iota(di, 0);
     const VI code = hn::IfThenElse(hn::Lt(lane, hn::Set(di, 8)), hn::Add(lane, hn::Set(di, 8 * kTopBinade)), hn::Sub(lane, hn::Set(di, 8)));
     base_ = Thresholds<Loader>(hn::Mul(values_of(code), hn::Set(DF(), global_scale)).raw);
     const int least = first_lane(base_.at[0]);
-    const int largest = first_lane(_mm512_permutexvar_epi32(_mm512_set1_epi32(7), base_.at[6])) + kOneBinade;  // of code 126 or a little more
-    if (!(num::e4m3_magnitude(num::kE4m3Count) * global_scale < Format::kScalesBelow) || largest >= Format::kInfinity || least <= kOneBinade)
+    const int largest =
+        first_lane(_mm512_permutexvar_epi32(_mm512_set1_epi32(7), base_.at[6])) + kOneBinade;  // of code 126 or a little more
+    if (!(num::e4m3_magnitude(num::kE4m3Count) * global_scale < Format::kScalesBelow) || largest >= Format::kInfinity ||
+        least <= kOneBinade)
       return;
     const int first_binade = kTopBinade - (least - kOneBinade - 1) / kOneBinade;
     least_code_ = first_binade > 1 ? 8 * first_binade : global_scale * num::e4m3_magnitude(1) >= 0x1p-90f ? 1 : 8;
   }
 
+  float global_scale() const { return global_scale_; }
   // Whether all these codes have their thresholds here.
   HWY_INLINE bool has(VI codes) const {
     const DU du;
@@ -129,9 +129,15 @@ class ThresholdLadder {
     return _mm512_shuffle_epi8(words, _mm512_set4_epi32(0x0D0C0D0C, 0x09080908, 0x05040504, 0x01000100));
   }
 
+  const float global_scale_;
   Thresholds<Loader> base_;
   int least_code_ = num::kE4m3Count + 1;
 };
+
+// Scales whose quotients and thresholds are ordinary numbers.
+HWY_INLINE bool ordinary(VF scales, float largest) {
+  return hn::AllTrue(DF(), hn::And(hn::Ge(scales, hn::Set(DF(), 0x1p-90f)), hn::Lt(scales, hn::Set(DF(), largest))));
+}
 
 // Codes of 32 elements in sixteen-bit lanes: three steps of a binary search.
 template <class Loader>
@@ -148,37 +154,34 @@ HWY_INLINE __m512i codes_of_halves(__m512i x, const Thresholds<Loader>& t) {
   return _mm512_mask_add_epi16(code, negative, code, _mm512_set1_epi16(8));
 }
 
-// Thresholds in the order of load_pairs.
 template <class Loader>
 HWY_INLINE void pack_by_thresholds(const char* data, const Thresholds<Loader>& thresholds, uint8_t* HWY_RESTRICT packed) {
-  __m512i pairs[8];  // elements 2 j and 2 j + 1 of a row in its lane of pairs[j]
-  load_pairs(data, pairs);
+  VF pairs[8];  // elements 2 j and 2 j + 1 of a row in its lane of pairs[j]
+  load_transposed<8>(reinterpret_cast<const float*>(data), 8, pairs);
   __m512i bytes[4];  // bytes 2 j and 2 j + 1 of a row in the low half of its lane of bytes[j]
   for (int j = 0; j < 4; ++j) {
-    const __m512i even = codes_of_halves(pairs[2 * j], thresholds);
-    const __m512i odd = codes_of_halves(pairs[2 * j + 1], thresholds);
+    const __m512i even = codes_of_halves(_mm512_castps_si512(pairs[2 * j].raw), thresholds);
+    const __m512i odd = codes_of_halves(_mm512_castps_si512(pairs[2 * j + 1].raw), thresholds);
     const __m512i both = _mm512_or_si512(even, _mm512_slli_epi16(odd, 8));
     bytes[j] = _mm512_or_si512(both, _mm512_srli_epi32(both, 12));
   }
   const __m512i low = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[0], _mm512_slli_epi32(bytes[1], 16));
   const __m512i high = _mm512_mask_blend_epi16(0xAAAAAAAAu, bytes[2], _mm512_slli_epi32(bytes[3], 16));
-  const __m512i first = _mm512_unpacklo_epi32(low, high), second = _mm512_unpackhi_epi32(low, high);  // rows 0 2, 1 3, ..; 4 6, 5 7, ..
-  const __m512i lower_order = _mm512_setr_epi64(0, 2, 1, 3, 8, 10, 9, 11), upper_order = _mm512_setr_epi64(4, 6, 5, 7, 12, 14, 13, 15);
+  const __m512i first = _mm512_unpacklo_epi32(low, high), second = _mm512_unpackhi_epi32(low, high);  // rows 0 1, 4 5, ..; 2 3, 6 7, ..
+  const __m512i lower_order = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), upper_order = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
   _mm512_storeu_si512(packed, _mm512_permutex2var_epi64(first, lower_order, second));
   _mm512_storeu_si512(packed + 64, _mm512_permutex2var_epi64(first, upper_order, second));
 }
 
 // 16 rows whose codes are at `codes`.
 template <class Loader>
-HWY_INLINE void pack_half_group(const char* data, const ThresholdLadder<Loader>& ladder, const uint8_t* HWY_RESTRICT codes, float global_scale,
-                                uint8_t* HWY_RESTRICT packed) {
-  const VI ordered{_mm512_cvtepu8_epi32(in_pair_order(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))))};
-  if (HWY_LIKELY(ladder.has(ordered))) return pack_by_thresholds<Loader>(data, ladder.of(ordered), packed);
-  const VF scales = hn::Mul(values_of(ordered), hn::Set(DF(), global_scale));
+HWY_INLINE void pack_group(const char* data, const ThresholdLadder<Loader>& ladder, const uint8_t* HWY_RESTRICT codes,
+                           uint8_t* HWY_RESTRICT packed) {
+  const VI of_rows{_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)))};
+  if (HWY_LIKELY(ladder.has(of_rows))) return pack_by_thresholds<Loader>(data, ladder.of(of_rows), packed);
+  const VF scales = hn::Mul(values_of(of_rows), hn::Set(DF(), ladder.global_scale()));
   if (ordinary(scales, HalfFormat<Loader>::kScalesBelow)) return pack_by_thresholds<Loader>(data, Thresholds<Loader>(scales.raw), packed);
-  HWY_ALIGN float row_scales[kRowsPerGroup];
-  for (int64_t r = 0; r < kRowsPerGroup; ++r) row_scales[r] = num::e4m3_magnitude(codes[r]) * global_scale;
-  pack_divided<Loader>(data, row_scales, kRowsPerGroup, packed);
+  pack_divided<Loader>(data, codes, kRowsPerGroup, ladder.global_scale(), packed);
 }
 
 #endif

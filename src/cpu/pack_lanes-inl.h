@@ -7,6 +7,7 @@
 #endif
 
 #include "cpu/simd-inl.h"
+#include "num/e4m3.h"
 
 #undef NVFP4CAL_FAST_PACK
 #define NVFP4CAL_FAST_PACK (HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2)
@@ -16,39 +17,6 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_REAL_SIMD
 
 constexpr int64_t kRow = 16;
-constexpr int64_t kRowsPerTile = 256;
-
-// What rows of a tile are packed with. Made for a whole tile, so that no row waits for its own quotient.
-struct RowScales {
-  HWY_ALIGN float scale[kRowsPerTile];
-#if HWY_MAX_BYTES == 64
-  // 2^12 / scale, and the negative number from which on quotients underflow: -scale * 2^-150, cut off to a multiple of 2^-149.
-  HWY_ALIGN float factor[kRowsPerTile];
-  HWY_ALIGN float lost[kRowsPerTile];
-#endif
-
-  // Rows of blocks that have these codes; past `rows` any scale. A block of 32 has two rows.
-  void set(const uint8_t* HWY_RESTRICT codes, int block, int64_t rows, float global_scale) {
-    const DF df;
-    const hn::Rebind<uint8_t, DI> d8;
-    HWY_ALIGN uint8_t row_codes[kRowsPerTile];
-    if (block == kRow) {
-      memcpy(row_codes, codes, static_cast<size_t>(rows));
-    } else {
-      for (int64_t row = 0; row < rows; ++row) row_codes[row] = codes[row / 2];
-    }
-    for (int64_t row = rows; row % kLanes != 0; ++row) row_codes[row] = num::kE4m3One;
-    for (int64_t row = 0; row < rows; row += kLanes) {
-      const VF scales = hn::Mul(values_of(hn::PromoteTo(DI(), hn::Load(d8, row_codes + row))), hn::Set(df, global_scale));
-      hn::Store(scales, df, scale + row);
-#if HWY_MAX_BYTES == 64
-      hn::Store(hn::Div(hn::Set(df, 0x1p12f), scales), df, factor + row);
-      const __m512 part = _mm512_mul_ps(scales.raw, _mm512_set1_ps(-0x1p-60f));
-      hn::Store(VF{_mm512_mul_round_ps(part, _mm512_set1_ps(0x1p-90f), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}, df, lost + row);
-#endif
-    }
-  }
-};
 
 // ---- by division -------------------------------------------------------------------------------------------------------
 
@@ -77,6 +45,14 @@ HWY_INLINE void pack_row(const char* data, float scale, uint8_t* HWY_RESTRICT pa
     const auto wide = hn::BitCast(du64, pair);  // even element in the low half, odd in the high half
     const auto bytes = hn::And(hn::Or(wide, hn::ShiftRight<28>(wide)), hn::Set(du64, 0xFF));
     hn::StoreU(hn::TruncateTo(d8, bytes), d8, packed + i / 2);
+  }
+}
+
+template <class Loader>
+HWY_NOINLINE void pack_divided(const char* data, const uint8_t* HWY_RESTRICT codes, int64_t rows, float global_scale,
+                               uint8_t* HWY_RESTRICT packed) {
+  for (int64_t r = 0; r < rows; ++r) {
+    pack_row<Loader>(data + r * kRow * Loader::kBytes, num::e4m3_magnitude(codes[r]) * global_scale, packed + r * (kRow / 2));
   }
 }
 
@@ -153,65 +129,108 @@ HWY_INLINE __m512i join_halves(__m512i a, __m512i b) {
   return _mm512_mask_shuffle_epi8(a, 0xCCCCCCCCCCCCCCCCull, b, move);
 }
 
-// Scales whose quotients, thresholds and reciprocals are ordinary numbers.
-HWY_INLINE bool ordinary(VF scales, float largest) {
-  return hn::AllTrue(DF(), hn::And(hn::Ge(scales, hn::Set(DF(), 0x1p-90f)), hn::Lt(scales, hn::Set(DF(), largest))));
-}
+// What codes of one global scale are divided by.
+struct CodeScales {
+  static constexpr int kCodes = num::kE4m3Count + 2;  // to a whole vector
+  // 2^12 / scale, and the negative number from which on quotients underflow: -scale * 2^-150, cut off to a multiple of 2^-149.
+  HWY_ALIGN float factor[kCodes];
+  HWY_ALIGN float lost[kCodes];
+  const float global_scale;
+  int least_code, count;  // consecutive codes whose reciprocals and quotients are ordinary numbers
+  bool underflow;         // whether any number is lost to one of them
+
+  HWY_INLINE explicit CodeScales(float of_tensor) : global_scale(of_tensor) {
+    const DF df;
+    for (int code = 0; code < kCodes; code += kLanes) {
+      const VF scales = hn::Mul(values_of(hn::Iota(DI(), code)), hn::Set(df, global_scale));
+      hn::Store(hn::Div(hn::Set(df, 0x1p12f), scales), df, factor + code);
+      const __m512 part = _mm512_mul_ps(scales.raw, _mm512_set1_ps(-0x1p-60f));
+      hn::Store(VF{_mm512_mul_round_ps(part, _mm512_set1_ps(0x1p-90f), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}, df, lost + code);
+    }
+    least_code = 1;
+    while (least_code <= num::kE4m3Count && num::e4m3_magnitude(least_code) * global_scale < 0x1p-90f) ++least_code;
+    int end = num::kE4m3Count + 1;
+    while (end > least_code && !(num::e4m3_magnitude(end - 1) * global_scale < 0x1p90f)) --end;
+    count = end - least_code;
+    underflow = count > 0 && lost[end - 1] != 0.0f;
+  }
+
+  HWY_INLINE bool has(__m128i codes) const {
+    const __m128i above = _mm_sub_epi8(codes, _mm_set1_epi8(static_cast<int8_t>(least_code)));
+    const __m128i first_out = _mm_set1_epi8(static_cast<int8_t>(count));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(above, first_out), above)) == 0;
+  }
+};
 
 // Four rows; false if the quotient of an element is too near a boundary to tell its code.
-template <class Loader>
-HWY_INLINE bool pack_four(const char* data, const float* HWY_RESTRICT factor, const float* HWY_RESTRICT lost,
-                          uint8_t* HWY_RESTRICT packed) {
+template <class Loader, bool underflow>
+HWY_INLINE bool pack_four(const char* data, const CodeScales& scales, const uint8_t* HWY_RESTRICT codes, uint8_t* HWY_RESTRICT packed) {
   const __m512 magic = _mm512_set1_ps(0x1p23f);
   const __m512i largest = _mm512_set1_epi32(0x4B007FFF);  // magic + 2^15 - 1
   __m512i quotients[4];
   __mmask16 negative[4];
   for (int r = 0; r < 4; ++r) {
     const __m512 x = Loader::load(data + r * kRow * Loader::kBytes).raw;
-    const __m512 steps = _mm512_fmadd_ps(_mm512_abs_ps(x), _mm512_set1_ps(factor[r]), magic);
+    const __m512 steps = _mm512_fmadd_ps(_mm512_abs_ps(x), _mm512_set1_ps(scales.factor[codes[r]]), magic);
     quotients[r] = _mm512_min_epu32(_mm512_castps_si512(steps), largest);
-    negative[r] = _mm512_cmp_ps_mask(x, _mm512_set1_ps(lost[r]), _CMP_LT_OQ);
+    negative[r] = _mm512_cmp_ps_mask(x, underflow ? _mm512_set1_ps(scales.lost[codes[r]]) : _mm512_setzero_ps(), _CMP_LT_OQ);
   }
   const __m512i even = with_codes(join_halves(quotients[0], quotients[2])), odd = with_codes(join_halves(quotients[1], quotients[3]));
   const __m512i unsure = _mm512_set1_epi16(static_cast<int16_t>(0x83FF));
   const __mmask32 near = _mm512_testn_epi16_mask(even, unsure) | _mm512_testn_epi16_mask(odd, unsure);
   // byte r of a lane: the code of row r
-  __m512i codes = _mm512_ternarylogic_epi32(_mm512_srli_epi16(even, 10), _mm512_srli_epi16(odd, 2), _mm512_set1_epi16(0x00FF), 0xE4);
-  codes = _mm512_and_si512(codes, _mm512_set1_epi8(7));
-  for (int r = 0; r < 4; ++r) codes = _mm512_mask_or_epi32(codes, negative[r], codes, _mm512_set1_epi32(8 << (8 * r)));
-  const __m256i bytes = _mm512_cvtepi64_epi32(join_nibbles(VU{codes}).raw);  // byte r of word j: byte j of row r
+  __m512i nibbles = _mm512_ternarylogic_epi32(_mm512_srli_epi16(even, 10), _mm512_srli_epi16(odd, 2), _mm512_set1_epi16(0x00FF), 0xE4);
+  nibbles = _mm512_and_si512(nibbles, _mm512_set1_epi8(7));
+  for (int r = 0; r < 4; ++r) nibbles = _mm512_mask_or_epi32(nibbles, negative[r], nibbles, _mm512_set1_epi32(8 << (8 * r)));
+  const __m256i bytes = _mm512_cvtepi64_epi32(join_nibbles(VU{nibbles}).raw);  // byte r of word j: byte j of row r
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(packed), bytes_by_row(bytes));
   return near == 0;
 }
 
-template <class Loader>
-HWY_NOINLINE void pack_divided(const char* data, const float* HWY_RESTRICT scales, int64_t rows, uint8_t* HWY_RESTRICT packed) {
-  for (int64_t r = 0; r < rows; ++r) pack_row<Loader>(data + r * kRow * Loader::kBytes, scales[r], packed + r * (kRow / 2));
+template <class Loader, bool underflow>
+HWY_INLINE void pack_ordinary_group(const char* data, const CodeScales& scales, const uint8_t* HWY_RESTRICT codes,
+                                    uint8_t* HWY_RESTRICT packed) {
+  constexpr int kFours = static_cast<int>(kRowsPerGroup) / 4;
+  bool sure[kFours];
+  for (int f = 0; f < kFours; ++f) {
+    sure[f] = pack_four<Loader, underflow>(data + f * 4 * kRow * Loader::kBytes, scales, codes + 4 * f, packed + f * 2 * kRow);
+  }
+  for (int f = 0; f < kFours; ++f) {
+    if (HWY_LIKELY(sure[f])) continue;
+    pack_divided<Loader>(data + f * 4 * kRow * Loader::kBytes, codes + 4 * f, 4, scales.global_scale, packed + f * 2 * kRow);
+  }
 }
 
 template <class Loader>
-HWY_INLINE void pack_group(const char* data, const RowScales& scales, int64_t row, uint8_t* HWY_RESTRICT packed) {
-  if (HWY_UNLIKELY(!ordinary(hn::Load(DF(), scales.scale + row), 0x1p90f))) {
-    return pack_divided<Loader>(data, scales.scale + row, kRowsPerGroup, packed);
+HWY_INLINE void pack_group(const char* data, const CodeScales& scales, const uint8_t* HWY_RESTRICT codes, uint8_t* HWY_RESTRICT packed) {
+  if (HWY_UNLIKELY(!scales.has(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))))) {
+    return pack_divided<Loader>(data, codes, kRowsPerGroup, scales.global_scale, packed);
   }
-  for (int64_t r = 0; r < kRowsPerGroup; r += 4) {
-    const char* four = data + r * kRow * Loader::kBytes;
-    if (HWY_UNLIKELY(!pack_four<Loader>(four, scales.factor + row + r, scales.lost + row + r, packed + r * (kRow / 2)))) {
-      pack_divided<Loader>(four, scales.scale + row + r, 4, packed + r * (kRow / 2));
-    }
-  }
+  if (HWY_UNLIKELY(scales.underflow)) return pack_ordinary_group<Loader, true>(data, scales, codes, packed);
+  pack_ordinary_group<Loader, false>(data, scales, codes, packed);
 }
 
 #elif NVFP4CAL_FAST_PACK
 
 // ---- AVX2: divisions, four rows at a time ------------------------------------------------------------------------------
 
+struct CodeScales {
+  static constexpr int kCodes = num::kE4m3Count + 2;
+  HWY_ALIGN float scale[kCodes];
+
+  HWY_INLINE explicit CodeScales(float global_scale) {
+    for (int code = 0; code < kCodes; code += kLanes) {
+      hn::Store(hn::Mul(values_of(hn::Iota(DI(), code)), hn::Set(DF(), global_scale)), DF(), scale + code);
+    }
+  }
+};
+
 template <class Loader>
-HWY_INLINE void pack_group(const char* data, const RowScales& scales, int64_t group, uint8_t* HWY_RESTRICT packed) {
+HWY_INLINE void pack_group(const char* data, const CodeScales& scales, const uint8_t* HWY_RESTRICT codes, uint8_t* HWY_RESTRICT packed) {
   for (int first = 0; first < kRowsPerGroup; first += 4) {
     VU halves[2] = {hn::Zero(DU()), hn::Zero(DU())};  // of a row
     for (int r = 3; r >= 0; --r) {
-      const VF scale = hn::Set(DF(), scales.scale[group + first + r]);
+      const VF scale = hn::Set(DF(), scales.scale[codes[first + r]]);
       const char* row = data + (first + r) * kRow * Loader::kBytes;
       for (int h = 0; h < 2; ++h) {
         halves[h] = hn::Or(hn::ShiftLeft<8>(halves[h]), element_codes(Loader::load(row + h * kLanes * Loader::kBytes), scale));

@@ -17,56 +17,45 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_REAL_SIMD
 
 template <class Loader>
-void pack_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY_RESTRICT codes, float global_scale,
-                 uint8_t* HWY_RESTRICT packed) {
-  const int64_t rows = blocks * (block / kRow), rows_per_block = block / kRow;
-  RowScales scales;
-  for (int64_t tile = 0; tile < rows; tile += kRowsPerTile) {
-    const int64_t here = HWY_MIN(kRowsPerTile, rows - tile);
-    const char* const first = data + tile * kRow * Loader::kBytes;
-    uint8_t* const to = packed + tile * (kRow / 2);
-    scales.set(codes + tile / rows_per_block, block, here, global_scale);
-    int64_t row = 0;
-#if NVFP4CAL_FAST_PACK
-    for (; row + kRowsPerGroup <= here; row += kRowsPerGroup) {
-      pack_group<Loader>(first + row * kRow * Loader::kBytes, scales, row, to + row * (kRow / 2));
-    }
-#endif
-    for (; row < here; ++row) pack_row<Loader>(first + row * kRow * Loader::kBytes, scales.scale[row], to + row * (kRow / 2));
-  }
-}
-
+struct ScalesFor {
 #if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
+  using type = std::conditional_t<Loader::kBytes == 2, ThresholdLadder<Loader>, CodeScales>;
+#elif NVFP4CAL_FAST_PACK
+  using type = CodeScales;
+#endif
+};
+
+// Whole groups of rows; a block of 32 has two rows. Returns how many rows that were.
 template <class Loader>
-void pack_half_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY_RESTRICT codes, float global_scale,
-                      uint8_t* HWY_RESTRICT packed) {
-  const int64_t rows_per_block = block / kRow, rows = blocks * rows_per_block;
-  const ThresholdLadder<Loader> ladder(global_scale);
+int64_t pack_groups(const char* data, int64_t rows_per_block, int64_t rows, const uint8_t* HWY_RESTRICT codes, float global_scale,
+                    uint8_t* HWY_RESTRICT packed) {
   int64_t row = 0;
+#if NVFP4CAL_FAST_PACK
+  const typename ScalesFor<Loader>::type scales(global_scale);
+  uint8_t row_codes[kRowsPerGroup];
   for (; row + kRowsPerGroup <= rows; row += kRowsPerGroup) {
-    uint8_t row_codes[kRowsPerGroup];
     for (int64_t r = 0; r < kRowsPerGroup && rows_per_block > 1; ++r) row_codes[r] = codes[(row + r) / rows_per_block];
     const uint8_t* const of_group = rows_per_block > 1 ? row_codes : codes + row;
-    pack_half_group<Loader>(data + row * kRow * Loader::kBytes, ladder, of_group, global_scale, packed + row * (kRow / 2));
+    pack_group<Loader>(data + row * kRow * Loader::kBytes, scales, of_group, packed + row * (kRow / 2));
   }
+#endif
+  return row;
+}
+
+template <class Loader>
+void pack_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY_RESTRICT codes, float global_scale,
+                 uint8_t* HWY_RESTRICT packed) {
+  const int64_t rows_per_block = block / kRow, rows = blocks * rows_per_block;
+  int64_t row = pack_groups<Loader>(data, rows_per_block, rows, codes, global_scale, packed);
   for (; row < rows; ++row) {
     const float scale = num::e4m3_magnitude(codes[row / rows_per_block]) * global_scale;
     pack_row<Loader>(data + row * kRow * Loader::kBytes, scale, packed + row * (kRow / 2));
   }
 }
-#endif
 
 void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed) {
   with_loader(x.dtype, [&](auto loader) {
-    using Loader = decltype(loader);
-    const char* const data = static_cast<const char*>(x.data);
-#if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
-    if constexpr (Loader::kBytes == 2) {
-      pack_half_blocks<Loader>(data, block, blocks, codes, global_scale, packed);
-      return 0;
-    }
-#endif
-    pack_blocks<Loader>(data, block, blocks, codes, global_scale, packed);
+    pack_blocks<decltype(loader)>(static_cast<const char*>(x.data), block, blocks, codes, global_scale, packed);
     return 0;
   });
 }

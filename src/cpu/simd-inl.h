@@ -74,14 +74,10 @@ HWY_INLINE auto with_loader(Dtype dtype, Body&& body) {
 
 // ---- transposes: lane = block ------------------------------------------------------------------------------------------
 
+#if HWY_MAX_BYTES < 64
 // 4 floats of every row r, r + 4, r + 8, ... in one vector, one row per 128 bits.
 HWY_INLINE VF load_quads(const float* p, int64_t row_stride) {
-#if HWY_MAX_BYTES == 64
-  __m512 z = _mm512_castps128_ps512(_mm_loadu_ps(p));
-  z = _mm512_mask_broadcast_f32x4(z, 0x00F0, _mm_loadu_ps(p + 4 * row_stride));
-  z = _mm512_mask_broadcast_f32x4(z, 0x0F00, _mm_loadu_ps(p + 8 * row_stride));
-  return VF{_mm512_mask_broadcast_f32x4(z, 0xF000, _mm_loadu_ps(p + 12 * row_stride))};
-#elif HWY_MAX_BYTES == 32
+#if HWY_MAX_BYTES == 32
   const hn::Half<DF> half;
   return hn::Combine(DF(), hn::LoadU(half, p + 4 * row_stride), hn::LoadU(half, p));
 #else
@@ -89,10 +85,40 @@ HWY_INLINE VF load_quads(const float* p, int64_t row_stride) {
   return hn::LoadU(DF(), p);
 #endif
 }
+#endif
+
+#if HWY_MAX_BYTES == 64
+// 8 columns from 256 bits of each of 16 rows: loads and merges are half of what 128 bits take.
+HWY_INLINE void load_eight_columns(const float* rows, int64_t row_stride, VF* HWY_RESTRICT columns) {
+  __m512 half[8];  // column c and column c + 4 of rows 0 .. 7 in turns of four rows; then those of rows 8 .. 15
+  for (int r = 0; r < 16; r += 8) {
+    __m512 v[4];
+    for (int i = 0; i < 4; ++i) {
+      const float* const row = rows + (r + i) * row_stride;
+      v[i] = _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(_mm256_loadu_ps(row))),
+                                                 _mm256_castps_pd(_mm256_loadu_ps(row + 4 * row_stride)), 1));
+    }
+    const __m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1])), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
+    const __m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3])), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
+    __m512* const out = half + r / 2;
+    out[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0));
+    out[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0));
+    out[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1));
+    out[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1));
+  }
+  for (int c = 0; c < 4; ++c) {
+    columns[c] = VF{_mm512_shuffle_f32x4(half[c], half[c + 4], 0x88)};
+    columns[c + 4] = VF{_mm512_shuffle_f32x4(half[c], half[c + 4], 0xDD)};
+  }
+}
+#endif
 
 // columns[c] lane b = rows[b * row_stride + c], for kLanes rows and `block` columns.
 template <int block>
 HWY_INLINE void load_transposed(const float* rows, int64_t row_stride, VF* HWY_RESTRICT columns) {
+#if HWY_MAX_BYTES == 64
+  for (int c = 0; c < block; c += 8) load_eight_columns(rows + c, row_stride, columns + c);
+#else
   const DF df;
   const hn::RepartitionToWide<DF> dd;
   for (int c = 0; c < block; c += 4) {
@@ -109,34 +135,8 @@ HWY_INLINE void load_transposed(const float* rows, int64_t row_stride, VF* HWY_R
     columns[c + 2] = hn::BitCast(df, hn::InterleaveLower(dd, ab1, xy1));
     columns[c + 3] = hn::BitCast(df, hn::InterleaveUpper(dd, ab1, xy1));
   }
-}
-
-#if HWY_MAX_BYTES == 64
-// Lanes of pairs[j]: elements 2 j and 2 j + 1 of 16 rows of 16 half types, rows in the order 0 2 4 6, 1 3 5 7, 8 10 12 14, 9 11 13 15. That order needs
-// whole loads alone, which are fewer.
-HWY_INLINE void load_pairs(const char* rows, __m512i* HWY_RESTRICT pairs) {
-  for (int half = 0; half < 8; half += 4) {  // 8 rows
-    __m512i v[4];
-    for (int i = 0; i < 4; ++i) v[i] = _mm512_loadu_si512(rows + (half + i) * 64);
-    const __m512i ab0 = _mm512_unpacklo_epi32(v[0], v[1]), ab1 = _mm512_unpackhi_epi32(v[0], v[1]);
-    const __m512i cd0 = _mm512_unpacklo_epi32(v[2], v[3]), cd1 = _mm512_unpackhi_epi32(v[2], v[3]);
-    pairs[half + 0] = _mm512_unpacklo_epi64(ab0, cd0);
-    pairs[half + 1] = _mm512_unpackhi_epi64(ab0, cd0);
-    pairs[half + 2] = _mm512_unpacklo_epi64(ab1, cd1);
-    pairs[half + 3] = _mm512_unpackhi_epi64(ab1, cd1);
-  }
-  for (int j = 0; j < 4; ++j) {  // 128 bits: pair j of four rows, pair j + 4 of them; the same of four others
-    const __m512i first = pairs[j], second = pairs[j + 4];
-    pairs[j] = _mm512_shuffle_i32x4(first, second, 0x88);
-    pairs[j + 4] = _mm512_shuffle_i32x4(first, second, 0xDD);
-  }
-}
-
-// 16 bytes, one a row, in that order.
-HWY_INLINE __m128i in_pair_order(__m128i bytes) {
-  return _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15));
-}
 #endif
+}
 
 // columns[c] lane b = |element c of block b| for kLanes blocks. Half types are transposed in pairs, which takes half the shuffles.
 template <class Loader, int block>

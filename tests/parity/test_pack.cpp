@@ -141,22 +141,26 @@ TEST_CASE("values decoded to half types are rounded to nearest even", "[parity]"
   for (uint8_t& byte : packed) byte = static_cast<uint8_t>(random.next());
   std::vector<float> scales(kBlocks);
   // all sizes; few bits, so that midpoints occur; beyond the largest half and below the smallest
-  for (float& scale : scales) {
+  for (size_t i = 0; i < scales.size(); ++i) {
+    // every second group of blocks has ordinary scales alone
+    const bool ordinary = i / 32 % 2 == 0;
     const double mantissa = random.chance(0.5) ? 1.0 + static_cast<double>(random.below(1 << 12)) / (1 << 12) : random.uniform(1, 2);
-    scale = static_cast<float>(mantissa * std::exp2(random.chance(0.5) ? random.uniform(-30, 18) : random.uniform(-149, 120)));
+    const double exponent = ordinary ? random.uniform(-13, 11) : random.chance(0.5) ? random.uniform(-30, 18) : random.uniform(-149, 120);
+    scales[i] = static_cast<float>(mantissa * std::exp2(exponent));
   }
-  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+  for (const auto& [dtype, block] : {std::pair{Dtype::kBf16, 16}, {Dtype::kF16, 16}, {Dtype::kBf16, 32}, {Dtype::kF16, 32}}) {
+    const int64_t blocks = kBlocks * 16 / block;
     std::vector<uint16_t> wanted;
-    for (int64_t i = 0; i < kBlocks * 16; ++i) {
+    for (int64_t i = 0; i < blocks * block; ++i) {
       const int code = packed[static_cast<size_t>(i / 2)] >> (i % 2 * 4) & 15;
       const float level = static_cast<float>(code & 8 ? -kLevels[code & 7] : kLevels[code & 7]);
-      const float value = level * scales[static_cast<size_t>(i / 16)];
+      const float value = level * scales[static_cast<size_t>(i / block)];
       wanted.push_back(dtype == Dtype::kBf16 ? num::f32_to_bf16(value) : num::f32_to_f16(value));
     }
-    for_each_target([&](const cpu::Kernels& kernels) {
-      INFO(dtype_name(dtype));
+    for_each_target([&, d = dtype, size = block](const cpu::Kernels& kernels) {
+      INFO(dtype_name(d) << ", blocks of " << size);
       std::vector<uint16_t> decoded(wanted.size(), 0xEEEE);
-      kernels.decode(packed.data(), 16, kBlocks, scales.data(), dtype, decoded.data());
+      kernels.decode(packed.data(), size, blocks, scales.data(), d, decoded.data());
       CHECK(decoded == wanted);
     });
   }

@@ -33,6 +33,21 @@ std::string definition_difference(const Setting& setting, const std::vector<floa
   return "";
 }
 
+// Of the blocks whose error is more than 1e-6 above the best: how many have the definition's code, and an error that its rounding allows (docs/numerics.md 3).
+int64_t explained_by_rounding(const Setting& setting, const std::vector<float>& x, const std::vector<uint8_t>& codes) {
+  const Oracle oracle(setting);
+  const Oracle::Best best = oracle.search(x.data(), nullptr, static_cast<int64_t>(codes.size()));
+  const double bound = setting.block == 32 ? 0x1p-17 : 0x1p-18;
+  int64_t count = 0;
+  for (size_t b = 0; b < codes.size(); ++b) {
+    const float* const block = x.data() + b * static_cast<size_t>(setting.block);
+    if (oracle.accepts(block, nullptr, codes[b], best.codes[b], best.errors[b])) continue;
+    const double error = oracle.error(block, nullptr, codes[b]);
+    count += definition_code(setting, block, nullptr) == codes[b] && error <= best.errors[b] * (1 + bound);
+  }
+  return count;
+}
+
 }  // namespace
 
 TEST_CASE("no counterexample among adversarial blocks", "[.long][parity]") {
@@ -44,6 +59,7 @@ TEST_CASE("no counterexample among adversarial blocks", "[.long][parity]") {
                         Kind::kFewValued,  Kind::kEqual,       Kind::kScaleCodes1To3};
   constexpr int64_t kBatch = 2000;
   Verdict verdict;
+  int64_t rounded = 0;
   std::string difference;
   for (int64_t i = 0; verdict.blocks < wanted; ++i) {
     const Kind kind = kinds[static_cast<size_t>(i) % std::size(kinds)];
@@ -59,7 +75,9 @@ TEST_CASE("no counterexample among adversarial blocks", "[.long][parity]") {
     const std::vector<uint8_t> codes =
         integer ? integer_codes_of(kernels_of_target(0), setting, x) : codes_of(kernels_of_target(0), search, x);
     REQUIRE(!codes.empty());
+    const int64_t outside = verdict.outside;
     judge(setting, x.values, nullptr, codes, verdict);
+    if (verdict.outside > outside) rounded += explained_by_rounding(setting, x.values, codes);
     if (difference.empty()) difference = definition_difference(setting, x.values, codes, 16);
     for (int target = 0; target < cpu_target_count(); ++target) {
       const cpu::Kernels& kernels = kernels_of_target(target);
@@ -69,7 +87,8 @@ TEST_CASE("no counterexample among adversarial blocks", "[.long][parity]") {
         FAIL(cpu_target_name(target) << " differs with the integer filter, " << setting_text(setting));
     }
   }
-  INFO(verdict.blocks << " blocks, " << verdict.other_code << " with another code than float64; " << verdict.first);
-  CHECK(verdict.outside == 0);
+  WARN(verdict.blocks << " blocks, " << verdict.other_code << " with another code than float64, " << verdict.outside
+                      << " of them more than 1e-6 worse; " << verdict.first);
+  CHECK(verdict.outside == rounded);
   CHECK(difference == "");
 }
