@@ -58,7 +58,7 @@ void print_head(const Options& options, int cores) {
   std::printf("%s, %d cores; %s; target %s; %lld elements, %d runs\n", bench::cpu_name().c_str(), cores, nvfp4cal_build_info(),
               options.target.empty() ? nvfp4cal_cpu_target() : options.target.c_str(), static_cast<long long>(options.elements),
               options.runs);
-  std::printf("%-14s %-5s %-11s %3s  %8s %8s %9s %9s %7s\n", "op", "dtype", "input", "thr", "Gel/s", "median", "GB/s", "roof", "ratio");
+  std::printf("%-25s %-5s %-11s %3s  %8s %8s %9s %9s %7s\n", "op", "dtype", "input", "thr", "Gel/s", "median", "GB/s", "roof", "ratio");
   std::printf(
       "(Gel/s: 10^9 elements a second, best of the runs; roof: the Gel/s at which its bytes would move in this run; ratio: of the two)\n");
 }
@@ -73,10 +73,12 @@ int run(const Options& options) {
   std::vector<int> threads = {1};
   if (cores > 1 && !options.processor_time) threads.push_back(cores);
   if (options.threads != 0) threads = {options.threads};
+  const bool beside_normal = options.check && options.input != "normal";
+  const bench::Input normal = beside_normal ? bench::make_input("normal", options.elements, "") : bench::Input{};
   for (const std::string& name : names) {
     if (!options.input.empty() && options.input != name) continue;
     const bench::Input input = bench::make_input(name, options.elements, options.layer);
-    for (const int count : threads) bench.run(input, count);
+    for (const int count : threads) bench.run(input, beside_normal && name != "normal" ? &normal : nullptr, count);
   }
   if (bench.rows().empty()) usage("nothing is called", (options.input + " " + options.op + " " + options.dtype).c_str());
   return options.check && bench::check_targets(bench.rows()) > 0 ? 1 : 0;

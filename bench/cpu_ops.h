@@ -7,6 +7,7 @@
 
 #include "inputs.h"
 #include "nvfp4cal.h"
+#include "roof.h"
 #include "targets.h"
 
 namespace bench {
@@ -24,17 +25,27 @@ class Bench {
   explicit Bench(const Options& options);
   ~Bench();
 
-  // Measures and prints; rows are kept.
-  void run(const Input& input, int threads);
+  // Measures and prints; rows are kept. normal: NULL, or an input whose search is measured in turn with the other's.
+  void run(const Input& input, const Input* normal, int threads);
   const std::vector<Row>& rows() const { return rows_; }
 
  private:
   struct Tensors;  // of one dtype
-  void run_dtype(const char* dtype_name, int32_t dtype, const void* data, int64_t size);
-  void run_ops(const Tensors& t);
-  // bytes: moved per element; roof: bytes a second.
-  void report(const char* op, double bytes, double roof, const std::function<void()>& body);
-  bool wanted(const char* op) const { return options_.op.empty() || options_.op == op; }
+  enum class Roof { kRead, kCopy };
+  struct Op {
+    std::string name;
+    double bytes;  // moved per element
+    Roof roof;
+    std::function<void()> body;
+  };
+  void run_dtype(const char* dtype_name, int32_t dtype, const void* data, const void* normal, int64_t size);
+  std::vector<Op> make_ops(Tensors& t);
+  void add_searches(Tensors& t, std::vector<Op>& ops);
+  void add_conversions(Tensors& t, std::vector<Op>& ops);
+  float find_amax(Tensors& t, const nvfp4cal_tensor& x);
+  void run_ops(Tensors& t);
+  void report(const Op& op, const Time& time, double roof_rate, double normal_seconds);
+  bool wanted(const std::string& op) const { return options_.op.empty() || options_.op == op; }
 
   const Options& options_;
   const int64_t cols_, rows_count_;
@@ -42,7 +53,8 @@ class Bench {
   std::string target_, input_name_, dtype_name_;
   int threads_ = 1;
   std::vector<uint8_t> packed_, scales_;
-  std::vector<float> amax_, out_, weights_, hessian_;
+  std::vector<float> amax_, out_, hessian_;
+  std::vector<std::pair<std::string, std::vector<float>>> weights_;  // by the end of the op's name
   std::vector<Row> rows_;
 };
 

@@ -51,6 +51,10 @@ std::vector<float> make_period(const std::string& name, int64_t n) {
     float& x = values[static_cast<size_t>(i)];
     if (name == "normal")
       x = normal(random);
+    else if (name == "tiny")
+      x = 1e-37f * normal(random);
+    else if (name == "huge")
+      x = 1e37f * normal(random);
     else if (name == "student_t3")
       x = student(random);
     else if (name == "subnormal")
@@ -68,7 +72,7 @@ std::vector<float> make_period(const std::string& name, int64_t n) {
 }  // namespace
 
 const std::vector<std::string>& input_names() {
-  static const std::vector<std::string> names = {"normal", "student_t3", "subnormal", "top", "ranges", "zero"};
+  static const std::vector<std::string> names = {"normal", "student_t3", "subnormal", "top", "ranges", "tiny", "huge", "zero"};
   return names;
 }
 
@@ -76,12 +80,13 @@ Input make_input(const std::string& name, int64_t elements, const std::string& f
   const std::vector<float> period =
       name == "layer" ? read_floats(file, elements) : make_period(name, std::min<int64_t>(elements, int64_t{1} << 20));
   const size_t n = static_cast<size_t>(elements);
-  Input input{name, std::vector<float>(n), std::vector<uint16_t>(n), std::vector<uint16_t>(n)};
+  const bool fits_f16 = name != "tiny" && name != "huge";
+  Input input{name, std::vector<float>(n), std::vector<uint16_t>(n), std::vector<uint16_t>(fits_f16 ? n : 0)};
   for (size_t i = 0; i < n; ++i) {
     const size_t from = i % period.size();
     input.f32[i] = period[from];
     input.bf16[i] = i == from ? to_bf16(period[from]) : input.bf16[from];
-    input.f16[i] = i == from ? to_f16(period[from]) : input.f16[from];
+    if (fits_f16) input.f16[i] = i == from ? to_f16(period[from]) : input.f16[from];
   }
   return input;
 }

@@ -10,11 +10,11 @@ namespace bench {
 struct Input {
   std::string name;
   std::vector<float> f32;
-  std::vector<uint16_t> bf16, f16;  // nearest even
+  std::vector<uint16_t> bf16, f16;  // nearest even; f16 is empty where it has no such numbers
 };
 
 // "normal", "student_t3", "subnormal" (every block scale FP8-subnormal), "top" (block maxima near the global amax),
-// "ranges" (every block its own range), "zero".
+// "ranges" (every block its own range), "tiny" and "huge" (global amaxes of 1e-37 and 1e37), "zero".
 const std::vector<std::string>& input_names();
 
 // "layer" is what `file` holds, float32 numbers, again and again.

@@ -41,30 +41,31 @@ void split(int threads, int64_t bytes, const std::function<void(int64_t, int64_t
 
 void use_processor_time() { used_clock = CLOCK_PROCESS_CPUTIME_ID; }
 
-Time measure(int runs, const std::function<void()>& body) {
-  std::vector<double> seconds;
-  for (int i = 0; i < runs; ++i) {
-    const double start = now();
-    body();
-    seconds.push_back(now() - start);
+std::vector<Time> measure(int runs, const std::vector<std::function<void()>>& bodies) {
+  std::vector<std::vector<double>> seconds(bodies.size());
+  for (int run = -1; run < runs; ++run) {
+    for (size_t i = 0; i < bodies.size(); ++i) {
+      const double start = now();
+      bodies[i]();
+      if (run >= 0) seconds[i].push_back(now() - start);
+    }
   }
-  std::sort(seconds.begin(), seconds.end());
-  return {seconds.front(), seconds[seconds.size() / 2]};
+  std::vector<Time> times;
+  for (std::vector<double>& all : seconds) {
+    std::sort(all.begin(), all.end());
+    times.push_back({all.front(), all[all.size() / 2]});
+  }
+  return times;
 }
 
-double read_rate(const void* data, int64_t n, int threads, int runs) {
-  const Time time =
-      measure(runs, [&] { split(threads, n, [&](int64_t a, int64_t b) { read_range(static_cast<const char*>(data), a, b); }); });
-  return static_cast<double>(n) / time.best;
+void read_all(const void* data, int64_t n, int threads) {
+  split(threads, n, [&](int64_t a, int64_t b) { read_range(static_cast<const char*>(data), a, b); });
 }
 
-double copy_rate(const void* data, void* to, int64_t n, int threads, int runs) {
-  const Time time = measure(runs, [&] {
-    split(threads, n, [&](int64_t a, int64_t b) {
-      std::memcpy(static_cast<char*>(to) + a, static_cast<const char*>(data) + a, static_cast<size_t>(b - a));
-    });
+void copy_all(const void* data, void* to, int64_t n, int threads) {
+  split(threads, n, [&](int64_t a, int64_t b) {
+    std::memcpy(static_cast<char*>(to) + a, static_cast<const char*>(data) + a, static_cast<size_t>(b - a));
   });
-  return 2.0 * static_cast<double>(n) / time.best;
 }
 
 }  // namespace bench

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 namespace bench {
 
@@ -13,10 +14,11 @@ struct Time {
 // Processor time in place of the wall clock's: for one thread on a machine that others use too.
 void use_processor_time();
 
-Time measure(int runs, const std::function<void()>& body);
+// All bodies in turn, `runs` times after a first turn that does not count: what a neighbour takes from the machine it takes from all of them.
+std::vector<Time> measure(int runs, const std::vector<std::function<void()>>& bodies);
 
-// Bytes a second of a sum over n bytes, and of a copy (read and written).
-double read_rate(const void* data, int64_t n, int threads, int runs);
-double copy_rate(const void* data, void* to, int64_t n, int threads, int runs);
+// A sum over n bytes, and a copy.
+void read_all(const void* data, int64_t n, int threads);
+void copy_all(const void* data, void* to, int64_t n, int threads);
 
 }  // namespace bench

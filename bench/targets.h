@@ -11,6 +11,7 @@ struct Row {
   std::string op, dtype, input, target;
   int threads;
   double gels, median, roof_gels, ratio;
+  double normal_gels;  // of the same op on normal input in the same turns; 0: was not measured
 };
 
 // Prints every target that rows answer, and whether it is met. The number of those that are missed.
