@@ -1,7 +1,9 @@
 #include "checkpoint/file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -20,6 +22,11 @@ namespace {
 constexpr int64_t kLargestText = int64_t{1} << 30;
 
 int64_t nanoseconds(const struct stat& info) { return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec; }
+
+bool is_in_memory(int descriptor) {
+  struct statfs info;
+  return fstatfs(descriptor, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
+}
 
 }  // namespace
 
@@ -88,7 +95,8 @@ void File::write_at(int64_t offset, const void* data, int64_t n) {
 }
 
 void File::reserve(int64_t n) {
-  if (n <= 0) return;
+  // In memory, taking pages costs more than filling them, and one thread would take them all.
+  if (n <= 0 || is_in_memory(descriptor_)) return;
   while (::fallocate(descriptor_, 0, 0, n) != 0) {
     if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT) fail_system("write", path_, errno);
     if (errno != EINTR) return;

@@ -31,7 +31,7 @@ class File {
   // Asks the system to fetch these bytes meanwhile.
   void read_ahead(int64_t offset, int64_t n) const;
   void write_at(int64_t offset, const void* data, int64_t n);
-  // Takes the space now, so that a full disk is seen before the work; where the file system cannot, nothing happens.
+  // Takes the space now, so that a full disk is seen before the work; where the file system cannot, or is memory, nothing happens.
   void reserve(int64_t n);
   // Lets the system begin to write what it holds to the disk.
   void start_writing() const;

@@ -135,7 +135,7 @@ const char* TensorPass::read(const Piece& piece, Buffers& buffers) const {
 
 void TensorPass::read_ahead(const Piece& piece) const {
   const Source& source = *piece.source;
-  if (source.part && source.part->col_step != 1) return;
+  if (cached_.count(&source) || (source.part && source.part->col_step != 1)) return;
   const int64_t size = piece.bytes / piece.count;
   const int64_t first = piece.raw ? piece.first : source.element(piece.first);
   source.shard->file.read_ahead(source.shard->data_begin + source.stored->begin + first * size, piece.bytes);
@@ -182,6 +182,7 @@ std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources)
     }
   });
   for (size_t i = 0; i < pieces.size(); ++i) result[pieces[i].task] = std::max(result[pieces[i].task], found[i]);
+  cached_ = {sources.begin(), sources.end()};
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "calib/gptq.h"
@@ -65,6 +66,7 @@ class TensorPass {
   template <class Use>
   void for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
   const char* read(const Piece& piece, Buffers& buffers) const;
+  // Asks the system to fetch what it may not have yet.
   void read_ahead(const Piece& piece) const;
   // What every quantization of x, elements of the task, has in common.
   QuantizeArgs arguments(const TensorView& x, const WriteTask& task) const;
@@ -79,6 +81,7 @@ class TensorPass {
   std::mutex mutex_;
   ScaleCounts counts_;
   std::vector<std::unique_ptr<Buffers>> idle_;
+  std::set<const Source*> cached_;  // read for their amaxes a moment ago: the system still has them
 };
 
 // True for amaxes too small for a global scale (below 3.2e-35): it would be subnormal, which many kernels flush to zero.
