@@ -8,7 +8,7 @@
 #if !defined(__CUDACC__)
 #include <memory>
 
-#include "support/host_grid.h"
+#include "host_grid.cuh"
 #endif
 
 namespace nvfp4cal::cuda {
@@ -85,7 +85,7 @@ cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
     const auto shared = std::make_unique<typename Job::Shared>();
     for (int64_t i = 0; i < ctas; ++i) {
       const int64_t index = backwards ? ctas - 1 - i : i;
-      test::HostCta<typename Job::Lane, Job::kThreads> cta(static_cast<uint32_t>(index), static_cast<uint32_t>(ctas));
+      HostCta<typename Job::Lane, Job::kThreads> cta(static_cast<uint32_t>(index), static_cast<uint32_t>(ctas));
       job(cta, *shared);
     }
   });

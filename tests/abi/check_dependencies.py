@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Includes follow the layers: num <- core <- {cpu, kernels}, {num, core} <- calib <- {checkpoint, api}, checkpoint <- api.
 
-Only api includes the public header inside src/; the tool, examples and bindings include nothing of src/; the arithmetic of the
-two-level scale (division by 6 N) is written in src/num/scale.h and nowhere else.
+Only api includes the public header inside src/; nothing of src/ and kernels/ includes a file of tests/; the tool, examples and
+bindings include nothing of src/; the arithmetic of the two-level scale (division by 6 N) is written in src/num/scale.h and nowhere else.
 
 usage: check_dependencies.py [root]        check_dependencies.py --self-test
 """
@@ -58,6 +58,10 @@ def target_layer(include, path, root):
     return layer if layer in LAYERS and "/" in name else None
 
 
+def is_of_tests(include, path, root):
+    return include.startswith("tests/") or (not (path.parent / include).is_file() and (root / "tests" / include).is_file())
+
+
 def check_layer(root, layer, folder):
     problems = []
     for path in sources(folder):
@@ -65,6 +69,8 @@ def check_layer(root, layer, folder):
         for include in includes(path):
             if include.endswith("nvfp4cal.h") and layer != "api":
                 problems.append(f"{name} includes the public header: only api does")
+            if is_of_tests(include, path, root):
+                problems.append(f"{name} includes {include}, a file of the tests")
             other = target_layer(include, path, root)
             if other and other != layer and other not in LAYERS[layer] and (name, other) not in EXCEPTIONS:
                 problems.append(f"{name} includes {include}: {layer} may not use {other}")
@@ -101,6 +107,7 @@ def self_test():
         "src/checkpoint/job.cpp": '#include "calib/max.h"',
         "src/api/max.cpp": '#include <nvfp4cal.h>\n#include "checkpoint/job.h"',
         "kernels/sweep.cu": '#include "num/scale.h"',
+        "tests/support/grid.h": '#include "kernels/sweep.cuh"',
         "tools/nvfp4cal/main.cpp": "#include <nvfp4cal.h>",
     }
     bad = {
@@ -117,6 +124,8 @@ def self_test():
         "src/calib/d.cpp": "float s(float g, float n) { return g / (6.0f * n); }",
         "src/extra/a.cpp": "",
         "kernels/a.cu": '#include "api/handle.h"',
+        "kernels/b.cu": '#include "support/grid.h"',
+        "src/core/c.h": '#include "tests/support/grid.h"',
         "tools/nvfp4cal/a.cpp": '#include "core/error.h"',
         "examples/cpp/a.cpp": '#include "../../src/core/ops.h"',
     }

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "kernels/host_grid.cuh"
 #include "kernels/sweep_exact.cuh"
 #include "kernels/sweep_lanes.cuh"
 #include "parity/sweep_run.h"
 #include "support/blocks.h"
 #include "support/catch.h"
-#include "support/host_grid.h"
 
 namespace nvfp4cal::test {
 
@@ -68,7 +68,7 @@ DeviceResult run_search(const DeviceCase& c, uint32_t ctas) {
   const cuda::SweepProblem p = problem_of(c, result);
   const auto shared = std::make_unique<typename Search::Shared>();
   for (uint32_t i = ctas; i-- > 0;) {
-    HostCta<typename Search::Lane, kThreads> cta(i, ctas);
+    cuda::HostCta<typename Search::Lane, kThreads> cta(i, ctas);
     cuda::sweep_cta<Search>(cta, p, *shared);
   }
   return result;

@@ -12,8 +12,8 @@ namespace {
 cuda::DeviceHessian prepared(const float* h, int block) {
   cuda::DeviceHessian out = {};
   const auto work = std::make_unique<cuda::BoundWork>();
-  HostCta<int, cuda::kMostBlock> cta(0, 1);
-  cuda::BoundMaker<HostCta<int, cuda::kMostBlock>>(cta, *work, block, out).run(h);
+  cuda::HostCta<int, cuda::kMostBlock> cta(0, 1);
+  cuda::BoundMaker<cuda::HostCta<int, cuda::kMostBlock>>(cta, *work, block, out).run(h);
   return out;
 }
 
@@ -22,7 +22,7 @@ void run_grid(const cuda::HessianProblem& p, uint32_t ctas) {
   using Search = cuda::HessianSearch<kDtype, kBlock>;
   const auto shared = std::make_unique<typename Search::Shared>();
   for (uint32_t i = ctas; i-- > 0;) {
-    HostCta<typename Search::Lane, 64> cta(i, ctas);
+    cuda::HostCta<typename Search::Lane, 64> cta(i, ctas);
     cuda::sweep_cta<Search>(cta, p, *shared);
   }
 }

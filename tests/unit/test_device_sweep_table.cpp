@@ -25,7 +25,7 @@ int64_t settled(const DeviceCase& c) {
   DeviceResult result;
   const cuda::SweepProblem p = problem_of(c, result);
   const auto shared = std::make_unique<Table::Shared>();
-  HostCta<Table::Lane, kThreads> cta(0, 1);
+  cuda::HostCta<Table::Lane, kThreads> cta(0, 1);
   Table::build(cta, p, 0, *shared);
   int64_t count = 0;
   for (int64_t b = 0; b < c.blocks(); ++b) count += Table::settle(p, *shared, b, static_cast<int>(b % 32));
@@ -100,7 +100,7 @@ TEST_CASE("rows of the error table are what the page says, and as many as blocks
     DeviceResult result;
     const cuda::SweepProblem p = problem_of(c, result);
     const auto shared = std::make_unique<Table::Shared>();
-    HostCta<Table::Lane, kThreads> cta(0, 1);
+    cuda::HostCta<Table::Lane, kThreads> cta(0, 1);
     Table::build(cta, p, 0, *shared);
     const cuda::ScalePair* const unit = shared->slice.of + num::kE4m3One;
     const int first = shared->scale.first_pattern;  // the amax is in [1, 2)

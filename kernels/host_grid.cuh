@@ -1,11 +1,11 @@
-// Runs a kernel's code on the host: every thread block, and of each phase every thread, one after the other. Threads run in ascending order in one
+// Runs a kernel's code (sweep_lanes.cuh) on the host: every thread block, and of each phase every thread, one after the other. Threads run in ascending order in one
 // phase and in descending order in the next: code that relies on a barrier it does not have reads what is not yet there in one of them.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
-namespace nvfp4cal::test {
+namespace nvfp4cal::cuda {
 
 template <class Lane>
 class HostWarp {
@@ -63,4 +63,4 @@ class HostCta {
   bool backwards_ = false;
 };
 
-}  // namespace nvfp4cal::test
+}  // namespace nvfp4cal::cuda
