@@ -18,7 +18,7 @@ def without_cuda_module(monkeypatch):
 CUDA, PINNED, MANAGED, ROCM, ONEAPI = 2, 3, 13, 10, 14
 NOWHERE = 4096
 
-_CODES = {"float32": (2, 32), "float64": (2, 64), "bfloat16": (4, 16), "uint8": (1, 8)}
+_CODES = {"float32": (2, 32), "float64": (2, 64), "float16": (2, 16), "bfloat16": (4, 16), "uint8": (1, 8), "int64": (0, 64)}
 
 
 class DLTensor(ctypes.Structure):

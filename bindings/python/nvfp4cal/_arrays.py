@@ -68,7 +68,10 @@ class Kind:
         """The ABI's number of a dtype of this kind."""
         if dtype is None or dtype == np.float32:
             return F32
-        name = np.dtype(dtype).name
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:  # a dtype object of another library: "array_api_strict.float32"
+            name = str(dtype).rpartition(".")[2]
         code = {"float32": F32, "float64": F64, "float16": F16, "bfloat16": BF16}.get(name)
         if code is None:
             raise TypeError(f"dtype {name} is not one of float32, float64, float16, bfloat16")
@@ -134,7 +137,7 @@ class Torch(Kind):
 
 
 class ArrayApi(Kind):
-    """Arrays of another library, through its from_dlpack."""
+    """Host arrays of another library, through its from_dlpack."""
 
     def __init__(self, from_dlpack: Callable[[Any], Any]):
         self._from_dlpack = from_dlpack
@@ -146,6 +149,38 @@ class ArrayApi(Kind):
         if isinstance(result, tuple):
             return tuple(self._from_dlpack(one) for one in result)
         return self._from_dlpack(result)
+
+
+# What a library's own functions call the dtypes of outputs. E4M3 scales are uint8 codes, as in numpy.
+_DTYPE_NAMES = {U8: "uint8", F16: "float16", F32: "float32", F64: "float64", BF16: "bfloat16", E4M3: "uint8", I64: "int64"}
+
+
+class DeviceArrayApi(Kind):
+    """Arrays of another library on one device. It makes the outputs there: empty() and asarray() of the array API standard, or of CuPy."""
+
+    def __init__(self, namespace: Any, device: Any):
+        self._namespace, self._device = namespace, device
+
+    def _made(self, make: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        if hasattr(self._device, "__enter__"):  # CuPy: the device is a context, and its functions know no device
+            with self._device:
+                return make(*arguments, **named)
+        return make(*arguments, device=self._device, **named)
+
+    def empty(self, shape: Tuple[int, ...], dtype: int) -> Any:
+        name = _DTYPE_NAMES[dtype]
+        if not hasattr(self._namespace, name):
+            raise TypeError(f"{getattr(self._namespace, '__name__', 'the library of the input')} has no dtype {name} for the output")
+        return self._made(self._namespace.empty, shape, dtype=getattr(self._namespace, name))
+
+    def from_numpy(self, array: NumpyArray) -> Any:
+        return self._made(self._namespace.asarray, array)
+
+    def on_host(self) -> Kind:
+        return NUMPY
+
+    def moved(self, result: Any) -> Any:
+        return tuple(self.from_numpy(one) for one in result) if isinstance(result, tuple) else self.from_numpy(result)
 
 
 NUMPY = Kind()
@@ -168,10 +203,26 @@ def kind_of(x: Any) -> Kind:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return torch_kind(x.device)
-    namespace = getattr(x, "__array_namespace__", None)
-    if namespace is not None and not isinstance(x, np.generic):
-        return ArrayApi(namespace().from_dlpack)
-    return NUMPY
+    if isinstance(x, (int, float, np.generic)) or not hasattr(x, "__dlpack__"):
+        return NUMPY
+    namespace = _namespace_of(x)
+    if namespace is None:
+        return NUMPY
+    where = getattr(x, "__dlpack_device__", None)
+    if where is None or where()[0] in _HOST_DEVICES:
+        return ArrayApi(namespace.from_dlpack)
+    return DeviceArrayApi(namespace, x.device)
+
+
+_HOST_DEVICES = (1, 3, 11)  # DLPack's CPU, and page-locked memory of CUDA and ROCm
+
+
+def _namespace_of(x: Any) -> Any:
+    """The functions of the library that x is of, or None where it says nothing: those of the array API standard, else the module of its class."""
+    if hasattr(x, "__array_namespace__"):
+        return x.__array_namespace__()
+    module = sys.modules.get(type(x).__module__.partition(".")[0])
+    return module if all(hasattr(module, name) for name in ("from_dlpack", "empty", "asarray")) else None
 
 
 def kind_named(name: str) -> Kind:
@@ -228,6 +279,14 @@ def float32(value: Any) -> Any:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.float16, torch.bfloat16):
         return value.float()
+    return value
+
+
+def in_host_memory(value: Any) -> Any:
+    """An option that calibrators keep in host memory: a torch tensor on a device is copied, which waits for it; everything else stays as it is."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor) and value.device.type == "cuda":
+        return value.detach().cpu()
     return value
 
 

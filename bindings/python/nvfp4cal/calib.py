@@ -6,8 +6,10 @@ import re
 import warnings
 from typing import Any, List, Sequence
 
+import numpy as np
+
 from . import _native
-from ._arrays import BF16, F16, Array, NumpyArray, as_numpy, kind_of
+from ._arrays import BF16, F16, NUMPY, Array, NumpyArray, kind_of
 from ._errors import InvalidArgumentError, NotFiniteError
 from ._handle import Handle
 from ._options import choose
@@ -115,7 +117,7 @@ class MaxCalibrator(_Calibrator):
                 local.collect(x, stream=stream)
                 self.merge(local)
                 self._kind = local._kind
-                self._amaxs.append(as_numpy(local.compute_amax()))
+                self._amaxs.append(np.asarray(local._handle.compute_amax(NUMPY.empty)))
             else:
                 self._collect(x, stream)
         except InvalidArgumentError as error:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence, Tuple
 import numpy as np
 
 from . import _native
-from ._arrays import Array, as_numpy, float32, kind_of
+from ._arrays import NUMPY, Array, as_numpy, float32, in_host_memory, kind_of
 from ._callbacks import Callbacks, ScalarErrors
 from ._errors import WrongStateError
 from ._handle import Handle
@@ -60,7 +60,7 @@ class MseCalibrator(_Calibrator):
         elif isinstance(error_func, (int, float)):
             self._handle.set_power_error(error_func)
         self._attach()
-        self._handle.set_initial_amax(amax)
+        self._handle.set_initial_amax(in_host_memory(amax))
         self._kind = kind_of(amax)
 
     def _set_quantizer(self, name: str, amax: Array | float, global_amax: float | None) -> None:
@@ -139,7 +139,8 @@ class MseCalibrator(_Calibrator):
         """
         amax = self._result(self._handle.compute_amax)
         if verbose and amax is not None:
-            ratio = as_numpy(self.compute_multipliers())
+            with self._guard:
+                ratio = np.asarray(self._handle.compute_multipliers(NUMPY.empty))
             if ratio.ndim == 0:
                 print(f"MSE Calibrator: best_amax/initial_amax ratio = {ratio.item():.4f}")
             else:
@@ -168,7 +169,7 @@ class MseCalibrator(_Calibrator):
     def set_initial_amax(self, amax: Array | float) -> None:
         """The amax that the candidates multiply, after reset(). Raises: WrongStateError after data, InvalidArgumentError, NotFiniteError."""
         with self._guard:
-            self._handle.set_initial_amax(amax)
+            self._handle.set_initial_amax(in_host_memory(amax))
         self._initial_amax = amax
 
     def __getstate__(self) -> dict[str, Any]:
@@ -215,17 +216,17 @@ class NVFP4MSECalibrator(MseCalibrator):
             with global_amax._guard:
                 self._handle.set_global_amax_from(global_amax._handle)
         else:
-            self._handle.set_global_amax(float32(global_amax))
+            self._handle.set_global_amax(in_host_memory(float32(global_amax)))
         if block_size is not None:
             self._handle.set_block_size(block_size)
         if code_window is not None:
             self._handle.set_code_window(*code_window)
         if weights is not None:
-            self._handle.set_weights(weights)
+            self._handle.set_weights(in_host_memory(weights))
         if hessian is not None:
-            self._handle.set_hessian(hessian)
+            self._handle.set_hessian(in_host_memory(hessian))
         if amax is not None:
-            self._handle.set_initial_amax(amax)
+            self._handle.set_initial_amax(in_host_memory(amax))
         self._attach()
 
     def _attach(self) -> None:

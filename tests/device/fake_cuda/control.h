@@ -19,3 +19,8 @@ extern "C" int32_t fake_cuda_current_device();
 extern "C" void fake_cuda_set_current_device(int32_t device);
 // Kernels run their blocks and threads from the last to the first.
 extern "C" void fake_cuda_backwards(int32_t enable);
+// Device memory for tests in other languages; reading and releasing do all work first. NULL where there is none left.
+extern "C" void* fake_cuda_allocate(int64_t bytes, int32_t device);
+extern "C" void fake_cuda_release(void* memory);
+extern "C" void fake_cuda_write(void* to, const void* from, int64_t bytes);
+extern "C" void fake_cuda_read(void* to, const void* from, int64_t bytes);

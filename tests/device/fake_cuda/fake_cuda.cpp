@@ -110,6 +110,11 @@ void run_until(const std::shared_ptr<Stream>& stream, uint64_t count) {
   }
 }
 
+void run_all() {
+  for (const auto& stream : runtime().default_streams) run_until(stream, stream->enqueued);
+  for (const auto& [handle, stream] : runtime().streams) run_until(stream, stream->enqueued);
+}
+
 void push(const std::shared_ptr<Stream>& stream, std::function<void()> work) {
   stream->work.push_back(std::move(work));
   ++stream->enqueued;
@@ -224,8 +229,7 @@ cudaError_t cudaMallocAsync(void** out, size_t bytes, cudaStream_t stream) {
 
 cudaError_t cudaFree(void* memory) {
   ENTER("cudaFree");
-  for (const auto& stream : runtime().default_streams) run_until(stream, stream->enqueued);
-  for (const auto& [handle, stream] : runtime().streams) run_until(stream, stream->enqueued);
+  run_all();
   give_back(memory);
   return cudaSuccess;
 }
@@ -372,4 +376,29 @@ CONTROL void fake_cuda_set_current_device(int32_t device) { current_device = dev
 CONTROL void fake_cuda_backwards(int32_t enable) {
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
   runtime().backwards = enable != 0;
+}
+
+CONTROL void* fake_cuda_allocate(int64_t bytes, int32_t device) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  return take(static_cast<size_t>(bytes), device);
+}
+
+CONTROL void fake_cuda_release(void* memory) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  run_all();
+  give_back(memory);
+}
+
+CONTROL void fake_cuda_write(void* to, const void* from, int64_t bytes) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  run_all();
+  check_range(to, static_cast<size_t>(bytes));
+  with_memory([&] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
+}
+
+CONTROL void fake_cuda_read(void* to, const void* from, int64_t bytes) {
+  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  run_all();
+  check_range(from, static_cast<size_t>(bytes));
+  with_memory([&] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
 }
