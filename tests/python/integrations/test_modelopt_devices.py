@@ -1,4 +1,4 @@
-"""Tensors on a GPU go to the frameworks' own code, untouched by the library."""
+"""Tensors on a GPU go to the library where its CUDA module is present, else to the frameworks' own code, untouched."""
 import pytest
 import torch
 from compressed_tensors.quantization import QuantizationArgs
@@ -7,7 +7,8 @@ from modelopt.torch.quantization import tensor_quant
 from modelopt.torch.quantization.qtensor.nvfp4_tensor import NVFP4QTensor
 from modelopt.torch.quantization.utils import core_utils
 
-from nvfp4cal.integrations import _llmcompressor_observers, _modelopt_calibrators
+import nvfp4cal
+from nvfp4cal.integrations import _llmcompressor_observers, _modelopt_calibrators, _placement
 
 
 class Reached(Exception):
@@ -44,6 +45,23 @@ def test_calibrators_and_observers(monkeypatch, name):
     monkeypatch.setattr(parent, method, reached)
     with pytest.raises(Reached):
         getattr(make(cls), method)(x)
+
+
+def test_the_decision(monkeypatch):
+    monkeypatch.setattr(nvfp4cal, "cuda_devices", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    x = OnCuda((4, 16))
+    assert _placement.is_native(x) and not _placement.is_native_device(torch.device("cuda:1"))
+    assert not _placement.is_native(OnCuda((4, 16), torch.int32)) and not _placement.is_native(OnCuda((0, 16)))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    assert not _placement.is_native(x) and _placement.is_native(torch.ones(4, 16))
+    for error in (nvfp4cal.CudaUnavailableError, nvfp4cal.BackendVersionError):
+
+        def fail(error=error):
+            raise error("no", error.status)
+
+        monkeypatch.setattr(nvfp4cal, "cuda_devices", fail)
+        assert _placement.cuda_devices() == 0
 
 
 def test_functions(monkeypatch):

@@ -1,4 +1,4 @@
-"""NVFP4 fake quantization of torch CPU tensors, as ModelOpt's Triton kernels do it on a GPU.
+"""NVFP4 fake quantization of torch tensors, as ModelOpt's Triton kernels do it on a GPU.
 
 Dynamic: the bits of ``fp4_fake_quant_block``. Static: ``static_blockwise_fp4_fake_quant`` with the block scales that the export stores and engines
 decode, E4M3 value * (global amax / 2688); ModelOpt's kernel computes them as value * (1 / (448 / (global amax / 6))), which differs in the last bit.
@@ -11,10 +11,12 @@ import torch.nn.functional as F
 
 import nvfp4cal
 
+from ._placement import NATIVE_DTYPES, is_native
+
 E2M1_MAX = 6.0
 E4M3_MAX = 448.0
 _NATIVE_BLOCKS = (16, 32)
-_NATIVE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+_REFUSALS = (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError, nvfp4cal.UnsupportedError)
 # The dynamic kernel reads a block scale below this as 1.
 _LEAST_DYNAMIC_SCALE = 1e-5
 
@@ -53,7 +55,7 @@ def _dynamic_definition(blocks: torch.Tensor, global_scale: torch.Tensor) -> tor
 def fake_quantize_dynamic(x: torch.Tensor, amax: torch.Tensor, block_size: int = 16) -> torch.Tensor:
     """x with every block quantized by a scale of its own [ModelOpt fp4_fake_quant_block].
 
-    x: CPU tensor [..., cols]; blocks lie along the last dimension, a row's last one may be short. amax: the global amax, one element (of more the
+    x: [..., cols], in host memory or on a device that the library computes on; blocks lie along the last dimension, a row's last one may be short. amax: the global amax, one element (of more the
     largest counts). Returns x's shape and dtype. An infinity becomes the largest value of its block, NaN stays NaN.
     """
     if block_size <= 0:
@@ -79,9 +81,9 @@ def _dynamic_native(blocks: torch.Tensor, global_amax: torch.Tensor, global_scal
     if not (global_amax > 0 and global_amax.isfinite()):
         return None
     try:
-        block_amax = native_block_amax(blocks, blocks.shape[-1])
         out = nvfp4cal.fake_quantize(blocks, global_amax=global_amax, block_size=blocks.shape[-1])
-    except (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError):
+        block_amax = block_amaxes(blocks, blocks.shape[-1])
+    except _REFUSALS:
         return None
     # The library never uses a scale below 2^-9; the kernel does as dynamic_scales says. Scales grow with the amax: look at the smallest first.
     smallest = _e4m3(block_amax.min() / (E2M1_MAX * global_scale)) * global_scale
@@ -120,7 +122,7 @@ def fake_quantize_static(
 ) -> torch.Tensor:
     """x with blocks quantized by calibrated amaxes [ModelOpt static_blockwise_fp4_fake_quant].
 
-    x: CPU tensor, any shape; its consecutive elements form block_amax.numel() blocks. global_amax: one element, default the largest block amax.
+    x: any shape, in host memory or on a device that the library computes on; its consecutive elements form block_amax.numel() blocks. global_amax: one element, default the largest block amax.
     normalization: 448, or 256 for four over six. Returns x's shape in out_dtype (default x's). A block whose scale is zero becomes zero.
     Raises ValueError where x cannot be cut in that many blocks.
     """
@@ -133,7 +135,7 @@ def fake_quantize_static(
     blocks = x.detach().reshape(blocks_count, -1).contiguous()
     scales = static_scales(block_amax.detach().reshape(-1), global_amax, quantize_scales, normalization)
     out = None
-    native = quantize_scales and normalization in (448, 256) and _is_native(blocks) and out_dtype in _NATIVE_DTYPES
+    native = quantize_scales and normalization in (448, 256) and _is_native(blocks) and out_dtype in NATIVE_DTYPES
     if native and scales.isfinite().all() and scales.min() > 0:
         out = _static_native(blocks, block_amax, global_amax, int(normalization), out_dtype)
     if out is None:
@@ -154,7 +156,7 @@ def _static_native(
             normalization=normalization,
             dtype=out_dtype,
         )
-    except (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError):
+    except _REFUSALS:
         return None
 
 
@@ -165,16 +167,16 @@ def cast_e2m1(x: torch.Tensor, out_dtype: torch.dtype | None = None) -> torch.Te
     return torch.where(values >= 0, magnitude, -magnitude).to(out_dtype or x.dtype)
 
 
-def native_block_amax(x: torch.Tensor, block_size: int) -> torch.Tensor:
-    """Largest magnitude of every block of the last dimension, [..., cols / block_size]. Raises nvfp4cal.NotFiniteError."""
+def block_amaxes(x: torch.Tensor, block_size: int) -> torch.Tensor:
+    """Largest magnitude of every block of the last dimension, [..., cols / block_size]. Raises nvfp4cal.NotFiniteError for host tensors.
+
+    On a device torch finds them: a calibrator's result would come back through host memory.
+    """
+    if x.device.type != "cpu":
+        return x.unflatten(-1, (-1, block_size)).abs().amax(dim=-1).float()
     finder = nvfp4cal.MaxCalibrator(block_size=block_size)
     finder.collect(x)
     return finder.compute_amax()
-
-
-def is_native(x: torch.Tensor) -> bool:
-    """Whether the library computes on this tensor: a CPU tensor with elements, of a dtype that it reads."""
-    return x.device.type == "cpu" and x.dtype in _NATIVE_DTYPES and x.numel() > 0
 
 
 def _is_native(blocks: torch.Tensor) -> bool:

@@ -1,7 +1,7 @@
 """llm-compressor's MSE observers with the native search inside. Imported by ``install()`` only: needs llmcompressor.
 
-Each is a subclass of the class it stands for: only the grid search over ranges is replaced, for CPU tensors and the formats that the library has. Scales,
-zero points, global scales, fusion and synchronization stay llm-compressor's.
+Each is a subclass of the class it stands for: only the grid search over ranges is replaced, for the formats that the library has, where it computes
+them. Scales, zero points, global scales, fusion and synchronization stay llm-compressor's.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmcompressor.observers import mse
 
 import nvfp4cal
 
-from ._fake_quant import is_native
+from ._placement import is_native
 
 _FORMATS = {(QuantizationType.INT, 8), (QuantizationType.INT, 4), (QuantizationType.FLOAT, 8), (QuantizationType.FLOAT, 4)}
 
@@ -47,7 +47,7 @@ def _grid_search(observer: mse.MemorylessMSEObserver | mse.MovingAverageMSEObser
     )
     try:
         search(rows)
-    except nvfp4cal.NotFiniteError:
+    except (nvfp4cal.NotFiniteError, nvfp4cal.UnsupportedError):  # the latter on a device: its module has no observers
         return None
     low, high = search.get_min_max()
     return low.reshape(shape).to(observed.dtype), high.reshape(shape).to(observed.dtype)

@@ -1,7 +1,7 @@
 """ModelOpt's calibrators with the native library inside. Imported by ``install()`` only: needs modelopt.
 
 Each is a subclass of the class it stands for: signature, attributes, pickling and ``isinstance`` stay, and so does what it answers to NaN. What the
-library does not do (CUDA tensors, error functions of the caller, other block sizes) runs in the parent's code.
+library does not do (error functions of the caller, other block sizes, CUDA tensors without its module) runs in the parent's code.
 """
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from modelopt.torch.quantization.utils.numeric_utils import E4M3_MAX, fp8_max_fo
 
 import nvfp4cal
 
-from ._fake_quant import is_native
 from ._patches import Patches
+from ._placement import is_native
 
 # Sums of counts up to here are exact in float32, which ModelOpt's percentiles are computed in.
 _EXACT_IN_FLOAT32 = 2**24
+# What the library does not take, ModelOpt's own code does: NaN and infinity, and layouts that have no path on a device.
+_REFUSALS = (nvfp4cal.NotFiniteError, nvfp4cal.UnsupportedError)
 
 
 class MaxCalibrator(max_module.MaxCalibrator):
-    """ModelOpt's maximum, CPU tensors read in one pass."""
+    """ModelOpt's maximum, tensors read in one pass."""
 
     @torch.no_grad()
     def collect(self, x: torch.Tensor):
@@ -34,10 +36,11 @@ class MaxCalibrator(max_module.MaxCalibrator):
         finder = nvfp4cal.MaxCalibrator(axis=self._axis)
         try:
             finder.collect(x)
-        except nvfp4cal.NotFiniteError:
+            local_amax = finder.compute_amax()
+        except _REFUSALS:
             return super().collect(x)
         # One of x's elements: exact in its dtype.
-        local_amax = finder.compute_amax().to(x.dtype)
+        local_amax = local_amax.to(x.dtype)
         if local_amax.numel() == 1:
             local_amax = local_amax.reshape(())
         if self._calib_amax is None:
@@ -47,12 +50,12 @@ class MaxCalibrator(max_module.MaxCalibrator):
         else:
             self._calib_amax = torch.maximum(self._calib_amax, local_amax.to(self._calib_amax.device))
         if self._track_amax:
-            self._amaxs.append(local_amax.float().numpy())
+            self._amaxs.append(local_amax.float().cpu().numpy())
         return None
 
 
 class MseCalibrator(mse.MseCalibrator):
-    """ModelOpt's multiplier search; the losses of built-in formats on the CPU are summed in float64 by the native library."""
+    """ModelOpt's multiplier search; the losses of built-in formats are summed in float64 by the native library."""
 
     @torch.no_grad()
     def collect(self, x: torch.Tensor):
@@ -62,9 +65,9 @@ class MseCalibrator(mse.MseCalibrator):
             return super().collect(x)
         try:
             search.collect(x)
-        except nvfp4cal.NotFiniteError:
+            losses = search.losses()
+        except _REFUSALS:
             return super().collect(x)
-        losses = search.losses()
         if self._candidates is None:
             self._candidates = self._generate_candidates(x.device)
             self._losses_sum = [None] * self._num_steps
@@ -93,7 +96,7 @@ class MseCalibrator(mse.MseCalibrator):
 
 
 class NVFP4MSECalibrator(mse.NVFP4MSECalibrator, MseCalibrator):
-    """ModelOpt's block scale sweep; on the CPU all 126 scales are searched by the native library, by squared error or by a local Hessian.
+    """ModelOpt's block scale sweep; all 126 scales are searched by the native library, by squared error or by a local Hessian.
 
     As on a GPU, ``quant_func`` is not called and a ``hessian`` wins over an ``error_func``. MODELOPT_NVFP4_TRITON_SWEEP=0 brings back the reference sweep.
     A weight with NaN or infinity raises nvfp4cal.NotFiniteError.
@@ -104,13 +107,17 @@ class NVFP4MSECalibrator(mse.NVFP4MSECalibrator, MseCalibrator):
         """Searches x, [n_blocks, block], now."""
         if self._best_amax is not None or not self._sweeps_natively(x):
             return super().collect(x)
-        x = x.detach()
-        if self._hessian is None:
-            best = nvfp4cal.nvfp4_fp8_scale_sweep(x, self._global_amax, block_size=x.shape[1])
-        else:
-            best = nvfp4cal.nvfp4_fp8_scale_sweep_hessian(x, self._global_amax, self._hessian, block_size=x.shape[1])
+        try:
+            best = self._sweep(x.detach())
+        except nvfp4cal.UnsupportedError:
+            return super().collect(x)
         self._best_amax = best.reshape(self._initial_amax.shape).to(dtype=torch.float32)
         return None
+
+    def _sweep(self, x: torch.Tensor) -> torch.Tensor:
+        if self._hessian is None:
+            return nvfp4cal.nvfp4_fp8_scale_sweep(x, self._global_amax, block_size=x.shape[1])
+        return nvfp4cal.nvfp4_fp8_scale_sweep_hessian(x, self._global_amax, self._hessian, block_size=x.shape[1])
 
     def _sweeps_natively(self, x: torch.Tensor) -> bool:
         if not is_native(x) or os.environ.get("MODELOPT_NVFP4_TRITON_SWEEP", "1") == "0":
@@ -126,7 +133,7 @@ class NVFP4MSECalibrator(mse.NVFP4MSECalibrator, MseCalibrator):
 
 
 class NVFP4ActHeadroomCalibrator(nvfp4_act_headroom.NVFP4ActHeadroomCalibrator):
-    """ModelOpt's activation headroom; CPU tensors are counted by the native library, and counts stay exact above 2^24 blocks."""
+    """ModelOpt's activation headroom; blocks are counted by the native library, and counts stay exact above 2^24 blocks."""
 
     @torch.no_grad()
     def collect(self, x: torch.Tensor) -> None:
@@ -138,10 +145,10 @@ class NVFP4ActHeadroomCalibrator(nvfp4_act_headroom.NVFP4ActHeadroomCalibrator):
         )
         try:
             counter.collect(x)
-        except nvfp4cal.NotFiniteError:
+            (counts, _), (largest, _) = counter.state_arrays()
+        except _REFUSALS:
             return super().collect(x)
-        (counts, _), (largest, _) = counter.state_arrays()
-        largest = torch.tensor(float(largest), dtype=torch.float32)
+        largest = torch.tensor(float(largest), dtype=torch.float32, device=x.device)
         self._running_max = largest if self._running_max is None else torch.maximum(self._running_max, largest.to(self._running_max.device))
         if largest > 0:
             if self._hist is None:
@@ -165,31 +172,50 @@ class NVFP4ActHeadroomCalibrator(nvfp4_act_headroom.NVFP4ActHeadroomCalibrator):
 
 
 class _LocalHessianAccumulator(model_calib._LocalHessianAccumulator):
-    """ModelOpt's X^T X of a layer's inputs; CPU activations are summed in float64 by the native library."""
+    """ModelOpt's X^T X of a layer's inputs; activations are summed in float64 by the native library.
+
+    The sums are read when somebody asks for them: on a device that waits. NaN and infinity raise nvfp4cal.NotFiniteError then.
+    """
 
     _sums: nvfp4cal.HessianAccumulator | None = None
+    _hessian: torch.Tensor | None = None
+    _stale = False
+
+    @property
+    def hessian_per_block(self) -> torch.Tensor | None:
+        """[cin / block, block, block], the sums so far; None before the first."""
+        if self._stale and self._sums is not None:
+            self._hessian, self._stale = self._sums.compute_hessian(), False
+        return self._hessian
+
+    @hessian_per_block.setter
+    def hessian_per_block(self, value: torch.Tensor | None) -> None:
+        self._hessian, self._stale = value, False
 
     @torch.no_grad()
     def accumulate(self, input_tensor: torch.Tensor) -> None:
         """Adds an activation [..., cin]."""
-        begun_by_parent = self.hessian_per_block is not None and self._sums is None
+        begun_by_parent = self._sums is None and self._hessian is not None
         if not self.is_enabled or begun_by_parent or not is_native(input_tensor) or self.block_size not in (16, 32):
-            self._sums = None
-            return super().accumulate(input_tensor)
+            return self._leave_to_parent(input_tensor)
         if self._sums is None:
             self._sums = nvfp4cal.HessianAccumulator(block_size=self.block_size)
         try:
             self._sums.collect(input_tensor.detach().reshape(-1, self.cin))
-        except nvfp4cal.NotFiniteError:
-            self._sums = None
-            return super().accumulate(input_tensor)
-        self.hessian_per_block = self._sums.compute_hessian()
+        except _REFUSALS:
+            return self._leave_to_parent(input_tensor)
+        self._stale = True
         self.num_samples = self._sums.rows
         return None
 
+    def _leave_to_parent(self, input_tensor: torch.Tensor) -> None:
+        """Goes on from the sums so far in ModelOpt's code."""
+        self.hessian_per_block, self._sums = self.hessian_per_block, None
+        super().accumulate(input_tensor)
+
     def normalized_hessian(self) -> torch.Tensor | None:
         """The parent's; the sums end here."""
-        self._sums = None
+        self.hessian_per_block, self._sums = self.hessian_per_block, None
         return super().normalized_hessian()
 
 

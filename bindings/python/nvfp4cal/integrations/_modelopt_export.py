@@ -1,4 +1,4 @@
-"""What ModelOpt's export computes on the CPU, by the native library: the same bytes, sooner. Imported by ``install()`` only: needs modelopt."""
+"""What ModelOpt's export computes, by the native library: the same bytes, sooner. Imported by ``install()`` only: needs modelopt."""
 from __future__ import annotations
 
 import torch
@@ -7,8 +7,9 @@ from modelopt.torch.quantization.utils import core_utils
 
 import nvfp4cal
 
-from ._fake_quant import E2M1_MAX, E4M3_MAX, is_native, native_block_amax
+from ._fake_quant import E2M1_MAX, E4M3_MAX, block_amaxes
 from ._patches import Patches
+from ._placement import is_native
 
 
 def _block_amax(original):
@@ -16,10 +17,10 @@ def _block_amax(original):
         """Largest magnitude of every block."""
         (dim, block), *more = block_sizes.items()
         along_rows = dim in (-1, input_tensor.dim() - 1) and block in (16, 32)
-        if more or not along_rows or not is_native(input_tensor) or input_tensor.shape[-1] % block:
+        if more or not along_rows or input_tensor.device.type != "cpu" or not is_native(input_tensor) or input_tensor.shape[-1] % block:
             return original(input_tensor, block_sizes)
         try:
-            return native_block_amax(input_tensor, block).to(input_tensor.dtype)
+            return block_amaxes(input_tensor, block).to(input_tensor.dtype)
         except nvfp4cal.NotFiniteError:
             return original(input_tensor, block_sizes)
 
@@ -35,7 +36,7 @@ def pack(weight: torch.Tensor, scales: torch.Tensor, scale_2: torch.Tensor, bloc
     block_amax = scales.float() * scale_2 * E2M1_MAX
     try:
         result = nvfp4cal.quantize(weight, amax=block_amax, global_amax=global_amax, block_size=block_size)
-    except (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError):
+    except (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError, nvfp4cal.UnsupportedError):
         return None
     same = torch.equal(result.scale.view(torch.uint8), scales.view(torch.uint8)) and torch.equal(result.scale_2.reshape(()), scale_2)
     return result.packed if same else None
@@ -47,7 +48,7 @@ def _quantize(original):
         scales, scale_2 = weights_scaling_factor, weights_scaling_factor_2
         given = scales is not None and scale_2 is not None and scales.dtype == torch.float8_e4m3fn and scale_2.numel() == 1
         if given and not keep_high_precision and is_native(input) and input.dtype != torch.float64 and block_size in (16, 32):
-            if scales.device.type == "cpu" and tuple(scales.shape) == (*input.shape[:-1], input.shape[-1] // block_size) and input.shape[-1] % block_size == 0:
+            if scales.device == input.device and tuple(scales.shape) == (*input.shape[:-1], input.shape[-1] // block_size) and input.shape[-1] % block_size == 0:
                 packed = pack(input, scales, scale_2, block_size)
                 if packed is not None:
                     return cls(input.shape, input.dtype, packed), scales, scale_2
@@ -57,6 +58,6 @@ def _quantize(original):
 
 
 def apply(patches: Patches) -> None:
-    """Puts the CPU paths in place."""
+    """Puts the native paths in place."""
     patches.everywhere("modelopt", core_utils.reduce_block_amax, _block_amax(core_utils.reduce_block_amax))
-    patches.set(NVFP4QTensor, "quantize", _quantize(vars(NVFP4QTensor)["quantize"].__func__), "NVFP4QTensor.quantize for CPU tensors")
+    patches.set(NVFP4QTensor, "quantize", _quantize(vars(NVFP4QTensor)["quantize"].__func__), "NVFP4QTensor.quantize")

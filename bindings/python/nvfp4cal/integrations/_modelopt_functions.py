@@ -1,7 +1,7 @@
 """Where ModelOpt's autograd functions and its torch operator reach the CPU fake quantization. Imported by ``install()`` only: needs modelopt.
 
-The functions keep their own backward passes (straight through, with the clipping they were asked for); only what their forward computes on the CPU is
-replaced. Each CPU computation is a torch operator with a fake implementation, so that torch.compile and torch.export see one opaque node.
+The functions keep their own backward passes (straight through, with the clipping they were asked for); only what their forward computes on the CPU (and
+on CUDA devices where nvfp4cal's module is present) is replaced. Each computation is a torch operator with a fake implementation, so that torch.compile and torch.export see one opaque node.
 """
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from modelopt.torch.quantization import tensor_quant
 
 from . import _fake_quant
 from ._patches import Patches
+from ._placement import is_native_device
 
 _E2M1 = (2, 1)
 _E4M3 = (4, 3)
@@ -42,7 +43,7 @@ def _(x, out_dtype):
 def _static_forward(original):
     def forward(ctx, x, amax, global_amax=None, quantize_block_scales=True, fp8_max_for_normalization=448.0, out_dtype=None, pass_through_bwd=False):
         """Forward method."""
-        if x.device.type != "cpu":
+        if not is_native_device(x.device):
             return original(ctx, x, amax, global_amax, quantize_block_scales, fp8_max_for_normalization, out_dtype, pass_through_bwd)
         tensor_quant._save_for_backward_if_needed(ctx, pass_through_bwd, x, amax)
         return _static_op(x, amax, global_amax, quantize_block_scales, float(fp8_max_for_normalization), out_dtype or x.dtype)
@@ -53,7 +54,7 @@ def _static_forward(original):
 def _cast_forward(original):
     def forward(ctx, x, out_dtype=None):
         """Forward pass: cast to FP4."""
-        if x.device.type != "cpu":
+        if not is_native_device(x.device):
             return original(ctx, x, out_dtype)
         ctx.save_for_backward(x)
         return _cast_op(x, out_dtype or x.dtype)
@@ -62,10 +63,10 @@ def _cast_forward(original):
 
 
 def _dynamic_kernel(x, block_size, amax, num_bits, exponent_bits, scale_num_bits, scale_exponent_bits):
-    """The CPU kernel of tensorrt::dynamic_block_quantize_op: NVFP4 here, every other format as before."""
+    """The kernel of tensorrt::dynamic_block_quantize_op: NVFP4 here, every other format as before."""
     element = (exponent_bits, num_bits - exponent_bits - 1)
     scale = (scale_exponent_bits, scale_num_bits - scale_exponent_bits - 1)
-    if element == _E2M1 and scale == _E4M3:
+    if element == _E2M1 and scale == _E4M3 and is_native_device(x.device):
         return _fake_quant.fake_quantize_dynamic(x, amax, block_size)
     return tensor_quant._dynamic_block_quantize_impl(x, block_size, amax, num_bits, exponent_bits, scale_num_bits, scale_exponent_bits)
 
@@ -79,9 +80,10 @@ def check() -> None:
 
 
 def apply(patches: Patches) -> None:
-    """Puts the CPU fake quantization in place."""
+    """Puts the fake quantization in place."""
     for function, make in ((tensor_quant.StaticBlockwiseFP4FakeQuantFunction, _static_forward), (tensor_quant.FP4CastSTEFunction, _cast_forward)):
-        patches.set(function, "forward", staticmethod(make(function.forward)), f"{function.__name__}.forward for CPU tensors")
+        patches.set(function, "forward", staticmethod(make(function.forward)), f"{function.__name__}.forward")
     library = torch.library.Library("tensorrt", "IMPL")
-    library.impl("dynamic_block_quantize_op", _dynamic_kernel, "CPU", allow_override=True)
-    patches.add("the CPU kernel of tensorrt::dynamic_block_quantize_op", library._destroy)
+    for key in ("CPU", "CUDA"):
+        library.impl("dynamic_block_quantize_op", _dynamic_kernel, key, allow_override=True)
+    patches.add("the CPU and CUDA kernels of tensorrt::dynamic_block_quantize_op", library._destroy)

@@ -4,7 +4,8 @@
     nvfp4cal.integrations.llmcompressor.install()
     oneshot(model=model, recipe=...)        # with observer "mse" or "memoryless_mse"
 
-``install()`` registers nvfp4cal's observers under these names and ``nvfp4_expanded_mse``. Observers that exist already, and tensors on a GPU, keep llm-compressor's code.
+``install()`` registers nvfp4cal's observers under these names and ``nvfp4_expanded_mse``. Observers that exist already, and tensors where the library
+computes no ranges (on a GPU), keep llm-compressor's code.
 docs/integrations.md has the details.
 """
 from __future__ import annotations

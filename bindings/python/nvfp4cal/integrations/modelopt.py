@@ -5,7 +5,7 @@
     mtq.quantize(model, mtq.NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG, forward_loop)
 
 ``install()`` puts nvfp4cal's calibrators where ModelOpt looks for its own and supplies the NVFP4 fake quantization that it has for GPUs only.
-CUDA tensors go through ModelOpt's code as before. docs/integrations.md has the details.
+CUDA tensors do where nvfp4cal's CUDA module is present, and go through ModelOpt's code as before where it is not. docs/integrations.md has the details.
 """
 from __future__ import annotations
 
