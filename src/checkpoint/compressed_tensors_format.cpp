@@ -11,7 +11,7 @@ using nlohmann::ordered_json;
 
 constexpr const char* kFormatName = "nvfp4-pack-quantized";
 
-// The members that every release of the package knows: it refuses unknown ones.
+// The members that every release of the package knows: it refuses the others.
 ordered_json arguments(const ordered_json& dynamic) {
   ordered_json object;
   object["num_bits"] = 4;
@@ -20,6 +20,13 @@ ordered_json arguments(const ordered_json& dynamic) {
   object["strategy"] = "tensor_group";
   object["group_size"] = kBlock;
   object["dynamic"] = dynamic;
+  return object;
+}
+
+// Block scales as inputs come. Releases from 0.13 on round them to E4M3, as kernels do, only if they are told; earlier ones do not know the member, but round.
+ordered_json input_arguments() {
+  ordered_json object = arguments("local");
+  object["scale_dtype"] = "torch.float8_e4m3fn";
   return object;
 }
 
@@ -39,7 +46,7 @@ ordered_json CompressedTensorsFormat::config_member(const QuantizationInfo& info
   ordered_json group;
   group["targets"] = ordered_json::array({"Linear"});
   group["weights"] = arguments(false);
-  group["input_activations"] = info.quantizes_inputs ? arguments("local") : ordered_json();  // block scales as they come
+  group["input_activations"] = info.quantizes_inputs ? input_arguments() : ordered_json();
   group["output_activations"] = nullptr;
   ordered_json quantization;
   quantization["config_groups"]["group_0"] = std::move(group);

@@ -117,7 +117,7 @@ TEST_CASE("one input scale for all layers", "[checkpoint]") {
   const json inputs = f.config()["config_groups"]["group_0"]["input_activations"];
   if (packed) {
     CHECK(inputs == json::parse("{\"num_bits\":4,\"type\":\"float\",\"symmetric\":true,\"strategy\":\"tensor_group\",\"group_size\":16,"
-                                "\"dynamic\":\"local\"}"));
+                                "\"dynamic\":\"local\",\"scale_dtype\":\"torch.float8_e4m3fn\"}"));
   } else {
     CHECK(inputs == json::parse("{\"dynamic\":false,\"num_bits\":4,\"type\":\"float\",\"group_size\":16}"));
     CHECK(f.config()["quant_algo"] == "NVFP4");
