@@ -1,9 +1,9 @@
 #include "api/checkpoint.h"
 
 #include "api/context.h"
+#include "checkpoint/glob.h"
 #include "checkpoint/hessian_folder.h"
 #include "checkpoint/input_scales.h"
-#include "checkpoint/name_rules.h"
 
 using namespace nvfp4cal;
 using namespace nvfp4cal::api;
@@ -35,7 +35,7 @@ namespace {
 nvfp4cal_status add_pattern(nvfp4cal_checkpoint* handle, std::vector<std::string> checkpoint::LayerRules::*list, const char* pattern) {
   return handle_barrier(handle, [&] {
     require(pattern, "pattern");
-    checkpoint::expand_pattern(pattern);  // refuses what is none
+    checkpoint::Glob{pattern};  // refuses what is none
     (handle->job.options().rules.*list).emplace_back(pattern);
   });
 }

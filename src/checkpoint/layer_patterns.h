@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/glob.h"
+
 namespace nvfp4cal::checkpoint {
 
 class LayerPatterns {
@@ -23,8 +25,7 @@ class LayerPatterns {
 
  private:
   struct Pattern {
-    std::string text;                   // the caller's
-    std::vector<std::string> expanded;  // without braces
+    Glob glob;
     bool used = false;
   };
   const char* what_;

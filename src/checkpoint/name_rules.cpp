@@ -93,20 +93,6 @@ bool is_gpt2_conv1d(std::string_view name) {
   return layer == "c_attn" || layer == "c_fc" || layer == "c_proj" || layer == "q_attn";
 }
 
-// One brace after the other; they are paired.
-void add_expanded(const std::string& pattern, std::vector<std::string>& patterns) {
-  const size_t open = pattern.find('{'), close = pattern.find('}');
-  if (open == std::string::npos) {
-    patterns.push_back(pattern);
-    return;
-  }
-  for (size_t begin = open + 1; begin <= close;) {
-    const size_t end = std::min(pattern.find(',', begin), close);
-    add_expanded(pattern.substr(0, open) + pattern.substr(begin, end - begin) + pattern.substr(close + 1), patterns);
-    begin = end + 1;
-  }
-}
-
 }  // namespace
 
 std::string lower(std::string_view text) {
@@ -133,20 +119,6 @@ bool matches(std::string_view pattern, std::string_view text) {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
-}
-
-std::vector<std::string> expand_pattern(const std::string& pattern) {
-  if (pattern.empty()) fail(Status::kInvalidArgument, "a pattern is empty");
-  bool inside = false;
-  for (const char c : pattern) {
-    if (c != '{' && c != '}') continue;
-    if ((c == '{') == inside) fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(pattern).c_str());
-    inside = !inside;
-  }
-  if (inside) fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(pattern).c_str());
-  std::vector<std::string> patterns;
-  add_expanded(pattern, patterns);
-  return patterns;
 }
 
 bool is_norm(std::string_view tensor_name) {

@@ -10,9 +10,6 @@ namespace nvfp4cal::checkpoint {
 // `*` stands for any characters, `?` for one, all else for itself.
 bool matches(std::string_view pattern, std::string_view text);
 
-// The patterns without braces that "a.{b,c}" stands for. kInvalidArgument: it is empty, or its braces are not closed or nested.
-std::vector<std::string> expand_pattern(const std::string& pattern);
-
 // ASCII letters in lower case.
 std::string lower(std::string_view text);
 

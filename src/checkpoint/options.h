@@ -15,7 +15,7 @@ enum class Format : int32_t { kModelopt = 0, kCompressedTensors = 1 };
 // How block scales are chosen. kFourOverSix: the better of two, by which the largest magnitude of a block becomes 6 or 4.
 enum class ScaleMethod : int32_t { kMax = 0, kMse = 1, kFourOverSix = 2 };
 
-// Which layers, by patterns over names of modules or tensors; `*`, `?` and `{a,b}` as in expand_pattern().
+// Which layers, by patterns over names of modules or tensors; see Glob.
 struct LayerRules {
   std::vector<std::string> include, exclude, fuse;
 };

@@ -1,6 +1,8 @@
 // Which tensors are quantized, and which belong together.
+#include <algorithm>
 #include <deque>
 
+#include "checkpoint/glob.h"
 #include "checkpoint/name_rules.h"
 #include "checkpoint/plan.h"
 #include "make_model.h"
@@ -29,6 +31,27 @@ class Planned {
   std::deque<TensorEntry> entries_;
 };
 
+// All names of up to so many of these characters.
+std::vector<std::string> short_names(const std::string& characters, size_t longest) {
+  std::vector<std::string> names{""};
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names[i].size() == longest) break;
+    for (const char c : characters) names.push_back(names[i] + c);
+  }
+  return names;
+}
+
+// The patterns without braces that one with them stands for.
+void expand(const std::string& pattern, std::vector<std::string>& out) {
+  const size_t open = pattern.find('{'), close = pattern.find('}');
+  if (open == std::string::npos) return out.push_back(pattern);
+  for (size_t begin = open + 1; begin <= close;) {
+    const size_t end = std::min(pattern.find(',', begin), close);
+    expand(pattern.substr(0, open) + pattern.substr(begin, end - begin) + pattern.substr(close + 1), out);
+    begin = end + 1;
+  }
+}
+
 // "" if quantized, else why not. A layer that is always quantized stands beside it.
 std::string reason(const std::string& name, std::vector<int64_t> shape = {32, 64}, const char* dtype = "BF16") {
   Planned planned;
@@ -51,15 +74,46 @@ TEST_CASE("patterns", "[checkpoint]") {
 }
 
 TEST_CASE("patterns with braces", "[checkpoint]") {
-  using Patterns = std::vector<std::string>;
-  CHECK(expand_pattern("a") == Patterns{"a"});
-  CHECK(expand_pattern("a.{b,c*}.d") == Patterns{"a.b.d", "a.c*.d"});
-  CHECK(expand_pattern("{a,}{b,c}") == Patterns{"ab", "ac", "b", "c"});
-  CHECK(expand_pattern("{a}") == Patterns{"a"});
-  CHECK(error_of([] { expand_pattern(""); }) == "a pattern is empty");
+  CHECK(error_of([] { Glob(""); }) == "a pattern is empty");
   for (const char* bad : {"{a", "a}", "}{", "{a{b}}", "{a}}"}) {
-    CHECK(error_of([&] { expand_pattern(bad); }) == std::string("the braces of the pattern \"") + bad + "\" are not paired");
+    CHECK(error_of([&] { Glob{bad}; }) == std::string("the braces of the pattern \"") + bad + "\" are not paired");
   }
+}
+
+// Beside one pattern for each way to choose from the braces, over all short names.
+TEST_CASE("a pattern with braces is the patterns that they stand for", "[checkpoint]") {
+  const std::vector<std::string> names = short_names("ab,", 4);
+  for (const char* pattern : {"a", "a,b", "{a}", "{,}", "{a,}{b,ab}", "{a,b}{a,b}{a,b}", "{a*,?b}a", "*{a,b}?", "{a,*}b", "{*,a}{b,?}",
+                              "?{,a,b}*", "{ab,b,}{,a},"}) {
+    std::vector<std::string> expanded;
+    expand(pattern, expanded);
+    const Glob glob{pattern};
+    for (const std::string& name : names) {
+      CAPTURE(pattern, name);
+      CHECK(glob.matches(name) == std::any_of(expanded.begin(), expanded.end(), [&](const std::string& p) { return matches(p, name); }));
+      CHECK(glob.names(name) == (std::find(expanded.begin(), expanded.end(), name) != expanded.end()));
+    }
+  }
+}
+
+TEST_CASE("many braces cost no more than many letters", "[checkpoint]") {
+  std::string pattern = "*", name = "model.";
+  for (int i = 0; i < 40; ++i) {
+    pattern += "{a,b}";  // 2^40 ways
+    name += i % 3 ? 'a' : 'b';
+  }
+  const Glob glob(pattern);
+  CHECK(glob.matches(name));
+  CHECK(glob.matches("a" + name));
+  CHECK_FALSE(glob.matches(name + "c"));
+  CHECK_FALSE(glob.matches(name.substr(0, 40)));
+  CHECK_FALSE(glob.names(name));
+  CHECK(Glob(pattern.substr(1)).names(name.substr(6)));
+  LayerRules rules;
+  rules.include.push_back(pattern);
+  const Plan plan = Planned().add(name + ".weight").add("model.c.weight").make(rules);
+  CHECK(plan.tensors[0].quantize);
+  CHECK_FALSE(plan.tensors[1].quantize);
 }
 
 TEST_CASE("layers of Llama", "[checkpoint]") {

@@ -1,0 +1,62 @@
+#include "checkpoint/glob.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "checkpoint/text.h"
+#include "core/error.h"
+
+namespace nvfp4cal::checkpoint {
+
+Glob::Glob(std::string pattern) : text_(std::move(pattern)), closing_(text_.size()) {
+  if (text_.empty()) fail(Status::kInvalidArgument, "a pattern is empty");
+  size_t open = std::string::npos;
+  for (size_t i = 0; i < text_.size(); ++i) {
+    if (text_[i] != '{' && text_[i] != '}') continue;
+    const bool inside = open != std::string::npos;
+    if ((text_[i] == '}') != inside)
+      fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(text_).c_str());
+    if (inside) std::fill(closing_.begin() + static_cast<std::ptrdiff_t>(open), closing_.begin() + static_cast<std::ptrdiff_t>(i) + 1, i);
+    open = inside ? std::string::npos : i;
+  }
+  if (open != std::string::npos) fail(Status::kInvalidArgument, "the braces of the pattern %s are not paired", in_quotes(text_).c_str());
+}
+
+// They lie further on, so one pass finds all.
+void Glob::follow(bool wildcards, Places& places) const {
+  for (size_t at = 0; at < text_.size(); ++at) {
+    if (!places[at]) continue;
+    if (text_[at] == '{') {
+      for (size_t i = at; i < closing_[at]; ++i) {
+        if (i == at || text_[i] == ',') places[i + 1] = 1;
+      }
+    } else if (is_syntax(at)) {
+      places[closing_[at] + 1] = 1;
+    } else if (text_[at] == '*' && wildcards) {
+      places[at + 1] = 1;
+    }
+  }
+}
+
+// All ways through the pattern at once, a character of the name after the other.
+bool Glob::matches(std::string_view name, bool wildcards) const {
+  Places now(text_.size() + 1), next(now.size());
+  now[0] = 1;
+  follow(wildcards, now);
+  for (const char c : name) {
+    std::fill(next.begin(), next.end(), 0);
+    for (size_t at = 0; at < text_.size(); ++at) {
+      if (!now[at] || is_syntax(at)) continue;
+      if (text_[at] == '*' || text_[at] == '?') {
+        if (wildcards) next[text_[at] == '*' ? at : at + 1] = 1;
+      } else if (text_[at] == c) {
+        next[at + 1] = 1;
+      }
+    }
+    follow(wildcards, next);
+    now.swap(next);
+  }
+  return now[text_.size()] != 0;
+}
+
+}  // namespace nvfp4cal::checkpoint
