@@ -950,8 +950,8 @@ typedef struct nvfp4cal_checkpoint nvfp4cal_checkpoint;
 
 /**
  * Progress of a run. @param user [in] as given; @param done, total [in] bytes of tensor data; @param name [in] the tensor at hand, valid during the call
- * @return 0 to go on, anything else stops the run with NVFP4CAL_ERROR_CALLBACK. Called on the thread that called run, in the library's
- *         floating-point environment; it must not use the handle.
+ * @return 0 to go on, anything else stops the run with NVFP4CAL_ERROR_CALLBACK. Called on the thread that called run (now and then with the same done, where
+ *         that thread computes for long), in the library's floating-point environment; it must not use the handle.
  */
 typedef int32_t (*nvfp4cal_progress)(void *user, int64_t done, int64_t total, const char *name);
 

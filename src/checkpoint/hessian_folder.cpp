@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <string_view>
@@ -11,6 +12,12 @@
 #include "checkpoint/file.h"
 
 namespace nvfp4cal::checkpoint {
+
+namespace {
+
+constexpr int64_t kReadBytes = int64_t{16} << 20;  // between two looks at whether the run is to stop
+
+}  // namespace
 
 bool is_folder(const std::string& path) {
   struct stat status {};
@@ -40,7 +47,10 @@ calib::Gptq& HessianFolder::quantizer(const std::string& module, int64_t cols) {
       {
         const File file = File::open(name);
         bytes.resize(static_cast<size_t>(file.size()));
-        file.read_at(0, bytes.data(), file.size());
+        for (int64_t at = 0; at < file.size(); at += kReadBytes) {
+          execution_.check_interrupt();
+          file.read_at(at, bytes.data() + at, std::min(kReadBytes, file.size() - at));
+        }
       }
       hessian.import_state(bytes.data(), bytes.size());
       bytes = {};
@@ -49,7 +59,9 @@ calib::Gptq& HessianFolder::quantizer(const std::string& module, int64_t cols) {
       gptq_.set_hessian(hessian, nullptr);
       cols_ = hessian.cols();
     } catch (const Error& error) {
-      if (error.status() == Status::kIo) throw;  // has the name already
+      const Status status = error.status();
+      if (status == Status::kIo || status == Status::kCancelled || status == Status::kCallback)
+        throw;  // has the name already, or is not the file's
       fail(error.status(), "%s: %s", name.c_str(), error.what());
     }
     loaded_ = identity;

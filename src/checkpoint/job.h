@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/monitor.h"
 #include "checkpoint/options.h"
 #include "core/ops.h"
 
@@ -13,8 +14,6 @@ namespace nvfp4cal::checkpoint {
 
 class Job {
  public:
-  using Progress = int32_t (*)(void* user, int64_t done, int64_t total, const char* name);
-
   Job();
 
   void set_execution(const Execution& execution) { execution_ = execution; }
@@ -42,6 +41,10 @@ class Job {
   void reset() { report_.reset(); }
 
  private:
+  // work(execution, monitor) returns the new report; a cancel stops it.
+  template <class Work>
+  void report_of(Work&& work);
+
   Execution execution_;
   Options options_;
   Progress progress_ = nullptr;

@@ -72,7 +72,7 @@ OtherFiles list_other_files(const std::string& folder, const std::vector<std::st
   return files;
 }
 
-void carry_file(const std::string& input, const std::string& name, OutputFolder& output, const Monitor& monitor) {
+void carry_file(const std::string& input, const std::string& name, OutputFolder& output, Monitor& monitor) {
   monitor.check();
   const File source = File::open(input + "/" + name);
   File target = output.create(name);

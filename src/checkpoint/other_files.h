@@ -21,6 +21,6 @@ struct OtherFiles {
 // Sorts the files of a folder and of those in it; `shards` and what the writer makes anew are in neither list.
 OtherFiles list_other_files(const std::string& folder, const std::vector<std::string>& shards);
 
-void carry_file(const std::string& input, const std::string& name, OutputFolder& output, const Monitor& monitor);
+void carry_file(const std::string& input, const std::string& name, OutputFolder& output, Monitor& monitor);
 
 }  // namespace nvfp4cal::checkpoint

@@ -148,7 +148,7 @@ void OutputFolder::remove_folders_of(const std::string& name) const {
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) rmdir(path_of(*folder).c_str());  // fails if something is in it
 }
 
-std::optional<FinishedShard> OutputFolder::keep(const std::string& name, const Monitor& monitor) {
+std::optional<FinishedShard> OutputFolder::keep(const std::string& name, Monitor& monitor) {
   const auto found = journal_->shards().find(name);
   if (found == journal_->shards().end()) {
     unlink(temporary_of(name).c_str());  // half of a shard takes the room of a whole one

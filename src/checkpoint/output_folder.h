@@ -38,7 +38,7 @@ class OutputFolder {
   Journal& journal() { return *journal_; }
   // What an earlier run finished under this name, after a look at all its bytes; it is one of this run's files then. What it did not
   // finish is removed.
-  std::optional<FinishedShard> keep(const std::string& name, const Monitor& monitor);
+  std::optional<FinishedShard> keep(const std::string& name, Monitor& monitor);
   // The last created file, or any of them by name, is on the disk.
   void finished(const std::string& name, const FinishedShard& shard) { journal_->add_shard(name, shard); }
 

@@ -19,6 +19,7 @@ namespace {
 // A piece fits into a second-level cache. A batch of pieces keeps many threads busy and is what a cancelled run finishes.
 constexpr int64_t kPieceBytes = int64_t{512} << 10;
 constexpr size_t kBatch = 64;
+constexpr int64_t kGptqRows = 64;  // of a task of GPTQ
 
 Dtype dtype_of(const Source& source) {
   Dtype dtype = Dtype::kF32;
@@ -63,7 +64,7 @@ bool negligible(float global_amax, float normalization) { return num::global_sca
 struct TensorPass::Buffers {
   std::vector<char> data, columns;
   std::vector<uint8_t> codes, scales, max_scales;
-  std::vector<float> floats, amaxes;  // of blocks
+  std::vector<float> floats, amaxes;  // amaxes: of blocks
 };
 
 class TensorPass::BorrowedBuffers {
@@ -218,11 +219,11 @@ SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buf
   if (task.global_amax == 0.0f) std::memset(buffers.codes.data(), 0, buffers.codes.size());
   target.write_at(task.codes_at + piece.first / 2, buffers.codes.data(), n / 2);
   target.write_at(task.scales_at + piece.first / kBlock, buffers.scales.data(), n / kBlock);
-  const double of_max = options_.detail && options_.measure_error ? measure_max(args, n / kBlock, buffers) : 0.0;
+  const double of_max = options_.detail && options_.measure_error ? measure_max(args, buffers.scales.data(), n / kBlock, buffers) : 0.0;
   return {squared_error[0], squared_error[1], of_max};
 }
 
-double TensorPass::measure_max(QuantizeArgs args, int64_t blocks, Buffers& buffers) {
+double TensorPass::measure_max(QuantizeArgs args, const uint8_t* scales, int64_t blocks, Buffers& buffers) {
   double squared_error[2] = {0.0, 0.0};
   buffers.max_scales.resize(static_cast<size_t>(blocks));
   args.sweep.codes = buffers.max_scales.data();
@@ -232,40 +233,60 @@ double TensorPass::measure_max(QuantizeArgs args, int64_t blocks, Buffers& buffe
   args.squared_error = squared_error;
   call(cpu_ops().quantize, inner_, args);
   const std::lock_guard<std::mutex> lock(mutex_);
-  counts_.add(buffers.scales.data(), buffers.max_scales.data(), blocks);
+  counts_.add(scales, buffers.max_scales.data(), blocks);
   return squared_error[0];
 }
 
 ScaleCounts TensorPass::take_counts() { return std::exchange(counts_, ScaleCounts()); }
 
-// The whole weight at once: every column of it has a say in every other.
+// Rows are on their own: no more of them are in memory than keep the threads busy.
 void TensorPass::write(WriteTask& task, calib::Gptq& gptq, OutputFile& target) {
+  const int64_t rows = task.source->entry.shape[0], step = kGptqRows * 4 * execution_.threads();
+  for (int64_t first = 0; first < rows; first += step) write_rows(task, gptq, first, std::min(step, rows - first), target);
+}
+
+void TensorPass::write_rows(WriteTask& task, calib::Gptq& gptq, int64_t first, int64_t rows, OutputFile& target) {
   const Source& source = *task.source;
-  const int64_t n = source.entry.elements(), bytes = n * static_cast<int64_t>(dtype_size(dtype_of(source)));
-  monitor_.check();
+  const int64_t cols = source.entry.shape[1], n = rows * cols, bytes = n * static_cast<int64_t>(dtype_size(dtype_of(source)));
+  const int64_t shape[2] = {rows, cols};
   BorrowedBuffers borrowed(*this);
   Buffers& buffers = *borrowed;
-  const Piece piece{0, &source, 0, n, bytes, false};
-  const TensorView x = make_view(read(piece, buffers), dtype_of(source), 2, source.entry.shape.data());
+  const TensorView x = make_view(read({0, &source, first * cols, n, bytes, false}, buffers), dtype_of(source), 2, shape);
   buffers.codes.resize(static_cast<size_t>(n / 2));
   buffers.scales.resize(static_cast<size_t>(n / kBlock));
-  std::vector<float> decoded(options_.measure_error ? static_cast<size_t>(n) : 0);
-  const TensorView decoded_view = make_view(decoded.data(), Dtype::kF32, 2, x.shape);
+  if (options_.measure_error) buffers.floats.resize(static_cast<size_t>(n));
+  const TensorView decoded = make_view(buffers.floats.data(), Dtype::kF32, 2, shape);
   calib::GptqOutputs outputs;
   outputs.packed = buffers.codes.data();
   outputs.scales = buffers.scales.data();
-  outputs.decoded = options_.measure_error ? &decoded_view : nullptr;
+  outputs.decoded = options_.measure_error ? &decoded : nullptr;
   gptq.quantize(x, {task.global_amax}, outputs);
-  target.write_at(task.codes_at, buffers.codes.data(), n / 2);
-  target.write_at(task.scales_at, buffers.scales.data(), n / kBlock);
-  const std::vector<float> weights = options_.measure_error ? calib::read_floats(x, "x") : std::vector<float>();
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const double value = static_cast<double>(weights[i]), error = value - static_cast<double>(decoded[i]);
-    task.error.error += error * error;
-    task.error.total += value * value;
-  }
-  if (options_.detail && options_.measure_error) task.error.of_max = measure_max(arguments(x, task), n / kBlock, buffers);
+  target.write_at(task.codes_at + first * cols / 2, buffers.codes.data(), n / 2);
+  target.write_at(task.scales_at + first * cols / kBlock, buffers.scales.data(), n / kBlock);
+  if (options_.measure_error) measure(task, x, buffers);
   monitor_.advance(bytes, source.entry.name);
+}
+
+// So many rows a task as GPTQ takes: sums do not depend on how many are quantized at a time.
+void TensorPass::measure(WriteTask& task, const TensorView& x, const Buffers& quantized) {
+  const int64_t rows = x.shape[0], cols = x.shape[1], size = static_cast<int64_t>(dtype_size(x.dtype));
+  std::vector<SquaredError> errors(static_cast<size_t>((rows + kGptqRows - 1) / kGptqRows));
+  execution_.parallel_for(static_cast<int64_t>(errors.size()), [&](int64_t i) {
+    const int64_t first = i * kGptqRows * cols, shape[2] = {std::min(kGptqRows, rows - i * kGptqRows), cols};
+    const TensorView part = make_view(static_cast<const char*>(x.data) + first * size, x.dtype, 2, shape);
+    const std::vector<float> weights = calib::read_floats(part, "x");
+    const float* const decoded = quantized.floats.data() + first;
+    SquaredError& sums = errors[static_cast<size_t>(i)];
+    for (size_t j = 0; j < weights.size(); ++j) {
+      const double value = static_cast<double>(weights[j]), error = value - static_cast<double>(decoded[j]);
+      sums.error += error * error;
+      sums.total += value * value;
+    }
+    if (!options_.detail) return;
+    BorrowedBuffers own(*this);
+    sums.of_max = measure_max(arguments(part, task), quantized.scales.data() + first / kBlock, part.elements() / kBlock, *own);
+  });
+  for (const SquaredError& part : errors) task.error.add(part);
 }
 
 void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
@@ -281,9 +302,7 @@ void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
     }
   });
   for (size_t i = 0; i < pieces.size(); ++i) {  // in order: the same bits for any number of threads
-    tasks[pieces[i].task].error.error += errors[i].error;
-    tasks[pieces[i].task].error.total += errors[i].total;
-    tasks[pieces[i].task].error.of_max += errors[i].of_max;
+    tasks[pieces[i].task].error.add(errors[i]);
   }
 }
 

@@ -22,6 +22,12 @@ struct SquaredError {
   double error = 0.0;   // sum of (w - decoded)^2
   double total = 0.0;   // sum of w^2
   double of_max = 0.0;  // what error would be with method max and the same global scale; Options::detail
+
+  void add(const SquaredError& other) {
+    error += other.error;
+    total += other.total;
+    of_max += other.of_max;
+  }
 };
 
 // What becomes of a source.
@@ -41,7 +47,7 @@ class TensorPass {
   // The largest magnitude of each. kNotFinite names tensor and index.
   std::vector<float> amaxes(const std::vector<const Source*>& sources);
 
-  // Writes codes and scales that make up for each other's errors, for tasks whose global amax is not 0.
+  // Writes codes and scales that make up for each other's errors, for tasks whose global amax is not 0. The same bits for any number of threads.
   void write(WriteTask& task, calib::Gptq& gptq, OutputFile& target);
 
   // Writes codes and scales, or bytes.
@@ -71,8 +77,11 @@ class TensorPass {
   // What every quantization of x, elements of the task, has in common.
   QuantizeArgs arguments(const TensorView& x, const WriteTask& task) const;
   SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target);
-  // The squared error of method max; counts the codes of both. args: what quantize() used, with its results.
-  double measure_max(QuantizeArgs args, int64_t blocks, Buffers& buffers);
+  void write_rows(WriteTask& task, calib::Gptq& gptq, int64_t first, int64_t rows, OutputFile& target);
+  // Adds the errors of rows x of the task, which have become what is in `quantized`.
+  void measure(WriteTask& task, const TensorView& x, const Buffers& quantized);
+  // The squared error of method max; counts its codes and `scales`, the chosen ones. args: of the elements that these are for.
+  double measure_max(QuantizeArgs args, const uint8_t* scales, int64_t blocks, Buffers& buffers);
 
   const Execution& execution_;
   Execution inner_;  // one thread: the pieces are the work of many

@@ -22,8 +22,9 @@ namespace {
 
 // One parallel_for: threads take indices until none is left.
 struct Job {
-  Job(int64_t count, const std::function<void(int64_t)>& function) : n(count), body(function) {}
+  Job(const Execution& where, int64_t count, const std::function<void(int64_t)>& function) : execution(where), n(count), body(function) {}
 
+  const Execution& execution;
   const int64_t n;
   const std::function<void(int64_t)>& body;
   std::atomic<int64_t> next{0};
@@ -36,6 +37,7 @@ struct Job {
   void run_one(int64_t index) {
     const FloatEnvironment environment;
     try {
+      execution.check_interrupt();
       body(index);
     } catch (...) {
       const std::lock_guard<std::mutex> lock(failure_mutex);
@@ -178,7 +180,7 @@ void Execution::set_runner(Runner runner, void* user) {
 
 void Execution::parallel_for(int64_t n, const std::function<void(int64_t)>& body) const {
   if (n <= 0) return;
-  Job job(n, body);
+  Job job(*this, n, body);
   if (runner_ && n > 1) {
     const auto task = [](void* data, int64_t index) { static_cast<Job*>(data)->run_one(index); };
     const int32_t result = runner_(runner_user_, &job, task, n);

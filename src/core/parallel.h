@@ -14,6 +14,15 @@ class ThreadPool;
 // The caller's own pool (nvfp4cal_runner).
 using Runner = int32_t (*)(void* user, void* job, void (*task)(void* job, int64_t index), int64_t n);
 
+// Asked now and then by work that goes on, on any of its threads: throws if the work is to stop.
+class Interrupt {
+ public:
+  virtual void check() = 0;
+
+ protected:
+  ~Interrupt() = default;
+};
+
 // Where work runs. A copy shares the pool; contexts and handles hold one each.
 class Execution {
  public:
@@ -34,6 +43,13 @@ class Execution {
   const DeviceAllocator& device_allocator() const { return device_allocator_; }
   void set_device_allocator(const DeviceAllocator& allocator) { device_allocator_ = allocator; }
 
+  // NULL (default): work is not interrupted. It must live as long as the work.
+  void set_interrupt(Interrupt* interrupt) { interrupt_ = interrupt; }
+  // parallel_for does this before each call of its body; bodies that take long do it, too.
+  void check_interrupt() const {
+    if (interrupt_) interrupt_->check();
+  }
+
   // Calls body(i) once for each i in [0, n), on this thread and others. The first exception (by index) is thrown again here.
   // Nested calls and calls from inside the caller's own pool are fine: the calling thread can always do all the work itself.
   void parallel_for(int64_t n, const std::function<void(int64_t)>& body) const;
@@ -44,6 +60,7 @@ class Execution {
   DeviceAllocator device_allocator_;
   Runner runner_ = nullptr;
   void* runner_user_ = nullptr;
+  Interrupt* interrupt_ = nullptr;
   std::shared_ptr<ThreadPool> pool_;
 };
 

@@ -133,7 +133,10 @@ class NeighbourhoodSearch {
 
 void GptqRows::search_neighbourhoods() {
   NeighbourhoodSearch search(*this);
-  for (const Neighbourhood& group : hessian_.around) search.run(group);
+  for (const Neighbourhood& group : hessian_.around) {
+    execution_.check_interrupt();
+    search.run(group);
+  }
 }
 
 }  // namespace nvfp4cal::cpu

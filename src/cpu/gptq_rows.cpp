@@ -25,8 +25,9 @@ float scale_of(int32_t code, float global_scale) { return num::stored_scale(num:
 
 }  // namespace
 
-GptqRows::GptqRows(const GptqMatrix& hessian, const Kernels& kernels)
-    : hessian_(hessian),
+GptqRows::GptqRows(const Execution& execution, const GptqMatrix& hessian, const Kernels& kernels)
+    : execution_(execution),
+      hessian_(hessian),
       kernels_(kernels),
       stride_(hessian.padded + kGptqBlock),  // no power of two, so that a column's rows do not share their place in caches
       weights_(static_cast<size_t>(kTile * stride_)),
@@ -62,6 +63,7 @@ void GptqRows::scatter(const float* lanes, int64_t place, int64_t columns, std::
 double GptqRows::nearest(float global_scale) {
   std::fill(moving_.begin(), moving_.end(), 0.0f);
   for (int64_t begin = 0; begin < hessian_.cols; begin += kGptqGroup) {
+    execution_.check_interrupt();
     const int64_t end = std::min(begin + kGptqGroup, hessian_.cols);
     gather(weights_, begin, end - begin, lanes_.data());
     for (int64_t place = begin; place < end; place += kGptqBlock) {
@@ -96,6 +98,7 @@ double GptqRows::round(float global_scale) {
   moving_ = weights_;
   double objective = 0.0;
   for (int64_t begin = 0; begin < hessian_.cols; begin += kGptqGroup) {
+    execution_.check_interrupt();
     const int64_t end = std::min(begin + kGptqGroup, hessian_.cols), next = (end + kTile - 1) / kTile;
     for (int64_t place = begin; place < end; place += kGptqBlock) {
       float* const errors = lanes_.data() + (place - begin) * kTile;
@@ -131,6 +134,7 @@ void GptqRows::round_block(int64_t place, float* errors, double& objective) {
 void GptqRows::begin_descent() {
   std::fill(moving_.begin(), moving_.end(), 0.0f);
   for (int64_t begin = 0; begin < hessian_.cols; begin += kGptqGroup) {
+    execution_.check_interrupt();
     const int64_t columns = std::min(kGptqGroup, hessian_.cols - begin);
     gather(errors_, begin, columns, lanes_.data());
     for (int64_t panel = 0; panel < hessian_.padded / kTile; ++panel) {
@@ -144,6 +148,7 @@ void GptqRows::descend() {
   for (int sweep = 0; sweep < kSweeps; ++sweep) {
     bool any = false;
     for (int64_t begin = 0; begin < hessian_.cols; begin += kGptqGroup) {
+      execution_.check_interrupt();
       const int64_t end = std::min(begin + kGptqGroup, hessian_.cols);
       const int64_t first = begin / kTile, next = (end + kTile - 1) / kTile;
       bool changed = false;

@@ -11,7 +11,7 @@ namespace nvfp4cal::cpu {
 
 class GptqRows {
  public:
-  GptqRows(const GptqMatrix& hessian, const Kernels& kernels);
+  GptqRows(const Execution& execution, const GptqMatrix& hessian, const Kernels& kernels);
 
   // Rows [first, first + rows) of weights, by places, times factor. rows <= 64; the others are zero.
   void load(FloatReader& weights, int64_t first, int64_t rows, double factor);
@@ -44,6 +44,7 @@ class GptqRows {
   void spread(const float* changes, const int32_t* places, int64_t columns, int64_t skip, int64_t skip_end);
   void spread_few(const float* changes, const int32_t* places, int64_t columns, int64_t skip, int64_t skip_end);
 
+  const Execution& execution_;
   const GptqMatrix& hessian_;
   const Kernels& kernels_;
   const int64_t stride_;  // of the arrays of rows

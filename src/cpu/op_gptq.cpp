@@ -47,7 +47,7 @@ void gptq(const Execution& execution, const GptqArgs& args) {
   execution.parallel_for(chunks, [&](int64_t c) {
     const int64_t first = c * kTile, count = std::min(kTile, rows - first);
     FloatReader reader(kernels, *args.weights);
-    GptqRows part(hessian, kernels);
+    GptqRows part(execution, hessian, kernels);
     part.load(reader, first, count, factor);
     objectives[static_cast<size_t>(c)] = run_stages(hessian, part, global_scale, args.objectives != nullptr);
     for (int64_t r = 0; r < count; ++r) {

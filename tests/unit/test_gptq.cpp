@@ -204,3 +204,42 @@ TEST_CASE("GPTQ refuses a singular Hessian without damping and names the column"
   }
   CHECK(run(layer, GptqEffort::kMax, Execution(), 1e-3).objectives.neighbourhood > 0.0);
 }
+
+namespace {
+
+// Lets so many looks pass.
+class Allowance : public Interrupt {
+ public:
+  explicit Allowance(int looks) : left(looks) {}
+  void check() override {
+    if (left-- <= 0) fail(Status::kCancelled, "stopped");
+  }
+  int left;
+};
+
+}  // namespace
+
+TEST_CASE("GPTQ can be interrupted inside its rows, at every stage") {
+  const Layer layer = make_layer(HessianKind::kAr9, 8, 272, 5);  // one task of rows, three groups of columns
+  Execution execution;
+  execution.set_threads(1);
+  int before = 0;
+  for (const GptqEffort effort : {GptqEffort::kFast, GptqEffort::kDefault, GptqEffort::kMax}) {
+    Allowance all(1 << 20);
+    execution.set_interrupt(&all);
+    run(layer, effort, execution);
+    const int looks = (1 << 20) - all.left;
+    CHECK(looks >= before + 3);
+    before = looks;
+    for (int allowed = 0; allowed < looks; allowed += 1 + allowed / 8) {
+      Allowance some(allowed);
+      execution.set_interrupt(&some);
+      try {
+        run(layer, effort, execution);
+        FAIL("not stopped after " << allowed);
+      } catch (const Error& error) {
+        CHECK(error.status() == Status::kCancelled);
+      }
+    }
+  }
+}

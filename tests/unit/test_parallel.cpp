@@ -47,6 +47,18 @@ std::string thrown_by(const Execution& execution, int64_t n, Body&& body) {
   return "nothing";
 }
 
+// Stops work at its nth look.
+class StopAt : public nvfp4cal::Interrupt {
+ public:
+  explicit StopAt(int look) : left_(look) {}
+  void check() override {
+    if (--left_ <= 0) nvfp4cal::fail(Status::kCancelled, "stopped");
+  }
+
+ private:
+  std::atomic<int> left_;
+};
+
 std::vector<Execution> executions() {
   std::vector<Execution> all;
   for (const int threads : {1, 2, 7}) all.push_back(execution_with(threads));
@@ -199,4 +211,18 @@ TEST_CASE("the number of threads", "[parallel]") {
   CHECK(nvfp4cal::default_threads() >= 1);
   CHECK(Execution::process_default().threads() >= 1);
   CHECK(Execution().cpu_target() == -1);
+}
+
+TEST_CASE("an interrupt stops the work, nested work too", "[parallel]") {
+  for (Execution& execution : executions()) {
+    StopAt stop(30);
+    execution.set_interrupt(&stop);
+    std::atomic<int> calls{0};
+    const auto inner = [&](int64_t) { ++calls; };
+    CHECK(thrown_by(execution, 10, [&](int64_t) { execution.parallel_for(10, inner); }) == "stopped");
+    CHECK(calls < 30);
+    CHECK(thrown_by(execution, 1, inner) == "stopped");
+    execution.set_interrupt(nullptr);
+    CHECK(thrown_by(execution, 1, inner) == "nothing");
+  }
 }
