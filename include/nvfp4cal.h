@@ -249,7 +249,8 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context *context
 
 /**
  * Quantizes and decodes at once: what the weight becomes [ModelOpt's fake quantization, in its decode order].
- * Parameters as for nvfp4cal_quantize; out is as for nvfp4cal_dequantize and may be x itself (same data, dtype, contiguous). @since 0.1
+ * Parameters as for nvfp4cal_quantize; out is as for nvfp4cal_dequantize and may be x itself (same data, dtype, contiguous); any other
+ * overlap with x is INVALID_ARGUMENT. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context *context, const nvfp4cal_tensor *x,
                                                     const nvfp4cal_tensor *global_amax, const nvfp4cal_tensor *block_amax,

@@ -86,8 +86,8 @@ nvfp4cal_status nvfp4cal_gptq_quantize(nvfp4cal_gptq* handle, const nvfp4cal_ten
     const TensorView view = input(x, "x");
     const int64_t slices = handle->quantizer.slices(view);
     const std::vector<int64_t> slices_shape = view.ndim == 3 ? std::vector<int64_t>{slices} : std::vector<int64_t>{};
-    std::vector<Output> wanted = {{packed, {Dtype::kU8, shape_of(view, 2)}, "packed"},
-                                  {scales, {Dtype::kE4m3, shape_of(view, 16), Dtype::kU8}, "scales"}};
+    std::vector<Output> wanted = {{packed, {Dtype::kU8, shape_of(view, 2)}, "packed", &view},
+                                  {scales, {Dtype::kE4m3, shape_of(view, 16), Dtype::kU8}, "scales", &view}};
     if (global_scale) wanted.push_back({global_scale, {Dtype::kF32, slices_shape}, "global_scale"});
     if (used_amax) wanted.push_back({used_amax, {Dtype::kF32, slices_shape}, "used_amax"});
     if (dequantized) wanted.push_back({dequantized, {decoded_dtype(dequantized), shape_of(view, 1)}, "dequantized"});

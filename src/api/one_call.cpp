@@ -88,11 +88,11 @@ std::vector<int64_t> scales_shape(const TensorView& x, const Options& options) {
 }
 
 // A float output of x's shape; for a query its dtype may be 0.
-bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape, const TensorView& beside) {
+bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape, const TensorView& beside, bool may_be_beside = false) {
   require(out, "out");
   const Dtype dtype = out->dtype == 0 && !out->data ? Dtype::kF32 : dtype_of(out, "out");
   if (!is_float_input(dtype)) fail(Status::kUnsupported, "out is %s, expected float32, bfloat16, float16 or float64", dtype_name(dtype));
-  return answer_query(out, {dtype, shape}, "out", &beside);
+  return answer_queries({{out, {dtype, shape}, "out", &beside, may_be_beside}});
 }
 
 }  // namespace
@@ -255,7 +255,7 @@ nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nv
     const Options options = read_options(options_in);
     if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
     calib::check_columns(view, options.sweep.block);
-    if (answer_float_query(out, shape_of(view), view)) return;
+    if (answer_float_query(out, shape_of(view), view, true)) return;
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       const TensorView decoded = output(out);

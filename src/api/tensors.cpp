@@ -89,6 +89,13 @@ void check_place(const TensorView& out, const TensorView& beside, const char* na
   fail(Status::kUnsupported, "%s lies %s, expected %s", name, place_text(out).c_str(), place_text(beside).c_str());
 }
 
+void check_overlap(const TensorView& out, const TensorView& input, bool may_be_input, const char* name) {
+  if (may_be_input && out.data == input.data && out.dtype == input.dtype && input.contiguous) return;
+  if (!overlap(out, input)) return;
+  fail(Status::kInvalidArgument, "%s overlaps the input's memory%s", name,
+       may_be_input ? " in part: it is the same tensor, or memory of its own" : ", which is read while it is written");
+}
+
 void check_output(const Output& out) {
   const char* name = out.name;
   check_struct(out.tensor, name);
@@ -103,6 +110,7 @@ void check_output(const Output& out) {
     fail(Status::kInvalidArgument, "%s of shape %s has %lld elements, expected %lld of shape %s", name, view.shape_text().c_str(),
          static_cast<long long>(view.elements()), static_cast<long long>(want.elements()), want.shape_text().c_str());
   }
+  if (out.beside) check_overlap(view, *out.beside, out.may_be_beside, name);
 }
 
 void fill(const Output& out) {

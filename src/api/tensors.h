@@ -29,7 +29,9 @@ struct Output {
   nvfp4cal_tensor* tensor;
   Wanted wanted;
   const char* name;
-  const TensorView* beside = nullptr;  // the output lies where this lies; NULL: in host memory
+  const TensorView* beside =
+      nullptr;                 // the input that is read while this is written: on the same device, in other memory; NULL: host memory
+  bool may_be_beside = false;  // or in the very same: data, dtype, contiguous
 };
 
 // Checks that all outputs can be written. If any of them is a question (data == NULL), those are answered and the result is true: there

@@ -29,6 +29,9 @@ struct TensorView {
 // A contiguous host view.
 TensorView make_view(const void* data, Dtype dtype, int ndim, const int64_t* shape);
 
+// Whether an element of a tensor lies in the memory of a contiguous one.
+bool overlap(const TensorView& contiguous, const TensorView& any);
+
 // Fills strides for row-major order.
 void set_contiguous_strides(TensorView& view);
 

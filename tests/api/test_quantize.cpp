@@ -214,6 +214,41 @@ TEST_CASE("in place: the output of fake_quantize may be x", "[api][quantize]") {
   }
 }
 
+TEST_CASE("outputs that overlap x are refused, in gaps of x they are not", "[api][quantize]") {
+  Floats memory = random_values(8 * 64, 31);
+  const Floats before = memory;
+  const nvfp4cal_options chosen = options();
+  const auto call = [&](float* in, const Shape& shape, int64_t row_step, float* out) {
+    nvfp4cal_tensor x = view(in, NVFP4CAL_DTYPE_F32, shape), y = view(out, NVFP4CAL_DTYPE_F32, shape);
+    x.flags = NVFP4CAL_TENSOR_HAS_STRIDES;
+    x.strides[0] = row_step;
+    x.strides[1] = 1;
+    return nvfp4cal_fake_quantize(nullptr, &x, nullptr, nullptr, &chosen, &y, nullptr);
+  };
+  float* const a = memory.data();
+  for (const int64_t shift : {-16, -1, 1, 16, 63}) {
+    CAPTURE(shift);
+    REQUIRE(call(a + 64, {2, 32}, 32, a + 64 + shift) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+    REQUIRE(std::string(nvfp4cal_last_error()) == "out overlaps the input's memory in part: it is the same tensor, or memory of its own");
+  }
+  REQUIRE(call(a, {4, 16}, 64, a) == NVFP4CAL_ERROR_INVALID_ARGUMENT);        // x's rows are not where out's are
+  REQUIRE(call(a + 128, {3, 16}, -64, a) == NVFP4CAL_ERROR_INVALID_ARGUMENT);  // rows backwards
+  nvfp4cal_tensor x = view(a, NVFP4CAL_DTYPE_F32, {2, 32}), packed = view(a + 63, NVFP4CAL_DTYPE_U8, {2, 16}),
+                  scales = view(a + 100, NVFP4CAL_DTYPE_E4M3, {2, 2});
+  REQUIRE(nvfp4cal_quantize(nullptr, &x, nullptr, nullptr, &chosen, &packed, &scales, nullptr, nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  REQUIRE(std::string(nvfp4cal_last_error()) == "packed overlaps the input's memory, which is read while it is written");
+  REQUIRE(memory == before);
+  // Rows of 16 with 48 free behind each: out lies between the first and the second.
+  Floats expected(32);
+  nvfp4cal_tensor gapped = view(a, NVFP4CAL_DTYPE_F32, {2, 16}), y = view(expected);
+  gapped.flags = NVFP4CAL_TENSOR_HAS_STRIDES;
+  gapped.strides[0] = 64;
+  gapped.strides[1] = 1;
+  REQUIRE(nvfp4cal_fake_quantize(nullptr, &gapped, nullptr, nullptr, &chosen, &y, nullptr) == NVFP4CAL_OK);
+  REQUIRE(call(a, {2, 16}, 64, a + 16) == NVFP4CAL_OK);
+  REQUIRE(Floats(memory.begin() + 16, memory.begin() + 48) == expected);
+}
+
 TEST_CASE("views of any strides and any alignment give what a copy gives", "[api][quantize]") {
   Floats x = random_values(12 * 64, 10), transposed(12 * 64), shifted(12 * 64 + 1);
   for (size_t r = 0; r < 12; ++r) {

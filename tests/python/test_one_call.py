@@ -3,6 +3,7 @@ import ml_dtypes
 import numpy as np
 import oracle
 import pytest
+from views import overlapping
 
 import nvfp4cal as n
 
@@ -153,6 +154,20 @@ def test_fake_quantize_in_place(weights):
     x = weights.copy()
     assert n.fake_quantize(x, out=x) is x and np.array_equal(x, expected)
     assert not np.array_equal(weights, expected)
+
+
+def test_out_that_overlaps_x(rng):
+    flat = rng.standard_normal(1024).astype(np.float32)
+    before = flat.copy()
+    for x, out in overlapping(flat):
+        assert np.shares_memory(x, out)
+        with pytest.raises(ValueError, match="out overlaps the input's memory in part"):
+            n.fake_quantize(x, out=out)
+    with pytest.raises(ValueError, match="out overlaps"):  # the same place, read as another dtype
+        n.fake_quantize(flat.view(np.float16)[:1024], out=flat)
+    assert np.array_equal(flat, before)
+    n.fake_quantize(flat[:512], out=flat[512:])
+    assert np.array_equal(flat[512:], n.fake_quantize(before[:512]))
 
 
 def test_swizzle_of_a_stack(rng):

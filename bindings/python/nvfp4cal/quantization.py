@@ -163,7 +163,7 @@ def fake_quantize(
     Args:
         x, amax, global_amax, method, block_size, normalization, weights, code_window: as for quantize.
         dtype: of the result; None: x's.
-        out: contiguous array to write to, of x's shape; may be x itself.
+        out: contiguous array to write to, of x's shape; may be x itself, but not overlap it in part.
     Returns: an array of x's shape and kind, or out.
     Raises: as quantize.
     Source: ModelOpt's fake quantization, in its decode order; C: nvfp4cal_fake_quantize.

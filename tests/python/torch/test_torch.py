@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from views import overlapping
 
 import nvfp4cal as n
 
@@ -51,6 +52,18 @@ def test_no_copy(weights):
     expected = n.fake_quantize(half)
     n.fake_quantize(half, out=half)
     assert torch.equal(half, expected)
+
+
+def test_out_that_overlaps_x(generator):
+    flat = torch.randn(1024, generator=generator)
+    before = flat.clone()
+    for x, out in overlapping(flat):
+        with pytest.raises(ValueError, match="out overlaps the input's memory in part"):
+            n.fake_quantize(x, out=out)
+    assert torch.equal(flat, before)
+    inner = flat.reshape(16, 64)[:2, 16:32]  # out in the gaps of x
+    expected = n.fake_quantize(inner)
+    assert torch.equal(n.fake_quantize(inner, out=flat[32:64].reshape(2, 16)), expected) and torch.equal(inner, before.reshape(16, 64)[:2, 16:32])
 
 
 def test_quantize(weights):

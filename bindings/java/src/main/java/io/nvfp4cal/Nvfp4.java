@@ -227,7 +227,7 @@ public final class Nvfp4 {
    * @param globalAmax null: the amax of x
    * @param blockAmax null: found on the fly
    * @param options null: defaults
-   * @param out float32, bfloat16, float16 or float64, x's shape; may be x itself
+   * @param out float32, bfloat16, float16 or float64, x's shape; may be x itself, but not overlap it in part
    * @param stream CUDA stream
    */
   public static void fakeQuantize(
