@@ -20,7 +20,6 @@ struct GptqRounding {
   int lo, hi;
   float* errors;   // [16][64], out: decoded - weights
   int32_t* codes;  // [64], out; the smallest of equal ones
-  float* losses;   // [64], out
 };
 
 // Moves each column to the level that is best while all others stay.

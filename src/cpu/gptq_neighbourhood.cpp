@@ -60,13 +60,12 @@ class NeighbourhoodSearch {
     multiply(group_->matrix, errors_.data(), 0, size_, 0, moved_, true);
     targets_ = weights_;
     multiply(group_->pull, moved_.data(), 0, size_, 0, targets_, true);
-    float losses[kTile];
     for (int64_t b = 0; b < size_ / kGptqBlock; ++b) {
       const int64_t place = b * kGptqBlock;
       float* const found = found_.data() + place * kTile;
       kernels_.gptq_round({targets_.data() + place * kTile, weights_.data() + place * kTile,
                            group_->feedback.data() + place * size_ + place, size_, group_->pivots.data() + place, rows_.global_scale_,
-                           codes_of(b), -kCodesBelow, kCodesAbove, found, codes_.data() + b * kTile, losses});
+                           codes_of(b), -kCodesBelow, kCodesAbove, found, codes_.data() + b * kTile});
       if (place + kGptqBlock < size_) multiply(group_->feedback, found, place, kGptqBlock, place + kGptqBlock, targets_, true);
     }
   }

@@ -59,7 +59,18 @@ void GptqRows::scatter(const float* lanes, int64_t place, int64_t columns, std::
   }
 }
 
-// |D R|^2, a column's sum from its own error and what those before it add.
+template <class Distance>
+double GptqRows::squares(Distance&& distance) const {
+  double sum = 0.0;
+  for (int64_t row = 0; row < kTile; ++row) {
+    for (int64_t j = 0; j < hessian_.cols; ++j) {
+      const double off = distance(static_cast<size_t>(row * stride_ + j));
+      sum += off * off * static_cast<double>(hessian_.pivots[static_cast<size_t>(j)]);
+    }
+  }
+  return sum;
+}
+
 double GptqRows::nearest(float global_scale) {
   std::fill(moving_.begin(), moving_.end(), 0.0f);
   for (int64_t begin = 0; begin < hessian_.cols; begin += kGptqGroup) {
@@ -82,27 +93,19 @@ double GptqRows::nearest(float global_scale) {
           {lanes_.data(), kTile, hessian_.feedback.row(panel, begin), kTile, depth, kTile, tile(moving_, panel), stride_, false});
     }
   }
-  double sum = 0.0;
-  for (int64_t row = 0; row < kTile; ++row) {
-    for (int64_t j = 0; j < hessian_.cols; ++j) {
-      const size_t at = static_cast<size_t>(row * stride_ + j);
-      const double off = static_cast<double>(errors_[at]) + static_cast<double>(moving_[at]);
-      sum += off * off * static_cast<double>(hessian_.pivots[static_cast<size_t>(j)]);
-    }
-  }
-  return sum;
+  // a column's own error, and what those before it add
+  return squares([&](size_t at) { return static_cast<double>(errors_[at]) + static_cast<double>(moving_[at]); });
 }
 
-double GptqRows::round(float global_scale) {
+void GptqRows::round(float global_scale) {
   global_scale_ = global_scale;
   moving_ = weights_;
-  double objective = 0.0;
   for (int64_t begin = 0; begin < hessian_.cols; begin += kGptqGroup) {
     execution_.check_interrupt();
     const int64_t end = std::min(begin + kGptqGroup, hessian_.cols), next = (end + kTile - 1) / kTile;
     for (int64_t place = begin; place < end; place += kGptqBlock) {
       float* const errors = lanes_.data() + (place - begin) * kTile;
-      round_block(place, errors, objective);
+      round_block(place, errors);
       // to the end of the group now, to the rest with the whole group
       for (int64_t panel = place / kTile; panel < next; ++panel) {
         kernels_.multiply_f32(
@@ -114,11 +117,16 @@ double GptqRows::round(float global_scale) {
           {lanes_.data(), kTile, hessian_.feedback.row(panel, begin), kTile, end - begin, kTile, tile(moving_, panel), stride_, true});
     }
   }
-  return objective;
 }
 
-void GptqRows::round_block(int64_t place, float* errors, double& objective) {
-  float targets[kBlockLanes], weights[kBlockLanes], losses[kTile];
+double GptqRows::rounded() const {
+  // what a column became, and where those before it have moved its target
+  return squares(
+      [&](size_t at) { return (static_cast<double>(weights_[at]) + static_cast<double>(errors_[at])) - static_cast<double>(moving_[at]); });
+}
+
+void GptqRows::round_block(int64_t place, float* errors) {
+  float targets[kBlockLanes], weights[kBlockLanes];
   int32_t around[kTile];
   gather(moving_, place, kGptqBlock, targets);
   gather(weights_, place, kGptqBlock, weights);
@@ -126,9 +134,8 @@ void GptqRows::round_block(int64_t place, float* errors, double& objective) {
   int32_t* const codes = codes_.data() + place / kGptqBlock * kTile;
   const float* const feedback = hessian_.feedback.row(place / kTile, place) + place % kTile;
   kernels_.gptq_round({targets, weights, feedback, kTile, hessian_.pivots.data() + place, global_scale_, around, -kCandidatesBelow,
-                       kCandidatesAbove, errors, codes, losses});
+                       kCandidatesAbove, errors, codes});
   scatter(errors, place, kGptqBlock, errors_);
-  for (const float loss : losses) objective += static_cast<double>(loss);
 }
 
 void GptqRows::begin_descent() {

@@ -18,8 +18,10 @@ class GptqRows {
 
   // The objective of rounding to nearest with the scales of the blocks' magnitudes.
   double nearest(float global_scale);
-  // Block by block at the best scale, errors passed on. Returns the objective.
-  double round(float global_scale);
+  // Block by block at the best scale, errors passed on.
+  void round(float global_scale);
+  // The objective after round(), before begin_descent().
+  double rounded() const;
   // From then on: one level at a time, all others fixed.
   void begin_descent();
   void descend();
@@ -34,11 +36,14 @@ class GptqRows {
  private:
   friend class NeighbourhoodSearch;
 
+  // |D R|^2, where distance(at) is what column j of D R is, R[j][j] taken out; `at` is its place in the arrays of rows.
+  template <class Distance>
+  double squares(Distance&& distance) const;
   // Columns of all rows, as lanes: out[column][64].
   void gather(const std::vector<float>& from, int64_t place, int64_t columns, float* out) const;
   void scatter(const float* lanes, int64_t place, int64_t columns, std::vector<float>& to) const;
   float* tile(std::vector<float>& rows, int64_t panel) const { return rows.data() + panel * kTile; }
-  void round_block(int64_t place, float* errors, double& objective);
+  void round_block(int64_t place, float* errors);
   bool descend_block(int64_t place, float* changes);
   // Adds changes (lanes of `columns` columns at `places`) times their rows of the Hessian to the gradients of panels outside [skip, skip_end).
   void spread(const float* changes, const int32_t* places, int64_t columns, int64_t skip, int64_t skip_end);

@@ -59,8 +59,7 @@ void gptq_round(const GptqRounding& block) {
       least = hn::IfThenElse(better, loss, least);
       best = hn::IfThenElse(hn::RebindMask(di, better), code, best);
     }
-    const VF loss = round_columns(block, lane, hn::Mul(values_of(best), global), block.errors);
-    hn::StoreU(loss, df, block.losses + lane);
+    round_columns(block, lane, hn::Mul(values_of(best), global), block.errors);
     hn::StoreU(best, di, block.codes + lane);
   }
 }

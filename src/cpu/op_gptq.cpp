@@ -19,7 +19,8 @@ int64_t rows_of(const TensorView& weights) { return weights.elements() / weights
 GptqObjectives run_stages(const GptqMatrix& hessian, GptqRows& rows, float global_scale, bool measured) {
   GptqObjectives result{};
   if (measured) result.nearest = rows.nearest(global_scale);
-  result.rounding = result.descent = result.neighbourhood = rows.round(global_scale);
+  rows.round(global_scale);
+  if (measured) result.rounding = result.descent = result.neighbourhood = rows.rounded();
   if (hessian.effort < GptqEffort::kDefault) return result;
   rows.begin_descent();
   rows.descend();

@@ -43,8 +43,7 @@ void gptq_round(const GptqRounding& block) {
         best = code;
       }
     }
-    const float scale = num::stored_scale(num::e4m3_magnitude(best), block.global_scale);
-    block.losses[row] = round_columns(block, row, scale, block.errors);
+    round_columns(block, row, num::stored_scale(num::e4m3_magnitude(best), block.global_scale), block.errors);
     block.codes[row] = best;
   }
 }

@@ -58,13 +58,15 @@ struct Output {
   }
 };
 
+constexpr int kMostOutputs = 5;
+
 using Function = std::function<nvfp4cal_status(nvfp4cal_tensor* const* outputs)>;
 
 // Calls with questions and then with memory, and checks what every call promises.
 void call(const char* name, uint64_t seed, Random& random, int count, const Function& function) {
-  Output outputs[3];
-  nvfp4cal_tensor questions[3] = {};
-  nvfp4cal_tensor* pointers[3] = {};
+  std::vector<Output> outputs(static_cast<size_t>(count));
+  nvfp4cal_tensor questions[kMostOutputs] = {};
+  nvfp4cal_tensor* pointers[kMostOutputs] = {};
   for (int i = 0; i < count; ++i) {
     questions[i].struct_size = sizeof questions[i];
     if (random.one_in(4)) questions[i].dtype = random.pick(kDtypes);
@@ -78,23 +80,25 @@ void call(const char* name, uint64_t seed, Random& random, int count, const Func
     return status;
   };
   const bool answered = count > 0 && run() == NVFP4CAL_OK;
-  nvfp4cal_tensor before[3];
+  nvfp4cal_tensor before[kMostOutputs];
   for (int i = 0; i < count; ++i) {
-    outputs[i].choose(questions[i], answered, random);
-    before[i] = outputs[i].tensor;
-    pointers[i] = random.one_in(40) ? nullptr : &outputs[i].tensor;
+    Output& output = outputs[static_cast<size_t>(i)];
+    output.choose(questions[i], answered, random);
+    before[i] = output.tensor;
+    pointers[i] = random.one_in(40) ? nullptr : &output.tensor;
   }
   const nvfp4cal_status status = run();
   ++calls;
   successes += status == NVFP4CAL_OK;
   for (int i = 0; i < count; ++i) {
-    if (status != 0 && !outputs[i].unchanged()) report(name, "a failure that wrote", seed);
+    const Output& output = outputs[static_cast<size_t>(i)];
+    if (status != 0 && !output.unchanged()) report(name, "a failure that wrote", seed);
     // an output without elements may have been answered before the data was found wrong
-    const bool answered_empty = !before[i].data && outputs[i].has_no_elements();
-    if (status != 0 && !answered_empty && std::memcmp(&before[i], &outputs[i].tensor, sizeof before[i]) != 0) {
+    const bool answered_empty = !before[i].data && output.has_no_elements();
+    if (status != 0 && !answered_empty && std::memcmp(&before[i], &output.tensor, sizeof before[i]) != 0) {
       report(name, "a failure that answered", seed);
     }
-    if (!outputs[i].only_inside_changed()) report(name, "a byte outside of an output", seed);
+    if (!output.only_inside_changed()) report(name, "a byte outside of an output", seed);
   }
 }
 
@@ -324,6 +328,66 @@ void matrix_functions(uint64_t seed, Random& random) {
   if (memory != before) report("matrix_functions", "an input has changed", seed);
 }
 
+// X^T X of a few rows, [slices, cols, cols]: singular without damping, as a rule.
+std::vector<float> random_hessians(int64_t slices, int64_t cols, Random& random) {
+  std::vector<float> x(static_cast<size_t>(cols)), sums(static_cast<size_t>(slices * cols * cols));
+  for (int64_t row = random.between(0, 9); row > 0; --row) {
+    for (float& value : x) value = static_cast<float>(random.one_in(4) ? 0 : random.between(-9, 9));
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const size_t k = static_cast<size_t>(cols);
+      sums[i] += x[i / k % k] * x[i % k];
+    }
+  }
+  return sums;
+}
+
+void gptq_functions(uint64_t seed, Random& random) {
+  std::vector<uint8_t> memory = random_memory(random);
+  const int64_t cols = 16 * random.between(1, 4), slices = random.between(1, 2), rows = random.between(0, 3);
+  std::vector<float> sums = random_hessians(slices, cols, random);
+  nvfp4cal_tensor good = contiguous(sums.data(), NVFP4CAL_DTYPE_F32, {slices, cols, cols});
+  if (slices == 1) good = contiguous(sums.data(), NVFP4CAL_DTYPE_F32, {cols, cols});
+  nvfp4cal_gptq* gptq = nullptr;
+  nvfp4cal_hessian* hessian = nullptr;
+  if (nvfp4cal_gptq_create(&gptq) != 0 || nvfp4cal_hessian_create(&hessian) != 0) return report("gptq_create", nvfp4cal_last_error(), seed);
+  nvfp4cal_hessian_set_layout(hessian, static_cast<int32_t>(random.one_in(8) ? random.between(-1, 3) : NVFP4CAL_HESSIAN_FULL));
+  float ones[3] = {1.0f, 1.0f, 1.0f};
+  const std::vector<uint8_t> before = memory;
+  const std::vector<float> sums_before = sums;
+  for (int64_t i = random.between(4, 12); i > 0; --i) {
+    const nvfp4cal_tensor any = random_tensor(memory, random), other = random_tensor(memory, random);
+    const nvfp4cal_tensor weights = slices == 1 || random.one_in(4) ? contiguous(memory.data(), NVFP4CAL_DTYPE_F32, {rows, cols})
+                                                                    : contiguous(memory.data(), NVFP4CAL_DTYPE_F32, {slices, rows, cols});
+    const nvfp4cal_tensor amax = contiguous(ones, NVFP4CAL_DTYPE_F32, {random.between(0, 3)});
+    const nvfp4cal_tensor* const given = random.one_in(3) ? nullptr : random.one_in(4) ? &other : &amax;
+    const nvfp4cal_tensor* const x = random.one_in(4) ? &any : &weights;
+    const nvfp4cal_tensor* const cross = random.one_in(2) ? nullptr : random.one_in(4) ? &any : &good;
+    nvfp4cal_gptq_objectives objectives = {random.one_in(8) ? 12u : static_cast<uint32_t>(sizeof objectives), 0, 0, 0, 0, 0};
+    switch (random.between(0, 14)) {
+      case 0: nvfp4cal_gptq_set_damping(gptq, 0.02 * static_cast<double>(random.between(-1, 60))); break;
+      case 1: nvfp4cal_gptq_set_effort(gptq, static_cast<int32_t>(random.between(-1, 3))); break;
+      case 2: nvfp4cal_gptq_set_measure_objectives(gptq, static_cast<int32_t>(random.between(-1, 2))); break;
+      case 3: nvfp4cal_gptq_reset(gptq); break;
+      case 4: nvfp4cal_hessian_collect(hessian, x, nullptr); break;
+      case 5: call("gptq_hessian", seed, random, 0, [&](auto) { return nvfp4cal_gptq_set_hessian(gptq, hessian, cross); }); break;
+      case 6:
+      case 7:
+      case 8: {
+        const nvfp4cal_tensor* const matrix = random.one_in(4) ? &any : &good;
+        call("gptq_tensor", seed, random, 0, [&](auto) { return nvfp4cal_gptq_set_hessian_tensor(gptq, matrix, cross); });
+        break;
+      }
+      case 9: call("gptq_objectives", seed, random, 0, [&](auto) { return nvfp4cal_gptq_compute_objectives(gptq, &objectives); }); break;
+      default:
+        call("gptq_quantize", seed, random, 5,
+             [&](auto out) { return nvfp4cal_gptq_quantize(gptq, x, given, out[0], out[1], out[2], out[3], out[4], nullptr); });
+    }
+  }
+  if (memory != before || sums != sums_before) report("gptq_functions", "an input has changed", seed);
+  nvfp4cal_gptq_destroy(gptq);
+  nvfp4cal_hessian_destroy(hessian);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -337,6 +401,7 @@ int main(int argc, char** argv) {
     actmax_functions(seed, random);
     hessian_functions(seed, random);
     matrix_functions(seed, random);
+    gptq_functions(seed, random);
   }
   std::printf("%llu rounds from seed %llu: %ld calls, %ld succeeded, %d failures\n", static_cast<unsigned long long>(rounds),
               static_cast<unsigned long long>(first), calls, successes, failures);

@@ -34,6 +34,19 @@ def test_each_effort_leaves_less():
     assert found[2] < found[1] < found[0] < 0.5 * objectives["nearest"]
 
 
+@pytest.mark.parametrize("effort", ["fast", "default", "max"])
+def test_objectives_of_weights_far_below_the_global_amax(effort):
+    """Their squares are beyond float32 in units of the global amax; nothing but zeros can come out."""
+    weights, x = layer(6, 48, 5)
+    hessian = x.T.astype(np.float64) @ x
+    weights = (weights * 1e-25).astype(np.float32)
+    quantizer = nvfp4cal.GPTQ(hessian, effort=effort, measure=True)
+    assert not quantizer.quantize(weights, 1.0).dequantize().any()
+    expected = objective(weights.astype(np.float64), np.zeros_like(weights), hessian)
+    for stage, value in quantizer.objectives().items():
+        assert value == pytest.approx(expected, rel=1e-4, abs=0), stage
+
+
 def test_an_accumulator_and_an_array_are_the_same_hessian():
     weights, x = layer(10, 48, 2)
     accumulator = nvfp4cal.HessianAccumulator("full", damping=0.5, normalize=True)
