@@ -54,15 +54,19 @@ struct LaneSums {
   }
 };
 
-// step(pointer to 16 elements) for all of x.
+// step(pointer to 16 elements) for all of x. One call, so that the step is in the program once.
 template <class Step>
 HWY_INLINE void for_each_step(const float* x, int64_t n, Step&& step) {
-  int64_t i = 0;
-  for (; i + kStep <= n; i += kStep) step(x + i);
-  if (i == n) return;
-  HWY_ALIGN float rest[kStep] = {};
-  memcpy(rest, x + i, static_cast<size_t>(n - i) * sizeof(float));
-  step(rest);
+  HWY_ALIGN float rest[kStep];
+  for (int64_t i = 0; i < n; i += kStep) {
+    const float* at = x + i;
+    if (n - i < kStep) {
+      memset(rest, 0, sizeof rest);
+      memcpy(rest, at, static_cast<size_t>(n - i) * sizeof(float));
+      at = rest;
+    }
+    step(at);
+  }
 }
 
 // ---- what is added up: functions of a difference ----
@@ -73,9 +77,12 @@ struct SquaredLanes {
 struct AbsoluteLanes {
   HWY_INLINE VD operator()(VD d) const { return hn::Abs(d); }
 };
+// A function of its own: it takes far longer than a call, and many loops have it.
+HWY_NOINLINE inline VD power_of_magnitude(VD d, VD power) { return power_of(hn::Abs(d), power); }
+
 struct PowerLanes {
   VD power;
-  HWY_INLINE VD operator()(VD d) const { return power_of(hn::Abs(d), power); }
+  HWY_INLINE VD operator()(VD d) const { return power_of_magnitude(d, power); }
 };
 
 // body(error) for |d|^p.

@@ -37,19 +37,23 @@ struct Nvfp4Lanes {
   HWY_INLINE VF value(VF x, VF in, VF out) const { return hn::Mul(format(hn::Min(hn::Div(x, in), format.largest)), out); }
 };
 
+HWY_INLINE Minifloat minifloat_of(AmaxFormat format) {
+  if (format == AmaxFormat::kE4m3) return Minifloat(448.0f, -6, 3);
+  if (format == AmaxFormat::kE5m2) return Minifloat(57344.0f, -14, 2);
+  return Minifloat(6.0f, 0, 1);
+}
+
+// One body for all minifloats, since every loop of this file is in it.
 template <class Body>
 HWY_INLINE void with_lanes(const AmaxQuantizer& quantizer, Body&& body) {
   const VU magnitude = hn::Set(DU(), num::kAbsMask);
-  switch (quantizer.format) {
-    case AmaxFormat::kInt: {
-      const VU mask = quantizer.lo == -quantizer.hi ? magnitude : hn::Set(DU(), ~0u);
-      return body(IntLanes{hn::Set(DF(), quantizer.lo), hn::Set(DF(), quantizer.hi), mask});
-    }
-    case AmaxFormat::kE4m3: return body(FloatLanes{Minifloat(448.0f, -6, 3), magnitude});
-    case AmaxFormat::kE5m2: return body(FloatLanes{Minifloat(57344.0f, -14, 2), magnitude});
-    case AmaxFormat::kE2m1: return body(FloatLanes{Minifloat(6.0f, 0, 1), magnitude});
-    case AmaxFormat::kNvfp4: return body(Nvfp4Lanes{Minifloat(6.0f, 0, 1), magnitude});
+  if (quantizer.format == AmaxFormat::kInt) {
+    const VU mask = quantizer.lo == -quantizer.hi ? magnitude : hn::Set(DU(), ~0u);
+    return body(IntLanes{hn::Set(DF(), quantizer.lo), hn::Set(DF(), quantizer.hi), mask});
   }
+  const Minifloat format = minifloat_of(quantizer.format);
+  if (quantizer.format == AmaxFormat::kNvfp4) return body(Nvfp4Lanes{format, magnitude});
+  body(FloatLanes{format, magnitude});
 }
 
 template <class Body>
@@ -115,8 +119,8 @@ struct ShortRun {
 };
 
 template <class Quantizer, class Error>
-HWY_INLINE void add_lane_multipliers(const Quantizer& quantizer, const Error& error, const ShortRun& run, const float* in, const float* out,
-                                     int64_t count, double* sums, int64_t sum_step) {
+HWY_NOINLINE void add_lane_multipliers(const Quantizer& quantizer, const Error& error, const ShortRun& run, const float* in,
+                                       const float* out, int64_t count, double* sums, int64_t sum_step) {
   const DF df;
   const DD dd;
   HWY_ALIGN double totals[kLanes];
@@ -167,8 +171,8 @@ void amax_errors(const AmaxErrors& what, const float* x, int64_t n, const float*
 
 // 16 columns of all rows.
 template <class Quantizer, class Error>
-HWY_INLINE void add_columns(const Quantizer& quantizer, const Error& error, const float* x, int64_t stride, int64_t rows, const float* in,
-                            const float* out, double* sums) {
+HWY_NOINLINE void add_columns(const Quantizer& quantizer, const Error& error, const float* x, int64_t stride, int64_t rows, const float* in,
+                              const float* out, double* sums) {
   const DF df;
   const DD dd;
   VF scale_in[kVectors], scale_out[kVectors];
@@ -190,31 +194,33 @@ HWY_INLINE void add_columns(const Quantizer& quantizer, const Error& error, cons
   for (int h = 0; h < kHalves; ++h) hn::StoreU(totals[h], dd, sums + h * kDoubleLanes);
 }
 
-// The last columns, fewer than 16, row by row: padded with zeros at a scale of 1.
-template <class Quantizer, class Error>
-HWY_INLINE void add_last_columns(const Quantizer& quantizer, const Error& error, const float* x, int64_t stride, int64_t rows, int64_t n,
-                                 const float* in, const float* out, double* sums) {
-  HWY_ALIGN float rest[3][kStep];
+// The last columns, fewer than 16, padded with zeros at a scale of 1.
+struct LastColumns {
+  HWY_ALIGN float x[kStep] = {}, in[kStep], out[kStep];
   HWY_ALIGN double totals[kStep] = {};
-  for (int k = 0; k < kStep; ++k) {
-    rest[0][k] = 0.0f;
-    rest[1][k] = k < n ? in[k] : 1.0f;
-    rest[2][k] = k < n ? out[k] : 1.0f;
+  size_t n;
+
+  HWY_NOINLINE LastColumns(int64_t count, const float* in_scales, const float* out_scales, const double* sums)
+      : n(static_cast<size_t>(count)) {
+    for (size_t k = 0; k < kStep; ++k) {
+      in[k] = k < n ? in_scales[k] : 1.0f;
+      out[k] = k < n ? out_scales[k] : 1.0f;
+    }
+    memcpy(totals, sums, n * sizeof(double));
   }
-  memcpy(totals, sums, static_cast<size_t>(n) * sizeof(double));
-  for (int64_t r = 0; r < rows; ++r, x += stride) {
-    memcpy(rest[0], x, static_cast<size_t>(n) * sizeof(float));
-    add_columns(quantizer, error, rest[0], 0, 1, rest[1], rest[2], totals);
-  }
-  memcpy(sums, totals, static_cast<size_t>(n) * sizeof(double));
-}
+};
 
 void amax_errors_each(const AmaxErrors& what, const float* x, int64_t rows, int64_t n, const float* in, const float* out, double* sums) {
+  const int64_t whole = n / kStep * kStep;
+  LastColumns last(n - whole, in + whole, out + whole, sums + whole);
   with_quantizer_and_error(what, [&](const auto& quantizer, const auto& error) {
-    int64_t i = 0;
-    for (; i + kStep <= n; i += kStep) add_columns(quantizer, error, x + i, n, rows, in + i, out + i, sums + i);
-    if (i < n) add_last_columns(quantizer, error, x + i, n, rows, n - i, in + i, out + i, sums + i);
+    for (int64_t i = 0; i < whole; i += kStep) add_columns(quantizer, error, x + i, n, rows, in + i, out + i, sums + i);
+    for (int64_t r = 0; r < rows && last.n > 0; ++r) {
+      memcpy(last.x, x + r * n + whole, last.n * sizeof(float));
+      add_columns(quantizer, error, last.x, 0, 1, last.in, last.out, last.totals);
+    }
   });
+  memcpy(sums + whole, last.totals, last.n * sizeof(double));
 }
 
 // The scalar code, compiled for this target: the loop becomes vector code.
