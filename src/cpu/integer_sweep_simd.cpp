@@ -39,6 +39,9 @@ struct Queue {
   }
 };
 
+// One function for all loaders: few blocks come here.
+HWY_NOINLINE VI search_floats(const SweepPlan& plan, Group<16>& g) { return search<16, false>(plan, g); }
+
 template <class Loader>
 class IntegerSweep {
   static constexpr int kBlock = 16;
@@ -143,7 +146,7 @@ class IntegerSweep {
   }
 
   template <class Rungs>
-  HWY_INLINE VI end_codes(const IntegerGroup& g, MF lanes, VU numbers) {
+  HWY_NOINLINE VI end_codes(const IntegerGroup& g, MF lanes, VU numbers) {
     const Verdict verdict = judge_ends<Rungs>(ladder_, g, IntegerLoad<Loader>::kDelta);
     enqueue(verdict, lanes, numbers);
     return verdict.code;
@@ -174,7 +177,7 @@ class IntegerSweep {
     take(rest_, all, [&](const char* rows, VU, MF) HWY_ATTR {
       Group<kBlock> g;
       load_group<Loader>(plan_, rows, g);
-      return search<kBlock, false>(plan_, g);
+      return search_floats(plan_, g);
     });
   }
 
@@ -185,16 +188,25 @@ class IntegerSweep {
     HWY_ALIGN int32_t lane_codes[kLanes];
     int64_t done = 0;
     while (queue.size - done >= (all ? 1 : kLanes)) {
+      uint32_t* const entries = queue.entries + done;
       const int64_t count = HWY_MIN(queue.size - done, static_cast<int64_t>(kLanes));
-      for (int64_t i = count; i < kLanes; ++i) queue.entries[done + i] = queue.entries[done];
-      const uint32_t* entries = queue.entries + done;
-      for (int64_t i = 0; i < kLanes; ++i) memcpy(rows + i * kRowBytes, data_ + (entries[i] & 0xFFFF) * kRowBytes, kRowBytes);
+      fetch_rows(entries, count, rows);
       hn::Store(search_rows(rows, hn::LoadU(DU(), entries), first_lanes(count)), DI(), lane_codes);
-      for (int64_t i = 0; i < count; ++i) codes_[entries[i] & 0xFFFF] = static_cast<uint8_t>(lane_codes[i]);
+      store_codes(entries, count, lane_codes);
       done += count;
     }
     queue.size -= done;
     memmove(queue.entries, queue.entries + done, static_cast<size_t>(queue.size) * sizeof(uint32_t));
+  }
+
+  // Rows of the first `count` entries; lanes without one get the first again. A function, since take() has it five times.
+  HWY_NOINLINE void fetch_rows(uint32_t* entries, int64_t count, char* rows) const {
+    for (int64_t i = count; i < kLanes; ++i) entries[i] = entries[0];
+    for (int64_t i = 0; i < kLanes; ++i) memcpy(rows + i * kRowBytes, data_ + (entries[i] & 0xFFFF) * kRowBytes, kRowBytes);
+  }
+
+  HWY_NOINLINE void store_codes(const uint32_t* entries, int64_t count, const int32_t* lane_codes) {
+    for (int64_t i = 0; i < count; ++i) codes_[entries[i] & 0xFFFF] = static_cast<uint8_t>(lane_codes[i]);
   }
 
   // Each lane its own two codes, by the float filter; too near for that: the whole search.
