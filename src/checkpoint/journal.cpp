@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "checkpoint/json.h"
 #include "core/error.h"
 
 namespace nvfp4cal::checkpoint {
@@ -49,7 +50,7 @@ void Journal::read() {
   const std::string text = read_text_file(path_);
   try {
     for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-      const json line = json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end));
+      const json line = parse_json(path_, std::string_view(text).substr(begin, end - begin));
       if (line.contains("key")) {
         key_ = line["key"].get<std::string>();
         made_folder_ = line.at("made_folder").get<bool>();
@@ -62,7 +63,9 @@ void Journal::read() {
       }
       size_ = static_cast<int64_t>(end) + 1;
     }
-  } catch (const json::exception&) {  // no journal of ours, or a damaged one: the run starts anew
+  } catch (const Error&) {  // no journal of ours, or a damaged one: the run starts anew
+    key_.clear();
+  } catch (const json::exception&) {  // likewise: a value of another type
     key_.clear();
   }
   if (!key_.empty() && ftruncate(descriptor_, size_) != 0) fail_system("write", path_, errno);
