@@ -9,7 +9,7 @@
  *                   (2b: single-level blocks, without a global scale)
  *   3. handles:     calibrators that see many tensors (max, sweep, actmax, hessian, gptq, observer)
  *   4. checkpoints: a folder of safetensors in, an NVFP4 folder out
- *   5. contexts:    threads, your own thread pool, CPU target (nobody has to know them)
+ *   5. contexts:    threads, your own thread pool or device allocator, CPU target (nobody has to know them)
  *
  * Words used below
  *   block          16 (or 32) consecutive elements along the last dimension; they share one block scale
@@ -1095,6 +1095,37 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_threads(nvfp4cal_context *cont
 NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_runner(nvfp4cal_context *context, nvfp4cal_runner runner, void *user);
 /** @param name [in] one of nvfp4cal_cpu_targets(); NULL: the best one. Results do not depend on it; for tests and measurements. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_cpu_target(nvfp4cal_context *context, const char *name);
+/**
+ * Gives memory of a device, aligned to 16 bytes or more. Called on the thread that called the library; the current device may be another one.
+ * @param bytes  [in] at least 1
+ * @param stream [in] the memory is used in the order of this stream of the device; NULL: the default stream
+ * @param out    [out] its address on the device
+ * @return 0, anything else if there is none: the library call then fails with NVFP4CAL_ERROR_OUT_OF_MEMORY
+ */
+typedef int32_t (*nvfp4cal_device_allocate)(void *user, int64_t bytes, int32_t device, nvfp4cal_stream stream, void **out);
+/** Takes it back, once, with the bytes, device and stream that it was asked for with. Work on the stream may still use it: later work there may have it. */
+typedef void (*nvfp4cal_device_free)(void *user, void *memory, int64_t bytes, int32_t device, nvfp4cal_stream stream);
+/**
+ * Takes memory of devices from the caller instead of cudaMallocAsync: all of it, for calls and handles that use the context from now on. Calls free
+ * theirs before they return, calibrators what holds their data when it is taken over, reset or destroyed (that memory is of the default stream):
+ * the functions and user must live as long.
+ * @param allocate, release [in] both NULL: cudaMallocAsync again. INVALID_ARGUMENT if only one is. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_device_allocator(nvfp4cal_context *context, nvfp4cal_device_allocate allocate,
+                                                                   nvfp4cal_device_free release, void *user);
+/**
+ * Section 2's functions on device tensors then enqueue and return: what they would wait for, a NaN say, is kept in `status` if it is the first since
+ * the status was empty; outputs of a call that failed are as they were. A stream that is being captured in a CUDA graph needs this. docs/cuda.md
+ * @param status [in] int64 [4] on a CUDA device, all 0 at first: word 0 becomes the nvfp4cal_status, word 1 the index, the others are the library's own.
+ *               Kept until replaced; for calls on one stream at a time. NULL: calls wait again
+ * Statuses: INVALID_ARGUMENT, UNSUPPORTED. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_device_status(nvfp4cal_context *context, const nvfp4cal_tensor *status);
+/**
+ * Waits for the stream. If the status holds a failure it becomes this function's, with its text, and the status is empty again.
+ * WRONG_STATE: the context has none. UNSUPPORTED: the stream is being captured. @since 0.1
+ */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_context_check_device_status(const nvfp4cal_context *context, nvfp4cal_stream stream);
 /** @param context [in] NULL: the default  @param out [out] the number of threads that work will use. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_context_threads(const nvfp4cal_context *context, int32_t *out);
 /** As nvfp4cal_max_last_error. @since 0.1 */

@@ -1,5 +1,8 @@
 // Largest magnitudes, checks, global amaxes and merging.
 #include "kernels/amax.cuh"
+
+#include <cstring>
+
 #include "kernels/check.cuh"
 #include "kernels/ops.h"
 #include "kernels/status.h"
@@ -48,6 +51,31 @@ cudaError_t launch_amax(const DeviceAmaxArgs& args, cudaStream_t stream) {
 }
 
 }  // namespace
+
+Status set_words(const DeviceQueue& queue, const DeviceWordsArgs& args, char* message) {
+  return on_device(queue, "setting values", message, [&] {
+    cudaError_t error = cudaSuccess;
+    SetWords kernel = {};
+    for (int64_t first = 0; first < args.count && error == cudaSuccess; first += kernel.kThreads) {
+      kernel.count = static_cast<int>(args.count - first < kernel.kThreads ? args.count - first : kernel.kThreads);
+      std::memcpy(kernel.words, static_cast<const uint32_t*>(args.from) + first, static_cast<size_t>(kernel.count) * sizeof(uint32_t));
+      kernel.to = static_cast<uint32_t*>(args.to) + first;
+      error = launch(kernel, 1, queue.stream);
+    }
+    return error;
+  });
+}
+
+Status convert(const DeviceQueue& queue, const DeviceConvertArgs& args, char* message) {
+  return on_device(queue, "converting to float32", message, [&] {
+    const Convert kernel{*args.x, args.x->elements(), args.to};
+    return launch(kernel, ceil_div(kernel.elements, kernel.kThreads * kernel.kElements), queue.stream);
+  });
+}
+
+Status publish(const DeviceQueue& queue, const DevicePublishArgs& args, char* message) {
+  return on_device(queue, "keeping a failure", message, [&] { return launch(Publish{args.check, args.status}, 1, queue.stream); });
+}
 
 Status start_check(const DeviceQueue& queue, DeviceCheck* check, char* message) {
   return on_device(queue, "checking", message, [&] { return launch(StartCheck{check}, 1, queue.stream); });

@@ -33,6 +33,50 @@ struct StartCheck {
   NVFP4CAL_HD void operator()(const Index&) const { *check = {kNoIndex, kNoIndex, 0, 0, 0, 0.0, 0}; }
 };
 
+// As many as arguments of a kernel have room for.
+struct SetWords {
+  static constexpr int kThreads = 512;
+  uint32_t words[kThreads];
+  int count;
+  uint32_t* to;
+
+  NVFP4CAL_HD void operator()(const Index& index) const {
+    if (index.thread < count) to[index.thread] = words[index.thread];
+  }
+};
+
+struct Publish {
+  static constexpr int kThreads = 1;
+  const DeviceCheck* check;
+  DeviceStatus* status;
+
+  NVFP4CAL_HD void operator()(const Index&) const {
+    if (is_clean(*check) || status->status != 0) return;
+    status->index = check->index;
+    status->value = check->value;
+    status->fault = check->fault;
+    status->dtype = check->dtype;
+    status->status = static_cast<int64_t>(nvfp4cal::status_of(static_cast<DeviceFault>(check->fault)));
+  }
+};
+
+// A thread takes a few elements that lie far apart, so that neighbours write neighbours.
+struct Convert {
+  static constexpr int kThreads = 256;
+  static constexpr int kElements = 4;
+  TensorView x;
+  int64_t elements;
+  float* to;
+
+  NVFP4CAL_HD void operator()(const Index& index) const {
+    const int64_t first = index.block * (kThreads * kElements) + index.thread;
+    for (int i = 0; i < kElements; ++i) {
+      const int64_t flat = first + i * kThreads;
+      if (flat < elements) to[flat] = value_at(x, flat);
+    }
+  }
+};
+
 struct CloseCheck {
   static constexpr int kThreads = 1;
   TensorView x;

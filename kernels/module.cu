@@ -21,6 +21,10 @@ const DeviceOps& table() {
     made.wait_event = cuda::wait_event;
     made.synchronize_event = cuda::synchronize_event;
     made.destroy_event = cuda::destroy_event;
+    made.is_capturing = cuda::is_capturing;
+    made.set_words = cuda::set_words;
+    made.convert = cuda::convert;
+    made.publish = cuda::publish;
     made.start_check = cuda::start_check;
     made.close_check = cuda::close_check;
     made.merge = cuda::merge;

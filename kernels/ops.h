@@ -16,7 +16,11 @@ Status record(const DeviceQueue&, void** event, char* message);
 Status wait_event(const DeviceQueue&, void* event, char* message);
 Status synchronize_event(const DeviceQueue&, void* event, char* message);
 Status destroy_event(const DeviceQueue&, void* event, char* message);
+Status is_capturing(const DeviceQueue&, bool* out, char* message);
 
+Status set_words(const DeviceQueue&, const DeviceWordsArgs&, char* message);
+Status convert(const DeviceQueue&, const DeviceConvertArgs&, char* message);
+Status publish(const DeviceQueue&, const DevicePublishArgs&, char* message);
 Status start_check(const DeviceQueue&, DeviceCheck* check, char* message);
 Status close_check(const DeviceQueue&, const DeviceCloseArgs&, char* message);
 Status merge(const DeviceQueue&, const DeviceMergeArgs&, char* message);

@@ -14,6 +14,13 @@ cudaError_t has_pools(int device, bool* out) {
   return error;
 }
 
+cudaError_t captures(cudaStream_t stream, bool* out) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  const cudaError_t error = cudaStreamIsCapturing(stream, &status);
+  *out = status != cudaStreamCaptureStatusNone;
+  return error;
+}
+
 cudaEvent_t event_of(void* event) { return static_cast<cudaEvent_t>(event); }
 
 }  // namespace
@@ -33,28 +40,23 @@ Status device_count(int32_t* out, char* message) {
 
 Status allocate(const DeviceQueue& queue, int64_t bytes, void** out, char* message) {
   *out = nullptr;
-  if (queue.allocator.allocate) {
-    *out = queue.allocator.allocate(queue.allocator.user, bytes, queue.device, queue.stream);
-    if (*out) return Status::kOk;
-    std::snprintf(message, kMessageSize, "the device allocator has no %lld bytes on device %d", static_cast<long long>(bytes),
-                  queue.device);
-    return Status::kOutOfMemory;
-  }
+  bool unplaced = false;  // memory that is taken at once cannot be a graph's
   char what[64];
   std::snprintf(what, sizeof what, "allocating %lld bytes on device %d", static_cast<long long>(bytes), queue.device);
-  return on_device(queue, what, message, [&] {
+  const Status status = on_device(queue, what, message, [&] {
     bool pools = false;
-    const cudaError_t error = has_pools(queue.device, &pools);
-    if (error != cudaSuccess) return error;
+    cudaError_t error = has_pools(queue.device, &pools);
+    if (error == cudaSuccess && !pools) error = captures(queue.stream, &unplaced);
+    if (error != cudaSuccess || unplaced) return error;
     return pools ? cudaMallocAsync(out, static_cast<size_t>(bytes), queue.stream) : cudaMalloc(out, static_cast<size_t>(bytes));
   });
+  if (status != Status::kOk || !unplaced) return status;
+  std::snprintf(message, kMessageSize, "device %d has no memory pools: a call that is captured in a graph needs a device allocator",
+                queue.device);
+  return Status::kUnsupported;
 }
 
 Status release(const DeviceQueue& queue, void* memory, char* message) {
-  if (queue.allocator.release) {
-    queue.allocator.release(queue.allocator.user, memory, queue.device, queue.stream);
-    return Status::kOk;
-  }
   return on_device(queue, "releasing device memory", message, [&] {
     bool pools = false;
     const cudaError_t error = has_pools(queue.device, &pools);
@@ -103,6 +105,10 @@ Status wait_event(const DeviceQueue& queue, void* event, char* message) {
 
 Status synchronize_event(const DeviceQueue& queue, void* event, char* message) {
   return on_device(queue, "waiting for an event", message, [&] { return cudaEventSynchronize(event_of(event)); });
+}
+
+Status is_capturing(const DeviceQueue& queue, bool* out, char* message) {
+  return on_device(queue, "asking whether a stream is captured", message, [&] { return captures(queue.stream, out); });
 }
 
 Status destroy_event(const DeviceQueue& queue, void* event, char* message) {

@@ -201,6 +201,9 @@ NVFP4CAL_HANDLE(nvfp4cal_context)
   nvfp4cal_status set_threads(int32_t threads);
   nvfp4cal_status set_runner(nvfp4cal_runner runner, void *user);
   nvfp4cal_status set_cpu_target(const char *name);
+  nvfp4cal_status set_device_allocator(nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user);
+  nvfp4cal_status set_device_status(const nvfp4cal_tensor *status);
+  nvfp4cal_status check_device_status(nvfp4cal_stream stream);
   /* Null asks for the default context, so the context is a parameter. */
   static nvfp4cal_status threads(const nvfp4cal_context *context, int32_t *out);
   const char *last_error();

@@ -20,6 +20,7 @@
  *                (nvfp4cal_error_callback callback, int32_t values, void *user)                        when the call returns
  *                (nvfp4cal_progress callback, void *user)
  *                (nvfp4cal_runner runner, void *user)
+ *                (nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user)       two callables, or addresses of C functions
  *   options.i    const nvfp4cal_options *, const nvfp4cal_block_options *       null: the defaults; the struct's size is set here
  *                nvfp4cal_actmax_stats *out, nvfp4cal_gptq_objectives *out                    filled, handed back as a value
  *   values.i     int32_t *out, int64_t *out                            an integer handed back

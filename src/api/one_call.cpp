@@ -131,6 +131,9 @@ struct DeviceInput {
   calib::DeviceFloats floats;
 };
 
+// The host checks a Hessian.
+constexpr char kSearchWithHessian[] = "a search with a Hessian";
+
 // A small tensor, wherever it lies, in host memory. Waits for the stream.
 struct HostCopy {
   HostCopy(const nvfp4cal_tensor* tensor, const char* name, const nvfp4cal_context* context, nvfp4cal_stream stream)
@@ -138,8 +141,9 @@ struct HostCopy {
     if (!view.on_device()) return;
     if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: on a device it is contiguous", name);
     bytes.resize(static_cast<size_t>(view.elements()) * dtype_size(view.dtype));
-    if (!bytes.empty())
-      device_of(view, name, execution_of(context), stream).to_host(bytes.data(), view.data, static_cast<int64_t>(bytes.size()));
+    const Device device = device_of(view, name, execution_of(context), stream);
+    device.refuse_capture(kSearchWithHessian);
+    if (!bytes.empty()) device.to_host(bytes.data(), view.data, static_cast<int64_t>(bytes.size()));
     view.data = bytes.data();
     view.device_type = 0;
   }
@@ -153,7 +157,9 @@ struct HostCopy {
 struct DeviceCall {
   DeviceCall(const nvfp4cal_context* context, const TensorView& x, const nvfp4cal_tensor* global_amax, const nvfp4cal_tensor* block_amax,
              nvfp4cal_stream stream)
-      : device(device_of(x, "x", execution_of(context), stream)), amax(global_amax, x, "global_amax"), blocks(block_amax, x, "block_amax") {
+      : device(one_call_device(x, "x", execution_of(context), stream)),
+        amax(global_amax, x, "global_amax"),
+        blocks(block_amax, x, "block_amax") {
     calib::check_amaxes(amax.floats.host, "global_amax");
     calib::check_amaxes(blocks.floats.host, "block_amax");
   }
@@ -182,7 +188,7 @@ nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, nullptr, stream);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      request.set_weights(options.weights_or_null());
+      request.prepare_search(options.weights_or_null());
       return request.sweep(static_cast<float*>(out->data));
     }
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
@@ -206,8 +212,9 @@ nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, co
     const calib::BlockHessian matrices = calib::read_hessian(hessian_view.view);
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, nullptr, stream);
+      call.device.refuse_capture(kSearchWithHessian);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      request.set_weights(options.weights_or_null());
+      request.prepare_search(options.weights_or_null());
       request.set_hessian(matrices);
       return request.sweep(static_cast<float*>(out->data));
     }
@@ -231,7 +238,7 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       if (answer_queries(outputs_of(view, options, call.amax.floats.count(), packed, scales, global_scale))) return;
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      if (!block_amax && options.method == Method::kMse) request.set_weights(options.weights_or_null());
+      if (!block_amax && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
       return request.quantize(options.method, call.blocks.floats, options.layout,
                               {static_cast<uint8_t*>(packed->data), static_cast<uint8_t*>(scales->data),
                                global_scale ? static_cast<float*>(global_scale->data) : nullptr, nullptr});
@@ -260,7 +267,7 @@ nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nv
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       const TensorView decoded = output(out);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      if (!block_amax && options.method == Method::kMse) request.set_weights(options.weights_or_null());
+      if (!block_amax && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
       return request.quantize(options.method, call.blocks.floats, ScaleLayout::kLinear, {nullptr, nullptr, nullptr, &decoded});
     }
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
@@ -281,7 +288,7 @@ nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context* context, const nvfp4
       fail(Status::kInvalidArgument, "decode order %d is not known", order);
     }
     if (packed_view.on_device()) {
-      const Device device = device_of(packed_view, "packed", execution_of(context), stream);
+      const Device device = one_call_device(packed_view, "packed", execution_of(context), stream);
       require(global_scale, "global_scale");
       const DeviceInput given(global_scale, packed_view, "global_scale");
       if (answer_float_query(out, encoded.shape, packed_view)) return;

@@ -4,6 +4,19 @@ namespace nvfp4cal::calib {
 
 namespace {
 
+// x, or a contiguous copy that the search can read.
+TensorView searchable(const Device& device, const TensorView& x, DeviceArray<float>& copy) {
+  if (x.contiguous && x.dtype != Dtype::kF64) return x;
+  copy = DeviceArray<float>(device, x.elements());
+  TensorView view = x;
+  view.data = copy.data();
+  view.dtype = Dtype::kF32;
+  view.contiguous = true;
+  set_contiguous_strides(view);
+  if (x.elements() > 0) device.run(&DeviceOps::convert, DeviceConvertArgs{&x, copy.data()});
+  return view;
+}
+
 void enqueue_swizzle(const Device& device, const TensorView& linear, uint8_t* tiles, bool to_tiles, const DeviceChecker& check) {
   if (linear.elements() == 0) return;
   const TensorView stack = as_stack(linear);
@@ -62,22 +75,15 @@ void DeviceRequest::prepare(bool needs_scale, float* global_scale) {
                                                    needs_scale, amax_.data(), scale_.data(), global_scale, check_.get()});
 }
 
-void DeviceRequest::set_weights(const TensorView* weights) {
-  weights_ = weights;
-  const auto check = [&](const TensorView& view, const char* name) {
-    const bool known = view.dtype == Dtype::kF32 || view.dtype == Dtype::kBf16 || view.dtype == Dtype::kF16;
-    if (!known || !view.contiguous)
-      fail(Status::kUnsupported, "%s is %s %s: the search on a device takes contiguous float32, bfloat16 and float16", name,
-           view.contiguous ? "contiguous" : "strided", dtype_name(view.dtype));
-  };
-  check(x_, "x");
-  if (!weights) return;
-  check_weights_shape(x_, *weights, options_.block);
-  check(*weights, "weights");
+void DeviceRequest::prepare_search(const TensorView* weights) {
+  has_weights_ = weights != nullptr;
+  if (weights) check_weights_shape(x_, *weights, options_.block);
+  searched_ = searchable(device_, x_, x_copy_);
+  if (weights) weights_ = searchable(device_, *weights, weights_copy_);
 }
 
 void DeviceRequest::set_hessian(const BlockHessian& hessian) {
-  if (weights_) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
+  if (has_weights_) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
   check_hessian(x_, options_.block, blocks() / slices_, hessian);
   columns_ = hessian.count();
   hessian_ = DeviceArray<float>(device_, static_cast<int64_t>(hessian.values.size()));
@@ -89,12 +95,12 @@ DeviceArray<uint8_t> DeviceRequest::search() {
   DeviceArray<uint8_t> codes(device_, blocks());
   findings_ = DeviceArray<uint64_t>(device_, 2);
   DeviceSweepArgs args{};
-  args.x = &x_;
+  args.x = &searched_;
   args.block = options_.block;
   args.normalization = static_cast<float>(options_.normalization);
   args.slices = slices_;
   args.amax = amax_.data();
-  args.weights = weights_;
+  args.weights = has_weights_ ? &weights_ : nullptr;
   args.hessian = hessian_.data();
   args.columns = columns_;
   args.workspace = workspace_.data();
@@ -114,7 +120,7 @@ void DeviceRequest::sweep(float* out) {
   const DeviceCodeAmaxArgs args{codes.data(), blocks(), slices_,     static_cast<float>(options_.normalization),
                                 amax_.data(), out,      check_.get()};
   device_.run(&DeviceOps::code_amax, args);
-  check_.wait("x");
+  check_.finish("x");
 }
 
 void DeviceRequest::sweep_codes(uint8_t* codes) {
@@ -155,7 +161,7 @@ void DeviceRequest::quantize(Method method, const DeviceFloats& block_amax, Scal
     set_contiguous_strides(matrix);
     enqueue_swizzle(device_, matrix, outputs.scales, true, check_);
   }
-  check_.wait("x");
+  check_.finish("x");
 }
 
 void dequantize_on_device(const Device& device, const Encoded& encoded, const DeviceFloats& global_scale, DecodeOrder order,
@@ -170,7 +176,7 @@ void dequantize_on_device(const Device& device, const Encoded& encoded, const De
   const DeviceChecker check(device);
   device.run(&DeviceOps::dequantize,
              DeviceDequantizeArgs{&encoded.packed, &encoded.scales, encoded.block, scales, slices, order, &out, check.get()});
-  check.wait("packed");
+  check.finish("packed");
 }
 
 void swizzle_on_device(const Device& device, const TensorView& linear, uint8_t* tiles, bool to_tiles) {

@@ -18,7 +18,7 @@ struct DeviceFloats {
 
   int64_t count() const { return device ? device->elements() : static_cast<int64_t>(host.size()); }
   bool given() const { return device || !host.empty(); }
-  // Where they lie on the device; `copy` keeps those that come from the host.
+  // Where they lie on the device; `copy` keeps those that come from the host. Throws where a graph is captured and they are too many for it.
   const float* on(const Device& to, DeviceArray<float>& copy) const;
 };
 
@@ -32,13 +32,13 @@ class DeviceRequest {
   DeviceRequest(const Device& device, const TensorView& x, const DeviceFloats& global_amax, const SweepOptions& options);
   DeviceRequest(const DeviceRequest&) = delete;
 
-  // Weights of the searches below: NULL, or beside x. Throws where the search has no kernel for x or for them.
-  void set_weights(const TensorView* weights);
+  // Before the searches below. weights: NULL, or beside x. What kernels cannot read gets a float32 copy.
+  void prepare_search(const TensorView* weights);
   // Searches with the errors of sweep_hessian; a copy goes to the device.
   void set_hessian(const BlockHessian& hessian);
-  // The exact search: block amaxes on the device.
+  // The exact search: block amaxes on the device. This and quantize end as one-call functions do (DeviceChecker).
   void sweep(float* out);
-  // The same: its codes, in host memory.
+  // The same: its codes, in host memory. Waits.
   void sweep_codes(uint8_t* codes);
   // Codes, nibbles and decoded values; global_scale: NULL or [slices], on the device, like the outputs. method: not read where block_amax is given.
   void quantize(Method method, const DeviceFloats& block_amax, ScaleLayout layout, const QuantizeOutputs& outputs);
@@ -55,12 +55,13 @@ class DeviceRequest {
 
   Device device_;
   const TensorView& x_;
-  const TensorView* weights_ = nullptr;
+  TensorView searched_, weights_;  // as the search reads them
+  bool has_weights_ = false;
   SweepOptions options_;
   bool amax_is_given_;
   int64_t slices_;
   DeviceChecker check_;
-  DeviceArray<float> given_copy_, amax_, scale_;
+  DeviceArray<float> given_copy_, amax_, scale_, x_copy_, weights_copy_;
   DeviceArray<uint32_t> maxima_;
   DeviceArray<uint64_t> findings_;
   DeviceArray<float> hessian_;

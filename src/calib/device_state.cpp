@@ -20,13 +20,12 @@ void DeviceState::begin(const Device& device, int64_t bytes) {
   if (active()) return device.wait_event(event_);
   drop();
   device_ = device.at_default_stream();
-  state_ = DeviceArray<uint8_t>(device, bytes);
-  sticky_ = DeviceArray<DeviceCheck>(device, 1);
+  state_ = DeviceArray<uint8_t>(*device_, bytes);
+  sticky_ = DeviceArray<DeviceCheck>(*device_, 1);
   state_.clear();
-  device.start_check(sticky_.data());
-  device.record(&event_);
-  state_.move_to(*device_);
-  sticky_.move_to(*device_);
+  device_->start_check(sticky_.data());
+  device_->record(&event_);
+  device.wait_event(event_);
 }
 
 void DeviceState::close(const Device& device, const TensorView& x, const DeviceChecker& check) {

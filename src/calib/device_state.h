@@ -18,8 +18,11 @@ class DeviceState {
 
   // Whether there is something to take over.
   bool active() const { return calls_ > 0; }
-  // Whether a collect on this device can go on here; else what there is has to be taken over first.
-  bool takes(const Device& device) const { return !active() || device_->id() == device.id(); }
+  // Whether a collect on this device can go on here; else what there is has to be taken over first. Throws on a stream that is being captured.
+  bool takes(const Device& device) const {
+    device.refuse_capture("collect");
+    return !active() || device_->id() == device.id();
+  }
 
   // Before the state is used by a collect on the device's stream: it follows the earlier ones. The first one makes `bytes` bytes of zeros. A first
   // collect that does not come to its end leaves nothing.

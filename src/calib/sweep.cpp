@@ -133,6 +133,7 @@ std::vector<int64_t> Sweep::result_shape(const TensorView& x) const {
 void Sweep::collect_on_device(const Device& device, const TensorView& x) {
   if (uses_quantize_ || (uses_error_ && hessian_.empty()))
     fail(Status::kUnsupported, "x lies on CUDA device %d: searches with callbacks compute on host tensors", x.device_id);
+  device.refuse_capture("collect");
   check_blocks(x, options_.block);
   std::vector<int64_t> shape = result_shape(x);
   std::vector<uint8_t> codes(static_cast<size_t>(x.elements() / options_.block));
@@ -142,7 +143,7 @@ void Sweep::collect_on_device(const Device& device, const TensorView& x) {
                                  weights_shape_.data());
   weights.device_type = x.device_type;
   weights.device_id = x.device_id;
-  request.set_weights(weights_.empty() ? nullptr : &weights);
+  request.prepare_search(weights_.empty() ? nullptr : &weights);
   if (!hessian_.empty()) request.set_hessian(hessian_);
   request.sweep_codes(codes.data());
   codes_.swap(codes);

@@ -108,18 +108,56 @@ Device device_of(const TensorView& x, const char* name, const Execution& executi
   }
   if (x.device_id < 0 || x.device_id >= devices)
     fail(Status::kInvalidArgument, "%s lies on CUDA device %d, there are %d", name, x.device_id, devices);
-  return Device(device_ops(), {x.device_id, stream, execution.device_allocator()});
+  return Device(device_ops(), {x.device_id, stream}, execution.device_options());
 }
 
-Device Device::at_default_stream() const { return Device(*ops_, {queue_.device, nullptr, queue_.allocator}); }
+Device Device::at_default_stream() const { return Device(*ops_, {queue_.device, nullptr}, options_); }
+
+bool Device::is_capturing() const {
+  bool capturing = false;
+  checked([&](char* message) { return ops_->is_capturing(queue_, &capturing, message); });
+  return capturing;
+}
+
+void Device::refuse_capture(const char* what) const {
+  if (is_capturing()) fail(Status::kUnsupported, "%s cannot be captured in a CUDA graph", what);
+}
+
+Device one_call_device(const TensorView& x, const char* name, const Execution& execution, CUstream_st* stream) {
+  const Device device = device_of(x, name, execution, stream);
+  if (!device.status()) {
+    if (device.is_capturing())
+      fail(Status::kWrongState, "the stream is being captured in a CUDA graph: that needs a context with a device status");
+  } else if (execution.device_options().status.device != device.id()) {
+    fail(Status::kInvalidArgument, "the device status lies on CUDA device %d, %s on %d", execution.device_options().status.device, name,
+         device.id());
+  }
+  return device;
+}
+
+void* Device::allocate_from_caller(int64_t bytes) const {
+  const DeviceAllocator& allocator = options_.allocator;
+  void* memory = nullptr;
+  const int32_t refusal = allocator.allocate(allocator.user, bytes, queue_.device, queue_.stream, &memory);
+  if (refusal != 0 || !memory)
+    fail(Status::kOutOfMemory, "the device allocator has no %lld bytes on device %d: it returned %d and %p", ll(bytes), queue_.device,
+         refusal, memory);
+  if (reinterpret_cast<uintptr_t>(memory) % kDeviceAlignment == 0) return memory;
+  release(memory, bytes);
+  fail(Status::kCallback, "the device allocator gave %p, expected an address aligned to %d bytes", memory,
+       static_cast<int>(kDeviceAlignment));
+}
 
 void* Device::allocate(int64_t bytes) const {
+  if (options_.allocator.allocate) return allocate_from_caller(bytes);
   void* memory = nullptr;
   checked([&](char* message) { return ops_->allocate(queue_, bytes, &memory, message); });
   return memory;
 }
 
-void Device::release(void* memory) const noexcept {
+void Device::release(void* memory, int64_t bytes) const noexcept {
+  const DeviceAllocator& allocator = options_.allocator;
+  if (allocator.allocate) return allocator.release(allocator.user, memory, bytes, queue_.device, queue_.stream);
   char message[kMessageSize];
   ops_->release(queue_, memory, message);  // after a device error there is nothing left to do with it
 }
@@ -129,6 +167,9 @@ void Device::clear(void* memory, int value, int64_t bytes) const {
 }
 
 void Device::to_device(void* to, const void* from, int64_t bytes) const {
+  constexpr int64_t kWord = 4, kMostWords = 4096;
+  if (bytes % kWord == 0 && bytes <= kMostWords * kWord) return run(&DeviceOps::set_words, DeviceWordsArgs{from, bytes / kWord, to});
+  refuse_capture("a call with more than 4096 values in host memory");
   checked([&](char* message) { return ops_->to_device(queue_, to, from, bytes, message); });
 }
 
@@ -162,35 +203,55 @@ void DeviceChecker::wait(const char* name) const {
   if (check.fault != static_cast<int32_t>(DeviceFault::kNone)) throw error_of(check, name);
 }
 
+void DeviceChecker::finish(const char* name) const {
+  if (!device_.status()) return wait(name);
+  device_.run(&DeviceOps::publish, DevicePublishArgs{memory_.data(), device_.status()});
+}
+
+void check_device_status(const Execution& execution, CUstream_st* stream) {
+  const DeviceStatusPlace& place = execution.device_options().status;
+  if (!place.data) fail(Status::kWrongState, "the context has no device status");
+  const Device device(device_ops(), {place.device, stream}, execution.device_options());
+  device.refuse_capture("waiting for a device status");
+  DeviceStatus found{};
+  device.to_host(&found, place.data, sizeof found);
+  if (found.status == 0) return;
+  device.clear(place.data, 0, sizeof found);
+  DeviceCheck check{};
+  check.fault = found.fault;
+  check.index = found.index;
+  check.value = found.value;
+  check.dtype = found.dtype;
+  throw error_of(check, "x");
+}
+
 Error error_of(const DeviceCheck& check, const char* name) {
   const long long i = ll(check.index);
   const double value = check.value;
+  const DeviceFault fault = static_cast<DeviceFault>(check.fault);
   char text[kMessageSize];
-  const auto make = [&](Status status, const char* format, auto... values) {
+  const auto make = [&](const char* format, auto... values) {
     std::snprintf(text, sizeof text, format, values...);
-    return Error(status, text);
+    return Error(status_of(fault), text);
   };
-  switch (static_cast<DeviceFault>(check.fault)) {
+  switch (fault) {
     case DeviceFault::kNotFinite: {
       const std::string what = non_finite_text(name, check.index, static_cast<Dtype>(check.dtype), value);
       if (check.call == 0) return Error(Status::kNotFinite, what);
       return Error(Status::kNotFinite, "collect " + std::to_string(check.call) + ": " + what);
     }
-    case DeviceFault::kGlobalNotFinite: return make(Status::kNotFinite, "global_amax[%lld] is %g", i, value);
-    case DeviceFault::kGlobalNegative: return make(Status::kInvalidArgument, "global_amax[%lld] is %g, expected 0 or more", i, value);
-    case DeviceFault::kGlobalZero:
-      return make(Status::kInvalidArgument, "global_amax[%lld] is 0 but x has magnitudes up to %g there", i, value);
-    case DeviceFault::kGlobalTiny:
-      return make(Status::kInvalidArgument, "global_amax[%lld] is %g: its global scale is 0 in float32", i, value);
-    case DeviceFault::kFoundTiny: return make(Status::kInvalidArgument, "the amax of x is %g: its global scale is 0 in float32", value);
-    case DeviceFault::kBlockNotFinite: return make(Status::kNotFinite, "block_amax[%lld] is %g", i, value);
-    case DeviceFault::kBlockNegative: return make(Status::kInvalidArgument, "block_amax[%lld] is %g, expected 0 or more", i, value);
-    case DeviceFault::kWeight: return make(Status::kInvalidArgument, "weights[%lld] is %g, expected a positive finite value", i, value);
-    case DeviceFault::kScaleNan: return make(Status::kNotFinite, "scales[%lld] is 0x%02X, NaN", i, static_cast<unsigned>(value));
-    case DeviceFault::kDecodeNotFinite: return make(Status::kNotFinite, "global_scale[%lld] is %g", i, value);
-    case DeviceFault::kDecodeNotPositive:
-      return make(Status::kInvalidArgument, "global_scale[%lld] is %g, expected a positive value", i, value);
-    default: return make(Status::kInternal, "the device reports fault %d, which is not known", check.fault);
+    case DeviceFault::kGlobalNotFinite: return make("global_amax[%lld] is %g", i, value);
+    case DeviceFault::kGlobalNegative: return make("global_amax[%lld] is %g, expected 0 or more", i, value);
+    case DeviceFault::kGlobalZero: return make("global_amax[%lld] is 0 but x has magnitudes up to %g there", i, value);
+    case DeviceFault::kGlobalTiny: return make("global_amax[%lld] is %g: its global scale is 0 in float32", i, value);
+    case DeviceFault::kFoundTiny: return make("the amax of x is %g: its global scale is 0 in float32", value);
+    case DeviceFault::kBlockNotFinite: return make("block_amax[%lld] is %g", i, value);
+    case DeviceFault::kBlockNegative: return make("block_amax[%lld] is %g, expected 0 or more", i, value);
+    case DeviceFault::kWeight: return make("weights[%lld] is %g, expected a positive finite value", i, value);
+    case DeviceFault::kScaleNan: return make("scales[%lld] is 0x%02X, NaN", i, static_cast<unsigned>(value));
+    case DeviceFault::kDecodeNotFinite: return make("global_scale[%lld] is %g", i, value);
+    case DeviceFault::kDecodeNotPositive: return make("global_scale[%lld] is %g, expected a positive value", i, value);
+    default: return Error(Status::kInternal, "the device reports fault " + std::to_string(check.fault) + ", which is not known");
   }
 }
 

@@ -8,22 +8,31 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/device_allocator.h"
 #include "core/hessian_layout.h"
 #include "core/ops.h"
+#include "num/target.h"
+
+struct CUstream_st;
 
 namespace nvfp4cal {
 
 // Raised with every change of this file or of the argument structs of core/ops.h that it uses: a module of another number is refused.
-inline constexpr int32_t kDeviceOpsAbi = 2;
+inline constexpr int32_t kDeviceOpsAbi = 3;
 // The one symbol of the module: const DeviceOps* nvfp4cal_device_ops(void).
 inline constexpr char kDeviceOpsSymbol[] = "nvfp4cal_device_ops";
+
+// What callers see as int64 [4]: the first failure of some calls, on a device.
+struct DeviceStatus {
+  int64_t status;  // 0 or a nvfp4cal_status
+  int64_t index;
+  double value;
+  int32_t fault, dtype;
+};
 
 // Where work goes.
 struct DeviceQueue {
   int32_t device = 0;
   CUstream_st* stream = nullptr;  // NULL: the default stream
-  DeviceAllocator allocator{};    // allocate NULL: cudaMallocAsync
 };
 
 enum class DeviceFault : int32_t {
@@ -53,6 +62,38 @@ struct DeviceCheck {
   int32_t dtype;  // x's
 };
 inline constexpr uint64_t kNoIndex = ~uint64_t{0};
+
+// Which status a fault is.
+NVFP4CAL_HD constexpr Status status_of(DeviceFault fault) {
+  switch (fault) {
+    case DeviceFault::kNone: return Status::kOk;
+    case DeviceFault::kNotFinite:
+    case DeviceFault::kGlobalNotFinite:
+    case DeviceFault::kBlockNotFinite:
+    case DeviceFault::kScaleNan:
+    case DeviceFault::kDecodeNotFinite: return Status::kNotFinite;
+    default: return Status::kInvalidArgument;
+  }
+}
+
+// Copies words of 4 bytes from host memory as arguments of kernels: without a wait, and into a captured graph.
+struct DeviceWordsArgs {
+  const void* from;
+  int64_t count;
+  void* to;
+};
+
+// Keeps a closed check's fault in a status that has none.
+struct DevicePublishArgs {
+  const DeviceCheck* check;
+  DeviceStatus* status;
+};
+
+// to = x, contiguous float32: what kernels read that take no other layout. float64 is rounded.
+struct DeviceConvertArgs {
+  const TensorView* x;
+  float* to;
+};
 
 struct DeviceAmaxArgs {
   const TensorView* x;
@@ -204,8 +245,12 @@ struct DeviceOps {
   Status (*wait_event)(const DeviceQueue&, void* event, char* message);         // the stream waits
   Status (*synchronize_event)(const DeviceQueue&, void* event, char* message);  // waits for the event
   Status (*destroy_event)(const DeviceQueue&, void* event, char* message);
+  Status (*is_capturing)(const DeviceQueue&, bool* out, char* message);  // whether work becomes part of a graph instead of being done
 
   // ---- operations ----
+  Status (*set_words)(const DeviceQueue&, const DeviceWordsArgs&, char* message);
+  Status (*convert)(const DeviceQueue&, const DeviceConvertArgs&, char* message);
+  Status (*publish)(const DeviceQueue&, const DevicePublishArgs&, char* message);
   Status (*start_check)(const DeviceQueue&, DeviceCheck* check, char* message);  // nothing found yet
   Status (*close_check)(const DeviceQueue&, const DeviceCloseArgs&, char* message);
   Status (*merge)(const DeviceQueue&, const DeviceMergeArgs&, char* message);

@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "core/device_allocator.h"
+#include "core/device_options.h"
 
 namespace nvfp4cal {
 
@@ -39,9 +39,8 @@ class Execution {
   int cpu_target() const { return cpu_target_; }
   void set_cpu_target(int index) { cpu_target_ = index; }
 
-  // Where memory on devices comes from.
-  const DeviceAllocator& device_allocator() const { return device_allocator_; }
-  void set_device_allocator(const DeviceAllocator& allocator) { device_allocator_ = allocator; }
+  const DeviceOptions& device_options() const { return device_options_; }
+  DeviceOptions& device_options() { return device_options_; }
 
   // NULL (default): work is not interrupted. It must live as long as the work.
   void set_interrupt(Interrupt* interrupt) { interrupt_ = interrupt; }
@@ -57,7 +56,7 @@ class Execution {
  private:
   int threads_;
   int cpu_target_ = -1;
-  DeviceAllocator device_allocator_;
+  DeviceOptions device_options_;
   Runner runner_ = nullptr;
   void* runner_user_ = nullptr;
   Interrupt* interrupt_ = nullptr;

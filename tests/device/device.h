@@ -54,6 +54,17 @@ inline void fail_call(const char* function, int32_t error, int32_t skip = 0, boo
 }
 inline void heal() { module().control<decltype(fake_cuda_heal)>("fake_cuda_heal")(); }
 inline int32_t live_allocations() { return module().control<decltype(fake_cuda_live_allocations)>("fake_cuda_live_allocations")(); }
+inline void begin_capture(CUstream_st* stream) { module().control<decltype(fake_cuda_begin_capture)>("fake_cuda_begin_capture")(stream); }
+inline FakeGraph* end_capture(CUstream_st* stream) {
+  return module().control<decltype(fake_cuda_end_capture)>("fake_cuda_end_capture")(stream);
+}
+inline void launch_graph(FakeGraph* graph, CUstream_st* stream) {
+  module().control<decltype(fake_cuda_launch_graph)>("fake_cuda_launch_graph")(graph, stream);
+}
+inline int32_t graph_size(const FakeGraph* graph) {
+  return module().control<decltype(fake_cuda_graph_size)>("fake_cuda_graph_size")(graph);
+}
+inline void destroy_graph(FakeGraph* graph) { module().control<decltype(fake_cuda_destroy_graph)>("fake_cuda_destroy_graph")(graph); }
 inline int32_t pending() { return module().control<decltype(fake_cuda_pending)>("fake_cuda_pending")(); }
 inline int32_t current_device() { return module().control<decltype(fake_cuda_current_device)>("fake_cuda_current_device")(); }
 inline void set_current_device(int32_t device) {
@@ -88,6 +99,11 @@ class Memory {
   }
 
   void* data() const { return data_; }
+  void write(const void* from) const {
+    char message[nvfp4cal::kMessageSize];
+    REQUIRE(module().ops->to_device(queue_, data_, from, static_cast<int64_t>(bytes_), message) == nvfp4cal::Status::kOk);
+    REQUIRE(module().ops->synchronize(queue_, message) == nvfp4cal::Status::kOk);
+  }
   template <class T>
   std::vector<T> read() const {
     std::vector<T> values(bytes_ / sizeof(T));
@@ -116,6 +132,8 @@ class OnDevice {
     return tensor;
   }
   std::vector<T> read() const { return memory_.template read<T>(); }
+  // As many values as at first.
+  void write(const std::vector<T>& values) const { memory_.write(values.data()); }
   void* data() const { return memory_.data(); }
 
  private:

@@ -131,3 +131,40 @@ int32_t nvfp4py_run(void *user, void *job, nvfp4cal_task task, int64_t n) {
   nvfp4py_leave_callback();
   return failed;
 }
+
+// ---- device allocator: user is (allocate, free). Questions for shapes are asked with the lock, and may free what they find done. ----
+
+static int enter_device_call(int *held) {
+  *held = PyGILState_Check();
+  return *held || nvfp4py_enter_callback();
+}
+
+static void leave_device_call(int held) {
+  if (!held) nvfp4py_leave_callback();
+}
+
+// allocate(bytes, device, stream): an address.
+int32_t nvfp4py_device_allocate(void *user, int64_t bytes, int32_t device, nvfp4cal_stream stream, void **out) {
+  PyObject *address;
+  int held;
+  if (!enter_device_call(&held)) return 1;
+  address = PyObject_CallFunction(PyTuple_GET_ITEM((PyObject *)user, 0), "LiN", (long long)bytes, (int)device, PyLong_FromVoidPtr(stream));
+  *out = address ? PyLong_AsVoidPtr(address) : NULL;
+  Py_XDECREF(address);
+  leave_device_call(held);
+  return *out ? 0 : 1;
+}
+
+// free(address, bytes, device, stream). It cannot fail: an exception is written to stderr, and one that is on its way goes on.
+void nvfp4py_device_free(void *user, void *memory, int64_t bytes, int32_t device, nvfp4cal_stream stream) {
+  PyObject *type, *value, *trace, *result;
+  int held;
+  if (!enter_device_call(&held)) return;
+  PyErr_Fetch(&type, &value, &trace);
+  result = PyObject_CallFunction(PyTuple_GET_ITEM((PyObject *)user, 1), "NLiN", PyLong_FromVoidPtr(memory), (long long)bytes, (int)device,
+                                 PyLong_FromVoidPtr(stream));
+  if (!result) PyErr_WriteUnraisable((PyObject *)user);
+  Py_XDECREF(result);
+  PyErr_Restore(type, value, trace);
+  leave_device_call(held);
+}

@@ -80,5 +80,8 @@ int32_t nvfp4py_quantize(void *user, const nvfp4cal_tensor *x, const nvfp4cal_te
 int32_t nvfp4py_error(void *user, const nvfp4cal_tensor *x, const nvfp4cal_tensor *xq, nvfp4cal_tensor *out);
 int32_t nvfp4py_progress(void *user, int64_t done, int64_t total, const char *name);
 int32_t nvfp4py_run(void *user, void *job, nvfp4cal_task task, int64_t n);
+// user: a tuple of two callables.
+int32_t nvfp4py_device_allocate(void *user, int64_t bytes, int32_t device, nvfp4cal_stream stream, void **out);
+void nvfp4py_device_free(void *user, void *memory, int64_t bytes, int32_t device, nvfp4cal_stream stream);
 
 #endif

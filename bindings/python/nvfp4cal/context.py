@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Tuple
 
 from . import _native
+from ._arrays import Array
 
 __all__ = ["Context", "cpu_target", "cpu_targets", "cuda_devices", "library_version", "version_number", "abi_version", "build_info", "status_string"]
+
+
+DeviceAllocator = Tuple[Callable[[int, int, int], int], Callable[[int, int, int, int], Any]]
 
 
 class Context:
@@ -15,13 +19,15 @@ class Context:
     Args:
         threads: 1 .. 1024 threads including the caller's; 0: NVFP4CAL_NUM_THREADS, else all cores.
         cpu_target: one of cpu_targets(); None: the best one.
+        device_allocator: see set_device_allocator.
         runner: ``runner(task, n)`` calls ``task(i)`` once for each i in 0 .. n - 1, in any order and on any threads, and returns when all of
             them have returned, e.g. ``lambda task, n: list(pool.map(task, range(n)))``. None: the library's own threads.
 
     A context may be used by several threads and objects at once once it is set up; objects keep what they need of it.
     """
 
-    def __init__(self, threads: int = 0, cpu_target: str | None = None, runner: Callable[[Callable[[int], None], int], Any] | None = None):
+    def __init__(self, threads: int = 0, cpu_target: str | None = None, runner: Callable[[Callable[[int], None], int], Any] | None = None,
+                 device_allocator: DeviceAllocator | None = None):  # fmt: skip
         self._handle = _native.Context()
         # Objects that use the context copy what it has and hold the context: no runner that one of them may call is freed.
         self._runners: List[Any] = []
@@ -31,6 +37,9 @@ class Context:
             self.set_cpu_target(cpu_target)
         if runner is not None:
             self.set_runner(runner)
+        if device_allocator is not None:
+            self.set_device_allocator(device_allocator)
+        self._device_status: Any = None
 
     def set_threads(self, threads: int) -> None:
         """Raises: InvalidArgumentError."""
@@ -46,6 +55,36 @@ class Context:
             raise TypeError(f"runner is not callable but {type(runner).__name__}")
         self._runners.append(runner)
         self._handle.set_runner(runner)
+
+    def set_device_allocator(self, allocator: DeviceAllocator | None) -> None:
+        """Takes all memory of CUDA devices from the caller; None: from cudaMallocAsync.
+
+        Args:
+            allocator: ``allocate(bytes, device, stream)`` gives an address, aligned to 16 bytes, for use in the order of the stream (a
+                cudaStream_t as a number, 0: the default one); ``free(address, bytes, device, stream)`` takes it back. torch's own cache:
+                ``(torch.cuda.caching_allocator_alloc, lambda address, *_: torch.cuda.caching_allocator_delete(address))``.
+                An exception of allocate is raised by the call that needs the memory. Both functions are kept until the process ends.
+        """
+        if allocator is not None and (len(allocator) != 2 or not all(callable(function) for function in allocator)):
+            raise TypeError(f"a device allocator is a pair of functions, not {allocator!r}")
+        self._handle.set_device_allocator(None if allocator is None else tuple(allocator))
+
+    def set_device_status(self, status: Array | None) -> None:
+        """Functions of one call on device tensors keep their first failure in `status` instead of waiting for it; None: they wait. Streams that
+        are being captured in a CUDA graph need this.
+
+        Args:
+            status: int64 [4] on a CUDA device, zeros at first: element 0 becomes the status, element 1 the index. For one stream at a time.
+        """
+        self._handle.set_device_status(status)
+        self._device_status = status
+
+    def check_device_status(self, stream: int | None = None) -> None:
+        """Waits for the stream and raises what the device status holds, which is then empty.
+
+        Raises: what the function itself would have raised; WrongStateError without a device status.
+        """
+        self._handle.check_device_status(stream)
 
     @property
     def threads(self) -> int:

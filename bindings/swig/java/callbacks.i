@@ -30,6 +30,19 @@ NVFP4CAL_JAVA_CALLBACK((nvfp4cal_runner runner, void *user), on_tasks)
   $3 = nvfp4cal_java::pointer<void>(pair[0]);
 %}
 
+/* Addresses of two C functions and what they are given. */
+%typemap(jni) (nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user) "jlongArray"
+%typemap(jtype) (nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user) "long[]"
+%typemap(jstype) (nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user) "long[]"
+%typemap(javain) (nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user) "$javainput"
+%typemap(in) (nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user) (jlong three[3]) %{
+  jenv->GetLongArrayRegion($input, 0, 3, three);
+  if (jenv->ExceptionCheck()) return $null;
+  $1 = reinterpret_cast<nvfp4cal_device_allocate>(three[0]);
+  $2 = reinterpret_cast<nvfp4cal_device_free>(three[1]);
+  $3 = nvfp4cal_java::pointer<void>(three[2]);
+%}
+
 /* In callbacks.h: names and signatures as here. */
 %native(new_reference) jlong new_reference(jobject);
 %native(delete_reference) void delete_reference(jlong);

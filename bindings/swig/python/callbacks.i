@@ -23,3 +23,15 @@
   $1 = $input == Py_None ? NULL : nvfp4py_run;
   $2 = $input;
 }
+
+/* A tuple of two callables. It is kept for good: a calibrator may free memory long after its context is gone. */
+%typemap(in, noblock=1) (nvfp4cal_device_allocate allocate, nvfp4cal_device_free release, void *user) {
+  if ($input != Py_None && (!PyTuple_Check($input) || PyTuple_GET_SIZE($input) != 2)) {
+    PyErr_SetString(PyExc_TypeError, "a device allocator is a tuple of two functions");
+    SWIG_fail;
+  }
+  $1 = $input == Py_None ? NULL : nvfp4py_device_allocate;
+  $2 = $input == Py_None ? NULL : nvfp4py_device_free;
+  $3 = $input;
+  Py_INCREF($input);
+}

@@ -3,59 +3,39 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <vector>
 
-#include "control.h"
-#include "cuda_runtime.h"
+#include "runtime.h"
+
+namespace fake_cuda {
 
 namespace {
 
-constexpr int kDevices = 2;
 constexpr size_t kArenaBytes = size_t{1} << 30;  // of address space, a device
 constexpr size_t kGuard = 64, kAlign = 256;
 constexpr unsigned char kGuardByte = 0xA5, kFreedByte = 0xDD;
 
-[[noreturn]] void die(const char* what) {
+}  // namespace
+
+void die(const char* what) {
   std::fprintf(stderr, "fake CUDA: %s\n", what);
   std::abort();
 }
 
-struct Stream {
-  int device = 0;
-  std::deque<std::function<void()>> work{};
-  uint64_t enqueued = 0, done = 0;
-};
-
-struct Failure {
-  int32_t error, skip;
-  bool forever;
-};
-
-// Everything is behind one lock; work runs under it.
-struct Runtime {
-  std::recursive_mutex mutex;
-  char* arena = nullptr;
-  std::map<size_t, size_t> used;  // offset -> bytes, over all devices
-  std::map<CUstream_st*, std::shared_ptr<Stream>> streams;
-  std::shared_ptr<Stream> default_streams[kDevices];
-  std::map<std::string, Failure> failures;
-  int running = 0;
-  bool backwards = false;
-
-  Runtime() {
-    arena = static_cast<char*>(mmap(nullptr, kArenaBytes * kDevices, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (arena == MAP_FAILED) die("no address space");
-    for (int d = 0; d < kDevices; ++d) {
-      default_streams[d] = std::make_shared<Stream>();
-      default_streams[d]->device = d;
-    }
+Runtime::Runtime() {
+  arena = static_cast<char*>(mmap(nullptr, kArenaBytes * kDevices, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  if (arena == MAP_FAILED) die("no address space");
+  for (int d = 0; d < kDevices; ++d) {
+    default_streams[d] = std::make_shared<Stream>();
+    default_streams[d]->device = d;
   }
-};
+}
+
+bool Runtime::captures() const {
+  for (const auto& [handle, stream] : streams) {
+    if (stream->capture) return true;
+  }
+  return false;
+}
 
 Runtime& runtime() {
   static Runtime* const instance = new Runtime;
@@ -64,6 +44,8 @@ Runtime& runtime() {
 
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
+
+namespace {
 
 cudaError_t failed(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -93,7 +75,10 @@ std::shared_ptr<Stream> stream_of(cudaStream_t stream) {
   return found->second;
 }
 
-// Device memory can be used inside.
+size_t offset_of(const void* memory) { return static_cast<size_t>(static_cast<const char*>(memory) - runtime().arena); }
+
+}  // namespace
+
 void with_memory(const std::function<void()>& work) {
   Runtime& cuda = runtime();
   if (cuda.running++ == 0) mprotect(cuda.arena, kArenaBytes * kDevices, PROT_READ | PROT_WRITE);
@@ -101,28 +86,6 @@ void with_memory(const std::function<void()>& work) {
   if (--cuda.running == 0) mprotect(cuda.arena, kArenaBytes * kDevices, PROT_NONE);
 }
 
-void run_until(const std::shared_ptr<Stream>& stream, uint64_t count) {
-  while (stream->done < count) {
-    const std::function<void()> work = std::move(stream->work.front());
-    stream->work.pop_front();
-    with_memory(work);
-    ++stream->done;
-  }
-}
-
-void run_all() {
-  for (const auto& stream : runtime().default_streams) run_until(stream, stream->enqueued);
-  for (const auto& [handle, stream] : runtime().streams) run_until(stream, stream->enqueued);
-}
-
-void push(const std::shared_ptr<Stream>& stream, std::function<void()> work) {
-  stream->work.push_back(std::move(work));
-  ++stream->enqueued;
-}
-
-size_t offset_of(const void* memory) { return static_cast<size_t>(static_cast<const char*>(memory) - runtime().arena); }
-
-// Whether [memory, memory + bytes) is inside one allocation.
 void check_range(const void* memory, size_t bytes) {
   const auto& used = runtime().used;
   auto found = used.upper_bound(offset_of(memory));
@@ -151,6 +114,53 @@ void* take(size_t bytes, int device) {
   return memory;
 }
 
+namespace {
+
+// What CUDA refuses while a graph is captured spoils the graph.
+cudaError_t spoil(cudaError_t error) {
+  for (const auto& [handle, stream] : runtime().streams) {
+    if (stream->capture) stream->capture->spoilt = true;
+  }
+  return failed(error);
+}
+
+enum class Use { kOrdered, kWaiting };  // kWaiting: or anything else that no graph can hold
+
+// The default stream would wait for all others.
+cudaError_t capture_conflict(cudaStream_t stream, Use use) {
+  if (!runtime().captures()) return cudaSuccess;
+  if (!stream) return spoil(cudaErrorStreamCaptureImplicit);
+  return use == Use::kWaiting && stream_of(stream)->capture ? spoil(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+
+// What concerns the whole device.
+cudaError_t device_conflict() { return runtime().captures() ? spoil(cudaErrorStreamCaptureUnsupported) : cudaSuccess; }
+
+#define REFUSE(conflict) \
+  if (const cudaError_t refused = conflict; refused != cudaSuccess) return refused
+
+}  // namespace
+
+void run_until(const std::shared_ptr<Stream>& stream, uint64_t count) {
+  while (stream->done < count) {
+    const std::function<void()> work = std::move(stream->work.front());
+    stream->work.pop_front();
+    with_memory(work);
+    ++stream->done;
+  }
+}
+
+void run_all() {
+  for (const auto& stream : runtime().default_streams) run_until(stream, stream->enqueued);
+  for (const auto& [handle, stream] : runtime().streams) run_until(stream, stream->enqueued);
+}
+
+void push(const std::shared_ptr<Stream>& stream, std::function<void()> work) {
+  if (stream->capture) return stream->capture->nodes.push_back(std::move(work));
+  stream->work.push_back(std::move(work));
+  ++stream->enqueued;
+}
+
 void give_back(void* memory) {
   Runtime& cuda = runtime();
   const auto found = cuda.used.find(offset_of(memory));
@@ -166,23 +176,20 @@ void give_back(void* memory) {
   cuda.used.erase(found);
 }
 
-}  // namespace
-
-struct CUstream_st {};
-struct CUevent_st {
-  std::shared_ptr<Stream> stream;
-  uint64_t count = 0;
-};
-
-namespace fake_cuda {
-
 void enqueue(cudaStream_t stream, std::function<void(bool)> work) {
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  if (injected("launch") != cudaSuccess) return;
+  if (injected("launch") != cudaSuccess || capture_conflict(stream, Use::kOrdered) != cudaSuccess) return;
   push(stream_of(stream), [work = std::move(work)] { work(runtime().backwards); });
 }
 
 }  // namespace fake_cuda
+
+using namespace fake_cuda;
+
+struct CUevent_st {
+  std::shared_ptr<Stream> stream;
+  uint64_t count = 0;
+};
 
 cudaError_t cudaGetDeviceCount(int* count) {
   ENTER("cudaGetDeviceCount");
@@ -216,19 +223,27 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 
 cudaError_t cudaMalloc(void** out, size_t bytes) {
   ENTER("cudaMalloc");
+  REFUSE(device_conflict());
   *out = take(bytes, current_device);
   return *out ? cudaSuccess : failed(cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaMallocAsync(void** out, size_t bytes, cudaStream_t stream) {
   ENTER("cudaMallocAsync");
-  stream_of(stream);
+  REFUSE(capture_conflict(stream, Use::kOrdered));
+  const std::shared_ptr<Stream> queue = stream_of(stream);
   *out = take(bytes, current_device);
-  return *out ? cudaSuccess : failed(cudaErrorMemoryAllocation);
+  if (!*out) return failed(cudaErrorMemoryAllocation);
+  if (queue->capture) {
+    queue->capture->memory[*out] = true;
+    push(queue, [memory = *out, bytes] { std::memset(memory, kFreedByte, bytes); });
+  }
+  return cudaSuccess;
 }
 
 cudaError_t cudaFree(void* memory) {
   ENTER("cudaFree");
+  REFUSE(device_conflict());
   run_all();
   give_back(memory);
   return cudaSuccess;
@@ -236,12 +251,22 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
   ENTER("cudaFreeAsync");
-  push(stream_of(stream), [memory] { give_back(memory); });
+  REFUSE(capture_conflict(stream, Use::kOrdered));
+  const std::shared_ptr<Stream> queue = stream_of(stream);
+  if (queue->capture) {
+    const auto found = queue->capture->memory.find(memory);
+    if (found == queue->capture->memory.end() || !found->second) return spoil(cudaErrorInvalidValue);
+    found->second = false;
+    push(queue, [memory, bytes = runtime().used.at(offset_of(memory))] { std::memset(memory, kFreedByte, bytes); });
+    return cudaSuccess;
+  }
+  push(queue, [memory] { give_back(memory); });
   return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
   ENTER("cudaMemsetAsync");
+  REFUSE(capture_conflict(stream, Use::kOrdered));
   check_range(memory, bytes);
   push(stream_of(stream), [=] { std::memset(memory, value, bytes); });
   return cudaSuccess;
@@ -249,6 +274,7 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   ENTER("cudaMemcpyAsync");
+  REFUSE(capture_conflict(stream, Use::kWaiting));  // a launch would read host memory that may be gone, or write it
   check_range(kind == cudaMemcpyHostToDevice ? to : from, bytes);
   if (kind == cudaMemcpyHostToDevice) {
     const auto staged = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
@@ -265,8 +291,19 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   ENTER("cudaStreamSynchronize");
+  REFUSE(capture_conflict(stream, Use::kWaiting));
   const std::shared_ptr<Stream> queue = stream_of(stream);
   run_until(queue, queue->enqueued);
+  return cudaSuccess;
+}
+
+// Of the default stream it is an error that spoils nothing.
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  ENTER("cudaStreamIsCapturing");
+  *status = cudaStreamCaptureStatusNone;
+  if (!stream) return runtime().captures() ? failed(cudaErrorStreamCaptureImplicit) : cudaSuccess;
+  const std::shared_ptr<FakeGraph> capture = stream_of(stream)->capture;
+  if (capture) *status = capture->spoilt ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 
@@ -278,6 +315,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   ENTER("cudaEventRecord");
+  REFUSE(capture_conflict(stream, Use::kWaiting));
   event->stream = stream_of(stream);
   event->count = event->stream->enqueued;
   return cudaSuccess;
@@ -285,6 +323,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   ENTER("cudaStreamWaitEvent");
+  REFUSE(capture_conflict(stream, Use::kWaiting));
   const CUevent_st then = *event;
   const std::shared_ptr<Stream> waiting = stream_of(stream);
   if (!then.stream || then.stream == waiting) return cudaSuccess;
@@ -294,6 +333,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ENTER("cudaEventSynchronize");
+  REFUSE(device_conflict());
   if (event->stream) run_until(event->stream, event->count);
   return cudaSuccess;
 }
@@ -315,6 +355,8 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureImplicit: return "cudaErrorStreamCaptureImplicit";
     default: return "cudaErrorUnknown";
   }
 }
@@ -326,79 +368,4 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     default: return "unknown error";
   }
-}
-
-#define CONTROL extern "C" __attribute__((visibility("default")))
-
-CONTROL CUstream_st* fake_cuda_stream_create(int32_t device) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  CUstream_st* const handle = new CUstream_st;
-  const auto stream = std::make_shared<Stream>();
-  stream->device = device;
-  runtime().streams[handle] = stream;
-  return handle;
-}
-
-CONTROL void fake_cuda_stream_destroy(CUstream_st* handle) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  const std::shared_ptr<Stream> stream = runtime().streams.at(handle);
-  run_until(stream, stream->enqueued);
-  runtime().streams.erase(handle);
-  delete handle;
-}
-
-CONTROL void fake_cuda_fail(const char* function, int32_t error, int32_t skip, int32_t forever) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  runtime().failures[function] = {error, skip, forever != 0};
-}
-
-CONTROL void fake_cuda_heal() {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  runtime().failures.clear();
-  last_error = cudaSuccess;
-}
-
-CONTROL int32_t fake_cuda_live_allocations() {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  return static_cast<int32_t>(runtime().used.size());
-}
-
-CONTROL int32_t fake_cuda_pending() {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  size_t count = 0;
-  for (const auto& stream : runtime().default_streams) count += stream->work.size();
-  for (const auto& [handle, stream] : runtime().streams) count += stream->work.size();
-  return static_cast<int32_t>(count);
-}
-
-CONTROL int32_t fake_cuda_current_device() { return current_device; }
-CONTROL void fake_cuda_set_current_device(int32_t device) { current_device = device; }
-CONTROL void fake_cuda_backwards(int32_t enable) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  runtime().backwards = enable != 0;
-}
-
-CONTROL void* fake_cuda_allocate(int64_t bytes, int32_t device) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  return take(static_cast<size_t>(bytes), device);
-}
-
-CONTROL void fake_cuda_release(void* memory) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  run_all();
-  give_back(memory);
-}
-
-CONTROL void fake_cuda_write(void* to, const void* from, int64_t bytes) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  run_all();
-  check_range(to, static_cast<size_t>(bytes));
-  with_memory([&] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
-}
-
-CONTROL void fake_cuda_read(void* to, const void* from, int64_t bytes) {
-  const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  run_all();
-  check_range(from, static_cast<size_t>(bytes));
-  with_memory([&] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
 }

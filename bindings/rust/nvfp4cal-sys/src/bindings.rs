@@ -374,6 +374,24 @@ pub type nvfp4cal_runner = ::core::option::Option<
         n: i64,
     ) -> i32,
 >;
+pub type nvfp4cal_device_allocate = ::core::option::Option<
+    unsafe extern "C" fn(
+        user: *mut ::core::ffi::c_void,
+        bytes: i64,
+        device: i32,
+        stream: nvfp4cal_stream,
+        out: *mut *mut ::core::ffi::c_void,
+    ) -> i32,
+>;
+pub type nvfp4cal_device_free = ::core::option::Option<
+    unsafe extern "C" fn(
+        user: *mut ::core::ffi::c_void,
+        memory: *mut ::core::ffi::c_void,
+        bytes: i64,
+        device: i32,
+        stream: nvfp4cal_stream,
+    ),
+>;
 unsafe extern "C" {
     pub fn nvfp4cal_version() -> *const ::core::ffi::c_char;
     pub fn nvfp4cal_version_number() -> i32;
@@ -1142,6 +1160,20 @@ unsafe extern "C" {
     pub fn nvfp4cal_context_set_cpu_target(
         context: *mut nvfp4cal_context,
         name: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_context_set_device_allocator(
+        context: *mut nvfp4cal_context,
+        allocate: nvfp4cal_device_allocate,
+        release: nvfp4cal_device_free,
+        user: *mut ::core::ffi::c_void,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_context_set_device_status(
+        context: *mut nvfp4cal_context,
+        status: *const nvfp4cal_tensor,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_context_check_device_status(
+        context: *const nvfp4cal_context,
+        stream: nvfp4cal_stream,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_context_threads(
         context: *const nvfp4cal_context,

@@ -102,6 +102,52 @@ impl Context {
         self.check(unsafe { sys::nvfp4cal_context_set_cpu_target(raw, name.as_ref().map_or(std::ptr::null(), |name| name.as_ptr())) })
     }
 
+    /// Takes all memory of CUDA devices from these functions instead of `cudaMallocAsync`; both `None`: from there again.
+    ///
+    /// # Safety
+    /// The functions do what `nvfp4cal_device_allocate` and `nvfp4cal_device_free` of the C header say, on any thread, and exist as long as anything
+    /// that uses this context; so does what `user` points to.
+    ///
+    /// # Errors
+    /// [`Status::InvalidArgument`](crate::Status::InvalidArgument): one of them alone.
+    pub unsafe fn set_device_allocator(
+        &mut self,
+        allocate: sys::nvfp4cal_device_allocate,
+        release: sys::nvfp4cal_device_free,
+        user: *mut c_void,
+    ) -> Result<()> {
+        let raw = self.own()?;
+        // SAFETY: ours; the caller vouches for the functions.
+        self.check(unsafe { sys::nvfp4cal_context_set_device_allocator(raw, allocate, release, user) })
+    }
+
+    /// The one-call functions keep their first failure on a device in `status` instead of waiting for it; `None`: they wait. Streams that are being
+    /// captured in a CUDA graph need this. `status`: int64 [4] on a CUDA device, zeros at first.
+    ///
+    /// # Safety
+    /// The memory stays, and is the library's to write, until another status or none is set; calls that use it are on one stream at a time.
+    ///
+    /// # Errors
+    /// [`Status::InvalidArgument`](crate::Status::InvalidArgument), [`Status::Unsupported`](crate::Status::Unsupported).
+    pub unsafe fn set_device_status(&mut self, status: Option<crate::TensorView<'_>>) -> Result<()> {
+        let raw = self.own()?;
+        let status = status.as_ref().map_or(std::ptr::null(), |view| std::ptr::from_ref(view.as_raw()));
+        // SAFETY: ours; the caller vouches for the memory.
+        self.check(unsafe { sys::nvfp4cal_context_set_device_status(raw, status) })
+    }
+
+    /// Waits for a CUDA stream, and fails with what the device status holds, which is then empty. A null stream is the default one.
+    ///
+    /// # Safety
+    /// `stream` is null or a live stream of the status's device.
+    ///
+    /// # Errors
+    /// What the function itself would have failed with; [`Status::WrongState`](crate::Status::WrongState) without a device status.
+    pub unsafe fn check_device_status(&self, stream: sys::nvfp4cal_stream) -> Result<()> {
+        // SAFETY: NULL is the default; the caller vouches for the stream.
+        check_thread(unsafe { sys::nvfp4cal_context_check_device_status(self.as_ptr(), stream) })
+    }
+
     /// The number of threads that work will use.
     pub fn threads(&self) -> Result<i32> {
         let mut threads = 0;

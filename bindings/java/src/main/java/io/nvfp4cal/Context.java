@@ -66,6 +66,45 @@ public final class Context extends Handle {
   }
 
   /**
+   * Takes all memory of CUDA devices from functions of the caller's instead of cudaMallocAsync: C functions, as
+   * nvfp4cal_device_allocate and nvfp4cal_device_free of the C header say. They must exist as long as anything that uses
+   * the context.
+   *
+   * @param allocate address of the function that gives memory; 0, like release: cudaMallocAsync
+   * @param release address of the function that takes it back
+   * @param user handed to both
+   * @return this
+   * @throws Nvfp4calException INVALID_ARGUMENT
+   */
+  public Context setDeviceAllocator(long allocate, long release, long user) {
+    run(() -> handle.set_device_allocator(new long[] {allocate, release, user}));
+    return this;
+  }
+
+  /**
+   * Functions of one call on device tensors keep their first failure in a tensor instead of waiting for it. Streams that
+   * are being captured in a CUDA graph need this.
+   *
+   * @param status int64 [4] on a CUDA device, zeros at first, for calls on one stream at a time; null: calls wait
+   * @return this
+   * @throws Nvfp4calException INVALID_ARGUMENT, UNSUPPORTED
+   */
+  public Context setDeviceStatus(Tensor status) {
+    run(() -> handle.set_device_status(status));
+    return this;
+  }
+
+  /**
+   * Waits for a stream. What the device status holds is thrown, and the status is empty again.
+   *
+   * @param stream a cudaStream_t as a number, 0: the default stream
+   * @throws Nvfp4calException what the function itself would have thrown; WRONG_STATE without a device status
+   */
+  public void checkDeviceStatus(long stream) {
+    run(() -> handle.check_device_status(stream));
+  }
+
+  /**
    * The number of threads that work uses.
    *
    * @return threads, including the caller's

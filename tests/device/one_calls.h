@@ -1,0 +1,46 @@
+// The functions of one call, on tensors of a device that belong together.
+#pragma once
+
+#include "device.h"
+
+namespace device_test {
+
+// Inputs and outputs of the functions that take a context, on one device.
+struct Layer {
+  Floats values = random_values(64 * 64, 5), rows = Floats(static_cast<size_t>(4 * 256));
+  OnDevice<float> x{values}, weights{Floats(64, 2.0f)}, amaxes{Floats(256)}, decoded{Floats(64 * 64)};
+  OnDevice<uint8_t> packed{Bytes(64 * 32)}, scales{Bytes(512)};
+  nvfp4cal_tensor view_x = x.view(NVFP4CAL_DTYPE_F32, {64, 64}), view_weights = weights.view(NVFP4CAL_DTYPE_F32, {64}),
+                  view_amaxes = amaxes.view(NVFP4CAL_DTYPE_F32, {64, 4}), view_decoded = decoded.view(NVFP4CAL_DTYPE_F32, {64, 64}),
+                  view_packed = packed.view(NVFP4CAL_DTYPE_U8, {64, 32}), view_scales = scales.view(NVFP4CAL_DTYPE_U8, {64, 4}),
+                  view_tiles = scales.view(NVFP4CAL_DTYPE_U8, {512}), view_hessian = view(rows, {4, 16, 16});
+
+  Layer() {
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = i / 16 % 16 == i % 16 ? 1.0f : 0.0f;
+  }
+
+  nvfp4cal_status one_call(int which, const nvfp4cal_context* context, CUstream_st* stream) {
+    nvfp4cal_options mse = options_of(NVFP4CAL_METHOD_MSE, 16, 448), swizzled = options_of(NVFP4CAL_METHOD_MAX, 16, 448);
+    mse.weights = &view_weights;
+    swizzled.scale_layout = NVFP4CAL_SCALES_SWIZZLED;
+    float one = 1.0f;
+    const nvfp4cal_tensor scale = scalar(one);
+    switch (which) {
+      case 0: return nvfp4cal_scale_sweep(context, &view_x, nullptr, nullptr, &view_amaxes, stream);
+      case 1: return nvfp4cal_quantize(context, &view_x, &scale, nullptr, &mse, &view_packed, &view_scales, nullptr, stream);
+      case 2: return nvfp4cal_quantize(context, &view_x, nullptr, nullptr, &swizzled, &view_packed, &view_tiles, nullptr, stream);
+      case 3: return nvfp4cal_fake_quantize(context, &view_x, nullptr, &view_amaxes, nullptr, &view_decoded, stream);
+      case 4: return nvfp4cal_dequantize(context, &view_packed, &view_scales, &scale, NVFP4CAL_DECODE_MODELOPT, &view_decoded, stream);
+      case 5: return nvfp4cal_scale_sweep_hessian(context, &view_x, nullptr, &view_hessian, nullptr, &view_amaxes, stream);
+      default: return nvfp4cal_swizzle_scales(context, &view_scales, &view_tiles, stream);
+    }
+  }
+};
+inline constexpr int kOneCalls = 6;  // those that compute on temporary memory; the last one reads scales as they lie
+
+inline void wait_for(CUstream_st* stream) {
+  char message[nvfp4cal::kMessageSize];
+  REQUIRE(module().ops->synchronize({0, stream}, message) == nvfp4cal::Status::kOk);
+}
+
+}  // namespace device_test
