@@ -36,28 +36,19 @@ Cut cut_of(const MultiplierLossesArgs& args) {
   }
   // Neighbouring threads read neighbouring elements: of one channel, or of neighbouring ones.
   while (!is_last_kept && cut.width < 32 && cut.width * 64 < cut.per_channel) cut.width *= 2;
-  constexpr int64_t kElements = Losses<num::IntQuantizer>::kElements;
+  constexpr int64_t kElements = Losses<num::IntQuantizer, SquaredError>::kElements;
   cut.parts = ceil_div(cut.per_channel, cut.width * kElements) * cut.width;
   cut.size = args.multiplier_count * args.channels;
   return cut;
 }
 
-template <class Quantizer>
-cudaError_t launch_losses(const DeviceLossesArgs& args, const Cut& cut, const Quantizer& quantizer, cudaStream_t stream) {
+template <class Quantizer, class Error>
+cudaError_t launch_error(const DeviceLossesArgs& args, const Cut& cut, const Quantizer& quantizer, const Error& measure,
+                         cudaStream_t stream) {
   const MultiplierLossesArgs& wanted = args.losses;
-  const Losses<Quantizer> kernel{*wanted.x,
-                                 quantizer,
-                                 cut.kept,
-                                 cut.reduced,
-                                 wanted.channels,
-                                 cut.per_channel,
-                                 cut.width,
-                                 wanted.amax.amax,
-                                 wanted.multipliers,
-                                 wanted.multiplier_count,
-                                 wanted.error == ErrorKind::kAbsolute,
-                                 args.workspace,
-                                 args.check};
+  const Losses<Quantizer, Error> kernel{*wanted.x,       quantizer,      cut.kept,         cut.reduced,        wanted.channels,
+                                        cut.per_channel, cut.width,      wanted.amax.amax, wanted.multipliers, wanted.multiplier_count,
+                                        measure,         args.workspace, args.check};
   cudaError_t error = launch(kernel, ceil_div(kernel.threads(), kernel.kThreads) * kernel.tiles(), stream);
   double* from = args.workspace;
   for (int64_t count = cut.parts; error == cudaSuccess;) {
@@ -69,6 +60,15 @@ cudaError_t launch_losses(const DeviceLossesArgs& args, const Cut& cut, const Qu
     count = groups;
   }
   return error;
+}
+
+template <class Quantizer>
+cudaError_t launch_losses(const DeviceLossesArgs& args, const Cut& cut, const Quantizer& quantizer, cudaStream_t stream) {
+  switch (args.losses.error) {
+    case ErrorKind::kAbsolute: return launch_error(args, cut, quantizer, AbsoluteError(), stream);
+    case ErrorKind::kPower: return launch_error(args, cut, quantizer, PowerError{args.losses.power}, stream);
+    default: return launch_error(args, cut, quantizer, SquaredError(), stream);
+  }
 }
 
 cudaError_t launch_format(const DeviceLossesArgs& args, cudaStream_t stream) {
@@ -97,10 +97,6 @@ int64_t losses_workspace(const DeviceLossesArgs& args) {
 }
 
 Status multiplier_losses(const DeviceQueue& queue, const DeviceLossesArgs& args, char* message) {
-  if (args.losses.error != ErrorKind::kSquared && args.losses.error != ErrorKind::kAbsolute) {
-    std::snprintf(message, kMessageSize, "errors to a power have no kernel: they compute on host tensors");
-    return Status::kUnsupported;
-  }
   return on_device(queue, "losses", message, [&] { return launch_format(args, queue.stream); });
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/launch.cuh"
 #include "kernels/load.cuh"
 #include "num/amax_quantizers.h"
+#include "num/power.h"
 
 namespace nvfp4cal::cuda {
 
@@ -24,8 +25,19 @@ struct Axes {
   }
 };
 
+struct SquaredError {
+  NVFP4CAL_HD double operator()(double difference) const { return difference * difference; }
+};
+struct AbsoluteError {
+  NVFP4CAL_HD double operator()(double difference) const { return difference < 0.0 ? -difference : difference; }
+};
+struct PowerError {
+  double power;
+  NVFP4CAL_HD double operator()(double difference) const { return num::power(AbsoluteError()(difference), power); }
+};
+
 // A thread has a part of a channel's elements and some multipliers. `width` threads share a run of the part, each taking every so many elements.
-template <class Quantizer>
+template <class Quantizer, class Error>
 struct Losses {
   static constexpr int kThreads = 128;
   static constexpr int kMultipliers = 8;     // of a thread
@@ -36,7 +48,7 @@ struct Losses {
   int64_t channels, per_channel, width;
   const float *amax, *multipliers;
   int64_t multiplier_count;
-  bool is_absolute;
+  Error error;
   double* parts;  // [parts, multiplier_count, channels]
   DeviceCheck* check;
 
@@ -74,8 +86,7 @@ struct Losses {
       const float value = value_at(x, flat);
       if (!num::is_finite(value)) keep_min(&check->first_bad, static_cast<uint64_t>(flat));
       for (int m = 0; m < kMultipliers; ++m) {
-        const double error = static_cast<double>(value) - static_cast<double>(quantizer.value(value, scales[m]));
-        sums[m] += is_absolute ? (error < 0.0 ? -error : error) : error * error;
+        sums[m] += error(static_cast<double>(value) - static_cast<double>(quantizer.value(value, scales[m])));
       }
     }
   }

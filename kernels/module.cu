@@ -40,6 +40,9 @@ const DeviceOps& table() {
     made.log2_histogram = cuda::log2_histogram;
     made.hessian_workspace = cuda::hessian_workspace;
     made.hessian = cuda::hessian;
+    made.group_range = cuda::group_range;
+    made.group_sums = cuda::group_sums;
+    made.group_search = cuda::group_search;
     made.losses_workspace = cuda::losses_workspace;
     made.multiplier_losses = cuda::multiplier_losses;
     return made;

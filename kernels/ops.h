@@ -36,6 +36,9 @@ Status swizzle(const DeviceQueue&, const DeviceSwizzleArgs&, char* message);
 Status log2_histogram(const DeviceQueue&, const DeviceHistogramArgs&, char* message);
 int64_t hessian_workspace(const DeviceHessianArgs&);
 Status hessian(const DeviceQueue&, const DeviceHessianArgs&, char* message);
+Status group_range(const DeviceQueue&, const DeviceGroupRangeArgs&, char* message);
+int64_t group_sums(const GroupSearchArgs&);
+Status group_search(const DeviceQueue&, const DeviceGroupSearchArgs&, char* message);
 int64_t losses_workspace(const DeviceLossesArgs&);
 Status multiplier_losses(const DeviceQueue&, const DeviceLossesArgs&, char* message);
 

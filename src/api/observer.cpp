@@ -115,12 +115,12 @@ nvfp4cal_status nvfp4cal_observer_set_optimize_global_scale(nvfp4cal_observer* h
   return set(handle, "set_optimize_global_scale", [&](Options& o) { o.optimize_global_scale = enable != 0; });
 }
 
-nvfp4cal_status nvfp4cal_observer_collect(nvfp4cal_observer* handle, const nvfp4cal_tensor* x, nvfp4cal_stream) {
+nvfp4cal_status nvfp4cal_observer_collect(nvfp4cal_observer* handle, const nvfp4cal_tensor* x, nvfp4cal_stream stream) {
   return handle_barrier(handle, [&] {
-    const TensorView view = input(x, "x");
+    const TensorView view = input_anywhere(x, "x");
     if (!is_float_input(view.dtype))
       fail(Status::kUnsupported, "x is %s, expected float32, bfloat16, float16 or float64", dtype_name(view.dtype));
-    handle->calibrator.collect(view);
+    handle->calibrator.collect(view, stream);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "calib/state_bytes.h"
 #include "num/scale.h"
@@ -71,7 +72,7 @@ Ranges Observer::folded(const Ranges& past, const Ranges& now) const {
   return out;
 }
 
-void Observer::collect(const TensorView& x) {
+void Observer::collect(const TensorView& x, CUstream_st* stream) {
   check_combination(options_);
   const ObserverLayout layout = layout_of(x, options_);
   const bool memoryless = options_.kind == ObserverKind::kMemorylessMse || options_.kind == ObserverKind::kMemorylessMinMax;
@@ -80,19 +81,23 @@ void Observer::collect(const TensorView& x) {
          shape_text(shape_).c_str());
   }
   if (x.elements() == 0) return;
-  Ranges ranges = ranges_of(execution_, x, layout), global;
+  std::optional<Device> device;
+  if (x.on_device()) device = device_of(x, "x", execution_, stream);
+  if (device) device->refuse_capture("collect");
+  const ObserverPlace place{execution_, device ? &*device : nullptr};
+  Ranges ranges = ranges_of(place, x, layout), global;
   num::RangeRule rule{options_.format, options_.symmetric};
   if (options_.keeps_global_range()) {
     global = spanning(ranges);
     rule.fp8 = true;
-    if (options_.searches()) global = search_ranges(execution_, x, tensor_layout(x), global, options_, rule, true);
+    if (options_.searches()) global = search_ranges(place, x, tensor_layout(x), global, options_, rule, true);
     global = folded(global_, global);
     rule.global_scale = num::reciprocal_global_scale(amax_of(global));
   } else if (options_.global_scale > 0.0f) {
     rule.fp8 = true;
     rule.global_scale = options_.global_scale;
   }
-  if (options_.searches()) ranges = search_ranges(execution_, x, layout, ranges, options_, rule, false);
+  if (options_.searches()) ranges = search_ranges(place, x, layout, ranges, options_, rule, false);
   ranges = folded(ranges_, ranges);
   ranges_ = std::move(ranges);
   global_ = std::move(global);

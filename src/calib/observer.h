@@ -26,7 +26,8 @@ class Observer {
     options_ = std::move(options);
   }
 
-  void collect(const TensorView& x);
+  // x on a device: waits for the stream.
+  void collect(const TensorView& x, CUstream_st* stream);
 
   // Throw kNoData before the first collect.
   const std::vector<int64_t>& shape() const;

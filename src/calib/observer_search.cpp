@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
+#include "calib/observer_device.h"
 #include "core/backends.h"
 #include "num/scale.h"
 
@@ -43,12 +45,16 @@ float amax_of(const Ranges& ranges) {
   return amax;
 }
 
-Ranges ranges_of(const Execution& execution, const TensorView& x, const ObserverLayout& layout) {
+Ranges ranges_of(const ObserverPlace& place, const TensorView& x, const ObserverLayout& layout) {
   const size_t count = static_cast<size_t>(layout.count());
   Ranges ranges{std::vector<float>(count), std::vector<float>(count)};
   const GroupLayout groups = layout.with_columns();
   const GroupRangeArgs args{&x, groups, ranges.min.data(), ranges.max.data()};
-  call(ops_for(x).group_range, execution, args);
+  if (place.device) {
+    group_range_on_device(*place.device, args);
+  } else {
+    call(ops_for(x).group_range, place.execution, args);
+  }
   // the padding of the last blocks is zeros
   for (size_t g = 0; g < count; ++g) {
     const int64_t row = static_cast<int64_t>(g) / groups.col_groups(), col = static_cast<int64_t>(g) % groups.col_groups();
@@ -59,7 +65,7 @@ Ranges ranges_of(const Execution& execution, const TensorView& x, const Observer
   return ranges;
 }
 
-Ranges search_ranges(const Execution& execution, const TensorView& x, const ObserverLayout& layout, const Ranges& start,
+Ranges search_ranges(const ObserverPlace& place, const TensorView& x, const ObserverLayout& layout, const Ranges& start,
                      const ObserverOptions& options, const num::RangeRule& rule, bool optimize_global) {
   const Ranges widest = times(start, static_cast<float>(options.expand));
   const int32_t steps = static_cast<int32_t>(options.maxshrink * options.grid);
@@ -84,13 +90,20 @@ Ranges search_ranges(const Execution& execution, const TensorView& x, const Obse
                        0,
                        best.data(),
                        improved};
+  std::optional<DeviceGroupSearch> there;
+  if (place.device && steps > 0) there.emplace(*place.device, args);
   for (int32_t stale = 0; args.first_step < steps && stale < options.patience; args.first_step += args.steps) {
     // so many steps are taken whatever the first of them give
     args.steps = std::min({kLargestSteps, steps - args.first_step, options.patience - stale});
     std::fill_n(improved, args.steps, false);
-    call(ops_for(x).group_search, execution, args);
+    if (there) {
+      there->run(args);
+    } else {
+      call(ops_for(x).group_search, place.execution, args);
+    }
     for (int32_t k = 0; k < args.steps; ++k) stale = improved[k] ? 0 : stale + 1;
   }
+  if (there) there->read(best);
   Ranges out = widest;
   for (size_t g = 0; g < best.size() && steps > 0; ++g) {
     out.min[g] *= factors[static_cast<size_t>(best[g].step)];

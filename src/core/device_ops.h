@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/group_parts.h"
 #include "core/hessian_layout.h"
 #include "core/ops.h"
 #include "num/target.h"
@@ -229,6 +230,22 @@ struct DeviceLossesArgs {
   DeviceCheck* check;
 };
 
+// layout.columns is device memory, here and below. least: complements of num/ordered.h's keys; both are combined with what they hold by max.
+struct DeviceGroupRangeArgs {
+  const TensorView* x;
+  GroupLayout layout;
+  uint32_t *least, *largest;  // [groups]
+  DeviceCheck* check;
+};
+
+// min, max and best of the search are device memory, the lists of the steps host memory; search.improved is not used.
+struct DeviceGroupSearchArgs {
+  GroupSearchArgs search;
+  GroupParts parts;
+  double* sums;        // [group_sums(search)]
+  uint32_t* improved;  // [steps], becomes 1 where any group got better
+};
+
 struct DeviceOps {
   uint32_t struct_size;
   int32_t abi;
@@ -266,6 +283,9 @@ struct DeviceOps {
   Status (*log2_histogram)(const DeviceQueue&, const DeviceHistogramArgs&, char* message);
   int64_t (*hessian_workspace)(const DeviceHessianArgs&);
   Status (*hessian)(const DeviceQueue&, const DeviceHessianArgs&, char* message);
+  Status (*group_range)(const DeviceQueue&, const DeviceGroupRangeArgs&, char* message);
+  int64_t (*group_sums)(const GroupSearchArgs&);
+  Status (*group_search)(const DeviceQueue&, const DeviceGroupSearchArgs&, char* message);
   int64_t (*losses_workspace)(const DeviceLossesArgs&);
   Status (*multiplier_losses)(const DeviceQueue&, const DeviceLossesArgs&, char* message);
 };

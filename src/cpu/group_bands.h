@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/group_parts.h"
 #include "cpu/float_reader.h"
 
 namespace nvfp4cal::cpu {
@@ -18,12 +19,9 @@ class Bands {
  public:
   Bands(const TensorView& x, const GroupLayout& layout) : layout_(layout) {
     rows_ = (x.elements() + layout.cols - 1) / layout.cols;
-    // a chunk of work, and enough of it a group that the joining costs nothing
-    const int64_t wanted = std::max<int64_t>(1, std::max(kChunkElements, 64 * layout.col_groups()) / layout.cols);
-    const int64_t span = layout.row_span;
     // no band wraps around: where rows repeat their groups, a band is one round at most unless there is a single row group
-    round_ = layout.row_groups == 1 ? std::max<int64_t>(rows_, 1) : span * layout.row_groups;
-    per_band_ = std::min(round_, (wanted + span - 1) / span * span);
+    round_ = layout.row_groups == 1 ? std::max<int64_t>(rows_, 1) : layout.row_span * layout.row_groups;
+    per_band_ = std::min(round_, band_rows(layout));
     bands_per_round_ = (round_ + per_band_ - 1) / per_band_;
     count_ = rows_ / round_ * bands_per_round_ + (rows_ % round_ + per_band_ - 1) / per_band_;
   }

@@ -1,15 +1,14 @@
-// Float64 sums of many terms, the same bits on every target: element i of a run adds to lane i mod 8, and the lanes are joined by halves.
+// Float64 sums of many terms: num/lane_sum.h, with the lanes of a run in an array.
 #pragma once
 
 #include <cstdint>
 
+#include "num/lane_sum.h"
+
 namespace nvfp4cal::cpu {
 
-inline constexpr int kSumLanes = 8;
-
-inline double joined(const double* lanes) {
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-}
+using num::joined;
+using num::kSumLanes;
 
 // term(i) of i in [0, n).
 template <class Term>

@@ -29,13 +29,15 @@ HWY_INLINE VD four_terms(const double* c, VD x, VD x2) {
 }
 
 HWY_INLINE VD log2_series(VD z) {
-  const double* const c = num::power_detail::kLog2;
+  constexpr num::power_detail::Log2Terms kTerms;
+  const double* const c = kTerms.at;
   const VD z2 = hn::Mul(z, z), z4 = hn::Mul(z2, z2);
   return plus(four_terms(c, z, z2), plus(four_terms(c + 4, z, z2), hn::Set(DD(), c[8]), z4), z4);
 }
 
 HWY_INLINE VD exp2_series(VD f) {
-  const double* const c = num::power_detail::kExp2.at;
+  constexpr num::power_detail::Exp2Terms kTerms;
+  const double* const c = kTerms.at;
   const VD f2 = hn::Mul(f, f), f4 = hn::Mul(f2, f2), f8 = hn::Mul(f4, f4);
   const VD low = plus(four_terms(c, f, f2), four_terms(c + 4, f, f2), f4);
   return plus(low, plus(four_terms(c + 8, f, f2), hn::Set(DD(), c[12]), f4), f8);

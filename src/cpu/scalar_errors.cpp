@@ -7,6 +7,7 @@
 #include "cpu/lane_sum.h"
 #include "cpu/load.h"
 #include "num/power.h"
+#include "num/range_error.h"
 
 namespace nvfp4cal::cpu {
 
@@ -61,15 +62,6 @@ void amax_scales(const AmaxQuantizer& quantizer, const float* amax, int64_t n, f
   with_quantizer(quantizer, [&](const auto& one) { set_scales(one, amax, n, in, out); });
 }
 
-// y between the smallest and largest level to the nearest one.
-float rounded(FakeFormat format, float y) {
-  switch (format) {
-    case FakeFormat::kFp8: return num::e4m3_round(y);
-    case FakeFormat::kFp4: return num::e2m1_round_signed(y);
-    default: return (y + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23
-  }
-}
-
 void range_scales(const num::RangeRule& rule, float factor, const float* min, const float* max, int64_t n, float* scale,
                   float* zero_point) {
   for (int64_t g = 0; g < n; ++g) {
@@ -81,13 +73,9 @@ void range_scales(const num::RangeRule& rule, float factor, const float* min, co
 
 void range_errors(FakeFormat format, double norm, const float* x, int64_t n, const float* scale, const float* zero_point, int64_t count,
                   double* errors, int64_t step) {
-  const num::FakeLevels levels = num::fake_levels(format);
   for (int64_t k = 0; k < count; ++k) {
-    const float s = scale[k * step], z = zero_point[k * step];
-    errors[k * step] += lane_sum(n, [&](int64_t i) {
-      const float level = rounded(format, clamped(x[i] / s + z, levels.lo, levels.hi));
-      return num::power(std::fabs(difference((level - z) * s, x[i])), norm);
-    });
+    const num::RangeScale one{scale[k * step], zero_point[k * step]};
+    errors[k * step] += lane_sum(n, [&](int64_t i) { return num::range_error(format, x[i], one, norm); });
   }
 }
 

@@ -33,9 +33,12 @@ inline constexpr double kLargest = 1024.0, kSmallest = -1022.0;  // of y in 2^y
 
 // log2(m) = sum over k of kLog2Terms[k] t^(2k+1), t = (m - 1) / (m + 1): 2 / (ln 2 (2k + 1)). For m in [sqrt(1/2), sqrt(2)) the rest is below 2^-51.
 inline constexpr int kLog2Count = 9;
-inline constexpr double kLog2[kLog2Count] = {2.8853900817779268,      2.8853900817779268 / 3,  2.8853900817779268 / 5,
-                                             2.8853900817779268 / 7,  2.8853900817779268 / 9,  2.8853900817779268 / 11,
-                                             2.8853900817779268 / 13, 2.8853900817779268 / 15, 2.8853900817779268 / 17};
+struct Log2Terms {
+  double at[kLog2Count];
+  constexpr Log2Terms() : at() {
+    for (int k = 0; k < kLog2Count; ++k) at[k] = 2.8853900817779268 / (2 * k + 1);
+  }
+};
 
 // 2^f = sum over k of kExp2[k] f^k: (ln 2)^k / k!. For |f| <= 1/2 the rest is below 2^-52.
 inline constexpr int kExp2Count = 13;
@@ -47,19 +50,21 @@ struct Exp2Terms {
     for (int k = 1; k < kExp2Count; ++k) at[k] = at[k - 1] * kLn2 / k;
   }
 };
-inline constexpr Exp2Terms kExp2;
-
+// Tables of functions' own: device code sees no variables of a namespace.
 // Both series in pairs, pairs of pairs, ..: short chains of operations that wait for each other.
 NVFP4CAL_HD inline double log2_series(double z) {
+  constexpr Log2Terms kTerms;
+  const double* const c = kTerms.at;
   const double z2 = z * z, z4 = z2 * z2;
-  const double low = (kLog2[0] + kLog2[1] * z) + (kLog2[2] + kLog2[3] * z) * z2;
-  const double high = (kLog2[4] + kLog2[5] * z) + (kLog2[6] + kLog2[7] * z) * z2;
-  return low + (high + kLog2[8] * z4) * z4;
+  const double low = (c[0] + c[1] * z) + (c[2] + c[3] * z) * z2;
+  const double high = (c[4] + c[5] * z) + (c[6] + c[7] * z) * z2;
+  return low + (high + c[8] * z4) * z4;
 }
 
 NVFP4CAL_HD inline double exp2_series(double f) {
+  constexpr Exp2Terms kTerms;
+  const double* const c = kTerms.at;
   const double f2 = f * f, f4 = f2 * f2, f8 = f4 * f4;
-  const double* const c = kExp2.at;
   const double low = (c[0] + c[1] * f) + (c[2] + c[3] * f) * f2;
   const double middle = (c[4] + c[5] * f) + (c[6] + c[7] * f) * f2;
   const double high = (c[8] + c[9] * f) + (c[10] + c[11] * f) * f2;
