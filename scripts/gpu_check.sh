@@ -14,7 +14,7 @@ build() {
     die "no build: scripts/setup.sh --cuda installs a compiler, docs/dependencies.md lists the rest"
   mkdir -p "$folder"
   cp -L build/release/src/libnvfp4cal.so.0 build/release/kernels/libnvfp4cal_cuda.so build/release/bench/nvfp4cal_cuda_bench \
-    build/release/tests/device/nvfp4cal_device_tests "$folder"
+    build/release/tests/device/nvfp4cal_device_tests bench/cuda_peers.py "$folder"
 }
 
 # The library finds the module beside it; the tests load the same file.
@@ -35,6 +35,12 @@ run() {
   fi
   say "speed"
   "$folder/nvfp4cal_cuda_bench" "$@" || failed=1
+  say "beside ModelOpt and torch"
+  if python3 -c 'import torch, triton, modelopt' 2>/dev/null; then
+    python3 "$folder/cuda_peers.py" "$folder/libnvfp4cal.so.0" || failed=1
+  else
+    echo "SKIPPED python3 has no torch, triton and modelopt"
+  fi
   return $failed
 }
 
