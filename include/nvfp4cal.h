@@ -149,6 +149,8 @@ typedef struct nvfp4cal_context nvfp4cal_context;
 #define NVFP4CAL_METHOD_MSE 1 /* the code with the least squared error of all 126, exactly [ModelOpt's NVFP4MSECalibrator] */
 /** Checkpoints only: the better of the codes by which the block's largest magnitude becomes 6 or 4; scales up to 256 instead of 448 [ModelOpt's 4/6]. */
 #define NVFP4CAL_METHOD_FOUR_OVER_SIX 2
+/** Checkpoints only: nvfp4cal_gptq for layers with a Hessian (nvfp4cal_checkpoint_set_hessians), METHOD_MSE for the others. */
+#define NVFP4CAL_METHOD_GPTQ 3
 
 /** Order of the block scales in memory. */
 #define NVFP4CAL_SCALES_LINEAR 0   /* row-major [rows, cols / block]: what checkpoints store */
@@ -960,7 +962,7 @@ typedef int32_t (*nvfp4cal_progress)(void *user, int64_t done, int64_t total, co
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_create(nvfp4cal_checkpoint **out);
 /** As nvfp4cal_max_set_context. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_context(nvfp4cal_checkpoint *handle, const nvfp4cal_context *context);
-/** @param method [in] NVFP4CAL_METHOD_MSE (default), NVFP4CAL_METHOD_MAX or NVFP4CAL_METHOD_FOUR_OVER_SIX. @since 0.1 */
+/** @param method [in] NVFP4CAL_METHOD_MSE (default), _MAX, _FOUR_OVER_SIX or _GPTQ, which needs nvfp4cal_checkpoint_set_hessians. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_method(nvfp4cal_checkpoint *handle, int32_t method);
 /** @param format [in] NVFP4CAL_FORMAT_MODELOPT (default) or NVFP4CAL_FORMAT_COMPRESSED_TENSORS. @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_format(nvfp4cal_checkpoint *handle, int32_t format);
@@ -992,13 +994,17 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_input_scale(nvfp4cal_checkp
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_input_scales_file(nvfp4cal_checkpoint *handle, const char *path);
 /**
- * Layers with a Hessian are quantized by nvfp4cal_gptq (damping 0.02, DEFAULT) under their group's global scale; the others by the method, which must not be
- * FOUR_OVER_SIX then. Such a layer is held in memory as a whole.
+ * The Hessians of METHOD_GPTQ: layers that have one are quantized by nvfp4cal_gptq under their group's global scale. A run with a folder and another method, or
+ * with METHOD_GPTQ and no folder, is INVALID_ARGUMENT.
  * @param folder [in] UTF-8 path of a folder with files "<module>.hessian": what nvfp4cal_hessian_export_state gives for layout FULL and the module's inputs;
  *        links for modules behind one input, whose Hessian is then factored once. NULL forgets the last one. IO: no such folder. A run fails with the file's
  *        name where a file is damaged or does not fit. @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_hessians(nvfp4cal_checkpoint *handle, const char *folder);
+/** As nvfp4cal_gptq_set_effort, of METHOD_GPTQ alone. @param effort [in] NVFP4CAL_GPTQ_*; default NVFP4CAL_GPTQ_DEFAULT. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_effort(nvfp4cal_checkpoint *handle, int32_t effort);
+/** As nvfp4cal_gptq_set_damping, of METHOD_GPTQ alone. @param fraction [in] of the mean diagonal, >= 0; default 0.02. @since 0.1 */
+NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_damping(nvfp4cal_checkpoint *handle, double fraction);
 /** A run reads names and shapes, reports what would be done and how large the output would be, and writes nothing (default 0). @since 0.1 */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_checkpoint_set_dry_run(nvfp4cal_checkpoint *handle, int32_t enable);
 /** Measures the squared error of what is written, for the report (default 1; 0 saves a little time). @since 0.1 */

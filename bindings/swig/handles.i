@@ -182,6 +182,8 @@ NVFP4CAL_HANDLE(nvfp4cal_checkpoint)
   nvfp4cal_status set_input_scale(float scale);
   nvfp4cal_status set_input_scales_file(const char *path);
   nvfp4cal_status set_hessians(const char *folder);
+  nvfp4cal_status set_effort(int32_t effort);
+  nvfp4cal_status set_damping(double fraction);
   nvfp4cal_status set_dry_run(int32_t enable);
   nvfp4cal_status set_measure_error(int32_t enable);
   nvfp4cal_status set_detail(int32_t enable);

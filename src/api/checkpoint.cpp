@@ -16,8 +16,7 @@ nvfp4cal_status nvfp4cal_checkpoint_set_context(nvfp4cal_checkpoint* handle, con
 
 nvfp4cal_status nvfp4cal_checkpoint_set_method(nvfp4cal_checkpoint* handle, int32_t method) {
   return handle_barrier(handle, [&] {
-    if (method < NVFP4CAL_METHOD_MAX || method > NVFP4CAL_METHOD_FOUR_OVER_SIX)
-      fail(Status::kInvalidArgument, "method %d is not known", method);
+    if (method < NVFP4CAL_METHOD_MAX || method > NVFP4CAL_METHOD_GPTQ) fail(Status::kInvalidArgument, "method %d is not known", method);
     handle->job.options().method = static_cast<checkpoint::ScaleMethod>(method);
   });
 }
@@ -75,6 +74,20 @@ nvfp4cal_status nvfp4cal_checkpoint_set_hessians(nvfp4cal_checkpoint* handle, co
   return handle_barrier(handle, [&] {
     if (folder && !checkpoint::is_folder(folder)) fail(Status::kIo, "%s is no folder", folder);
     handle->job.options().hessians = folder ? folder : "";
+  });
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_set_effort(nvfp4cal_checkpoint* handle, int32_t effort) {
+  return handle_barrier(handle, [&] {
+    calib::Gptq().set_effort(effort);  // refuses what is none
+    handle->job.options().effort = static_cast<GptqEffort>(effort);
+  });
+}
+
+nvfp4cal_status nvfp4cal_checkpoint_set_damping(nvfp4cal_checkpoint* handle, double fraction) {
+  return handle_barrier(handle, [&] {
+    calib::Gptq().set_damping(fraction);  // refuses what is none
+    handle->job.options().damping = fraction;
   });
 }
 

@@ -22,6 +22,8 @@ struct GptqOutputs {
 
 class Gptq {
  public:
+  static constexpr double kDamping = 0.02;  // unless set
+
   void set_execution(const Execution& execution) { execution_ = execution; }
   void set_damping(double fraction);
   void set_effort(int effort);
@@ -47,7 +49,7 @@ class Gptq {
   const GptqHessian* hessian_of(int64_t slice) const;
 
   Execution execution_ = Execution::process_default();
-  double damping_ = 0.02;
+  double damping_ = kDamping;
   GptqEffort effort_ = GptqEffort::kDefault;
   bool measure_ = false;
   int64_t cols_ = 0;  // 0: no Hessian

@@ -56,6 +56,8 @@ calib::Gptq& HessianFolder::quantizer(const std::string& module, int64_t cols) {
       bytes = {};
       gptq_.reset();
       gptq_.set_execution(execution_);
+      gptq_.set_effort(static_cast<int>(options_.effort));
+      gptq_.set_damping(options_.damping);
       gptq_.set_hessian(hessian, nullptr);
       cols_ = hessian.cols();
     } catch (const Error& error) {

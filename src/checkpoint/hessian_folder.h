@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "calib/gptq.h"
+#include "checkpoint/options.h"
 
 namespace nvfp4cal::checkpoint {
 
@@ -13,8 +14,8 @@ bool is_folder(const std::string& path);
 
 class HessianFolder {
  public:
-  // "": there is none.
-  HessianFolder(const Execution& execution, std::string folder) : execution_(execution), folder_(std::move(folder)) {}
+  // Options::hessians, which may be none, and how its layers are quantized.
+  HessianFolder(const Execution& execution, const Options& options) : execution_(execution), options_(options), folder_(options.hessians) {}
 
   bool has(const std::string& module) const;
   // Size and time of a layer's file, for what depends on it.
@@ -28,7 +29,8 @@ class HessianFolder {
   std::string path(const std::string& module) const { return folder_ + "/" + module + kSuffix; }
 
   const Execution& execution_;
-  std::string folder_;
+  const Options& options_;
+  const std::string& folder_;
   calib::Gptq gptq_;
   std::pair<uint64_t, uint64_t> loaded_{0, 0};  // device and inode of the file whose Hessian gptq_ has
   int64_t cols_ = 0;

@@ -27,6 +27,7 @@ ordered_json tensor_json(const RunResult& result, size_t i) {
   object["dtype"] = tensor.entry->dtype->name;
   object["shape"] = tensor.entry->shape;
   if (!tensor.quantize) return object;
+  if (*result.effort) object["method"] = result.has_hessian[i] ? "gptq" : "mse";
   object["group"] = result.plan.groups[static_cast<size_t>(tensor.group)].name;
   if (result.quantizes_inputs) object["input_scale"] = result.input_scales[static_cast<size_t>(tensor.group)];
   if (result.dry_run) return object;
@@ -91,6 +92,7 @@ std::string report_json(const RunResult& result) {
   text += std::string(",\n  \"dry_run\": ") + (result.dry_run ? "true" : "false");
   text += ",\n  \"output_format\": " + text_of(result.format);
   text += ",\n  \"method\": " + text_of(result.method);
+  if (*result.effort) text += ",\n  \"effort\": " + text_of(result.effort) + ",\n  \"damping\": " + text_of(result.damping);
   text += ",\n  \"input\": " + text_of(result.input) + ",\n  \"output\": " + text_of(result.output);
   text += ",\n  \"totals\": " + text_of(totals_json(result));
   if (result.detailed) {

@@ -31,7 +31,10 @@ struct RunResult {
   int64_t shards_kept = 0;  // that a killed run had finished
   const char* format = "";  // the output format's name
   const char* method = "";
-  std::string input, output;  // as the caller named them
+  const char* effort = "";  // of method gptq, as damping
+  double damping = 0.0;
+  std::vector<bool> has_hessian;  // by tensor of the plan
+  std::string input, output;      // as the caller named them
   OtherFiles files;
   std::vector<std::string> warnings;
   int64_t bytes_in = 0, bytes_out = 0;  // of tensor data

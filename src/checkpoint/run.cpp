@@ -16,7 +16,8 @@ namespace nvfp4cal::checkpoint {
 namespace {
 
 constexpr int64_t kPortionBytes = int64_t{64} << 20;
-constexpr const char* kMethods[] = {"max", "mse", "four-over-six"};
+constexpr const char* kMethods[] = {"max", "mse", "four-over-six", "gptq"};
+constexpr const char* kEfforts[] = {"fast", "default", "max"};
 
 }  // namespace
 
@@ -25,14 +26,17 @@ Run::Run(const Execution& execution, const Options& options, Monitor& monitor)
       format_(output_format(options.format)),
       monitor_(monitor),
       pass_(execution, options, monitor),
-      hessians_(execution, options.hessians) {
+      hessians_(execution, options) {
   result_.measured = options.measure_error;
   result_.detailed = options.detail && options.measure_error && !options.dry_run;
   result_.format = format_.name();
   result_.method = kMethods[static_cast<int>(options.method)];
-  if (!options.hessians.empty()) {
-    if (options.method == ScaleMethod::kFourOverSix) fail(Status::kInvalidArgument, "method four-over-six cannot use Hessians");
-    result_.method = options.method == ScaleMethod::kMax ? "gptq, max" : "gptq, mse";
+  if (options.method == ScaleMethod::kGptq) {
+    if (options.hessians.empty()) fail(Status::kInvalidArgument, "method gptq without a folder of Hessians");
+    result_.effort = kEfforts[static_cast<int>(options.effort)];
+    result_.damping = options.damping;
+  } else if (!options.hessians.empty()) {
+    fail(Status::kInvalidArgument, "Hessians are for method gptq alone, the method is %s", result_.method);
   }
   result_.quantizes_inputs = options.quantizes_inputs();
   result_.dry_run = options.dry_run;
@@ -90,7 +94,7 @@ void Run::read_config(const std::string& input) {
   sources_ = std::make_unique<PlannedSources>(model_, config, options_.rules);
   result_.plan = sources_->plan();
   result_.warnings = result_.plan.warnings;
-  check_hessians();
+  find_hessians();
   if (has_config) {
     config_ = with_quantization_config(config_, format_.config_member(info()));
     return;
@@ -157,15 +161,21 @@ int64_t Run::bytes_of(size_t source) const {
   return s.part ? s.entry.elements() * s.stored->dtype->bits / 8 : s.stored->bytes();
 }
 
-// Which layers have none is said; a folder for another model is an error.
-void Run::check_hessians() {
-  if (options_.hessians.empty()) return;
+// How many layers have none is said; a folder for another model is an error.
+void Run::find_hessians() {
+  result_.has_hessian.resize(sources_->all().size());
+  if (options_.method != ScaleMethod::kGptq) return;
   int64_t with = 0, without = 0;
   for (size_t i = 0; i < sources_->all().size(); ++i) {
-    if (planned(i).quantize) ++(hessians_.has(module_of(sources_->all()[i].entry.name)) ? with : without);
+    if (!planned(i).quantize) continue;
+    result_.has_hessian[i] = hessians_.has(module_of(sources_->all()[i].entry.name));
+    ++(result_.has_hessian[i] ? with : without);
   }
   if (with == 0) fail(Status::kInvalidArgument, "%s has no Hessian of a layer to quantize", options_.hessians.c_str());
-  if (without > 0) result_.warnings.push_back(std::to_string(without) + " layers have no Hessian: their scales were chosen by the method");
+  if (without > 0) {
+    result_.warnings.push_back(std::to_string(without) + (without == 1 ? " layer has no Hessian: its" : " layers have no Hessian: their") +
+                               " scales were chosen by method mse");
+  }
 }
 
 std::string Run::key() const {
@@ -176,12 +186,15 @@ std::string Run::key() const {
   for (const float scale : result_.input_scales) scales.push_back(scale);
   nlohmann::json hessians = nlohmann::json::array();
   for (size_t i = 0; i < sources_->all().size(); ++i) {
+    if (!result_.has_hessian[i]) continue;
     const std::string module = module_of(sources_->all()[i].entry.name);
-    if (planned(i).quantize && hessians_.has(module)) hessians.push_back({module, hessians_.stamp(module)});
+    hessians.push_back({module, hessians_.stamp(module)});
   }
   const nlohmann::json all = {NVFP4CAL_VERSION,
                               result_.format,
                               result_.method,
+                              result_.effort,
+                              result_.damping,
                               options_.measure_error,
                               options_.detail,
                               options_.rules.include,
@@ -321,9 +334,9 @@ void Run::write_portion(const std::vector<size_t>& sources, const Places& places
   std::vector<WriteTask> plain;
   std::vector<size_t> places_of_plain;
   for (size_t i = 0; i < tasks.size(); ++i) {
-    const std::string module = module_of(tasks[i].source->entry.name);
-    if (tasks[i].quantize && tasks[i].global_amax > 0.0f && hessians_.has(module)) {
-      pass_.write(tasks[i], hessians_.quantizer(module, tasks[i].source->entry.shape.back()), file);
+    if (tasks[i].global_amax > 0.0f && result_.has_hessian[sources[i]]) {
+      const TensorEntry& weight = tasks[i].source->entry;
+      pass_.write(tasks[i], hessians_.quantizer(module_of(weight.name), weight.shape.back()), file);
       result_.errors[sources[i]] = tasks[i].error;
     } else {
       plain.push_back(tasks[i]);

@@ -38,7 +38,7 @@ class Run {
   // Everything that can be refused without reading weights or writing anything.
   void prepare(const std::string& input);
   void read_config(const std::string& input);
-  void check_hessians();
+  void find_hessians();
   OutputShard plan_output(const Shard& shard, size_t first_source) const;
   std::vector<TensorEntry> output_entries(const OutputShard& shard) const;
   void count_bytes();

@@ -206,7 +206,7 @@ SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buf
   double squared_error[2] = {0.0, 0.0};
   QuantizeArgs args = arguments(x, task);
   args.sweep.codes = buffers.scales.data();
-  args.method = options_.method == ScaleMethod::kMse ? Method::kMse : Method::kMax;
+  args.method = options_.searches() ? Method::kMse : Method::kMax;
   if (options_.method == ScaleMethod::kFourOverSix && task.global_amax > 0.0f) {
     buffers.amaxes.resize(static_cast<size_t>(n / kBlock));
     four_over_six_amaxes(x, task.global_amax, buffers.floats, buffers.amaxes.data());

@@ -229,7 +229,7 @@ TEST_CASE("checkpoint jobs check their options and keep their state", "[api][che
   CHECK(nvfp4cal_checkpoint_report(job.get(), nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
   CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_MAX) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_MSE) == NVFP4CAL_OK);
-  for (const int32_t method : {-1, 3, 1000}) {
+  for (const int32_t method : {-1, 4, 1000}) {
     CHECK(nvfp4cal_checkpoint_set_method(job.get(), method) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
     CHECK(contains(nvfp4cal_checkpoint_last_error(job.get()), std::to_string(method)));
   }
@@ -237,6 +237,14 @@ TEST_CASE("checkpoint jobs check their options and keep their state", "[api][che
   CHECK(nvfp4cal_checkpoint_set_format(job.get(), 2) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
   CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "format 2 is not known");
   CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_FOUR_OVER_SIX) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_GPTQ) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_effort(job.get(), NVFP4CAL_GPTQ_MAX) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_checkpoint_set_effort(job.get(), 3) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "effort 3 is not known");
+  CHECK(nvfp4cal_checkpoint_set_damping(job.get(), 0.0) == NVFP4CAL_OK);
+  for (const double damping : {-0.1, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    CHECK(nvfp4cal_checkpoint_set_damping(job.get(), damping) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  }
   for (const char* pattern : {"", "a{b", "a}b", "{a{b}}"}) {
     CHECK(nvfp4cal_checkpoint_add_include(job.get(), pattern) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
     CHECK(nvfp4cal_checkpoint_add_exclude(job.get(), pattern) == NVFP4CAL_ERROR_INVALID_ARGUMENT);

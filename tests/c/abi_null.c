@@ -354,6 +354,8 @@ static void null_in_checkpoint(void) {
   REFUSED(nvfp4cal_checkpoint_set_input_scale(NULL, 1.0f));
   REFUSED(nvfp4cal_checkpoint_set_input_scales_file(NULL, "a"));
   REFUSED(nvfp4cal_checkpoint_set_hessians(NULL, "a"));
+  REFUSED(nvfp4cal_checkpoint_set_effort(NULL, 1));
+  REFUSED(nvfp4cal_checkpoint_set_damping(NULL, 0.02));
   REFUSED(nvfp4cal_checkpoint_set_dry_run(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_detail(NULL, 1));
   REFUSED(nvfp4cal_checkpoint_set_measure_error(NULL, 1));

@@ -48,6 +48,10 @@ struct Fixture {
     job.run(input, to);
     return json::parse(*job.report());
   }
+  void use_hessians(const std::string& of) {
+    job.options().method = ScaleMethod::kGptq;
+    job.options().hessians = of;
+  }
   std::string error() {
     try {
       job.run(input, output);
@@ -59,10 +63,13 @@ struct Fixture {
   }
 };
 
-std::string expected_codes(const std::string& name, int64_t rows, float scale, float global_amax) {
+std::string expected_codes(const std::string& name, int64_t rows, float scale, float global_amax, GptqEffort effort = GptqEffort::kDefault,
+                           double damping = 0.02) {
   const std::vector<float> weights =
       random_values(static_cast<size_t>(rows * 64), static_cast<uint32_t>(std::hash<std::string>{}(name)), scale);
   calib::Gptq gptq;
+  gptq.set_effort(static_cast<int>(effort));
+  gptq.set_damping(damping);
   gptq.set_hessian(hessian(64), nullptr);
   const int64_t shape[2] = {rows, 64};
   std::string packed(weights.size() / 2, '\0'), scales(weights.size() / 16, '\0');
@@ -78,10 +85,12 @@ std::string expected_codes(const std::string& name, int64_t rows, float scale, f
 TEST_CASE("layers with a Hessian are quantized by GPTQ, under their group's scale", "[checkpoint]") {
   Fixture f;
   const json plain = f.run(f.folder / "plain");
-  f.job.options().hessians = f.hessians;
+  f.use_hessians(f.hessians);
   const json report = f.run(f.output);
-  CHECK(report["method"] == "gptq, mse");
-  CHECK(report["warnings"].dump().find("1 layers have no Hessian") != std::string::npos);
+  CHECK(report["method"] == "gptq");
+  CHECK(report["effort"] == "default");
+  CHECK(report["damping"] == 0.02);
+  CHECK(report["warnings"].dump().find("1 layer has no Hessian: its scales were chosen by method mse") != std::string::npos);
   const StoredFile found = read_safetensors(f.output + "/" + kModel), without = read_safetensors(f.folder / "plain/model.safetensors");
   float amax = 0.0f;
   for (const json& tensor : report["tensors"]) {
@@ -98,6 +107,8 @@ TEST_CASE("layers with a Hessian are quantized by GPTQ, under their group's scal
   for (size_t i = 0; i < report["tensors"].size(); ++i) {
     const json &with = report["tensors"][i], &before = plain["tensors"][i];
     CAPTURE(with.dump());
+    CHECK(with["method"] == (with["name"] == "a.0.down_proj.weight" ? "mse" : "gptq"));
+    CHECK(!before.contains("method"));
     if (with["name"] == "a.0.q_proj.weight") CHECK(with["relative_error"] > before["relative_error"]);
     if (with["name"] == "a.0.down_proj.weight") CHECK(with["relative_error"] == before["relative_error"]);
   }
@@ -107,15 +118,45 @@ TEST_CASE("a layer whose name no file can have has no Hessian", "[checkpoint]") 
   Fixture f;
   write_safetensors(f.input + "/" + kModel, {random_weight("a.0.q_proj.weight", "F32", {32, 64}),
                                              random_weight(std::string(300, 'x') + ".weight", "F32", {16, 64})});
+  f.use_hessians(f.hessians);
+  CHECK(f.run(f.output)["warnings"].dump().find("1 layer has no Hessian") != std::string::npos);
+}
+
+TEST_CASE("effort and damping are those of the options", "[checkpoint]") {
+  Fixture f;
+  f.use_hessians(f.hessians);
+  f.job.options().effort = GptqEffort::kFast;
+  f.job.options().damping = 0.5;
+  const json report = f.run(f.output);
+  CHECK(report["effort"] == "fast");
+  CHECK(report["damping"] == 0.5);
+  const StoredFile found = read_safetensors(f.output + "/" + kModel);
+  for (const json& tensor : report["tensors"]) {
+    if (tensor["name"] != "a.0.q_proj.weight") continue;
+    const std::string stored = found.bytes("a.0.q_proj.weight") + found.bytes("a.0.q_proj.weight_scale");
+    CHECK(stored == expected_codes("a.0.q_proj.weight", 32, 1.0f, tensor["global_amax"], GptqEffort::kFast, 0.5));
+    CHECK(stored != expected_codes("a.0.q_proj.weight", 32, 1.0f, tensor["global_amax"], GptqEffort::kFast));
+    CHECK(stored != expected_codes("a.0.q_proj.weight", 32, 1.0f, tensor["global_amax"], GptqEffort::kDefault, 0.5));
+  }
+}
+
+TEST_CASE("method gptq and a folder of Hessians go together", "[checkpoint]") {
+  Fixture f;
+  f.job.options().method = ScaleMethod::kGptq;
+  CHECK(f.error() == "method gptq without a folder of Hessians");
   f.job.options().hessians = f.hessians;
-  CHECK(f.run(f.output)["warnings"].dump().find("1 layers have no Hessian") != std::string::npos);
+  for (const auto& [method, name] :
+       {std::pair(ScaleMethod::kMax, "max"), {ScaleMethod::kMse, "mse"}, {ScaleMethod::kFourOverSix, "four-over-six"}}) {
+    f.job.options().method = method;
+    CHECK(f.error() == "Hessians are for method gptq alone, the method is " + std::string(name));
+  }
 }
 
 TEST_CASE("what is wrong with a folder of Hessians is said with the file's name", "[checkpoint]") {
   Fixture f;
-  f.job.options().hessians = f.hessians;
+  f.use_hessians(f.hessians);
   SECTION("of another model") {
-    f.job.options().hessians = f.folder.make("others");
+    f.use_hessians(f.folder.make("others"));
     CHECK(f.error().find("/others has no Hessian of a layer to quantize") != std::string::npos);
   }
   SECTION("damaged") {
@@ -127,9 +168,5 @@ TEST_CASE("what is wrong with a folder of Hessians is said with the file's name"
   SECTION("of other columns") {
     write_hessian(f.hessians + "/a.0.down_proj.hessian", 48);
     CHECK(f.error().find("/a.0.down_proj.hessian is of 48 columns, the layer has 32") != std::string::npos);
-  }
-  SECTION("a method whose scales leave other room") {
-    f.job.options().method = ScaleMethod::kFourOverSix;
-    CHECK(f.error() == "method four-over-six cannot use Hessians");
   }
 }

@@ -18,6 +18,7 @@ constexpr const char* kQuantizeFooter = R"(Examples:
   nvfp4cal quantize Qwen3-0.6B Qwen3-0.6B-NVFP4
   nvfp4cal quantize in out --format compressed-tensors --method max --threads 8
   nvfp4cal quantize in out --exclude 'model.layers.{0,1}.*' --input-scale 1.0
+  nvfp4cal quantize in out --method gptq --hessians calibration --effort max
   nvfp4cal quantize in out --dry-run
   nvfp4cal quantize in out --report report.html
 
@@ -114,10 +115,23 @@ void add_patterns(CLI::App* command, const char* name, std::vector<std::string>&
   command->add_option(name, patterns, help)->type_name("GLOB")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+// The options of method gptq go with it alone, and it does nothing without Hessians.
+std::string check_gptq(const CLI::App* command, QuantizeOptions& options, const std::string& damping) {
+  if (effort_number(options.effort) < 0) return "--effort " + options.effort + ": expected fast, default or max";
+  if (command->count("--damping") > 0 && !parse_number(damping, options.damping))
+    return "--damping " + damping + ": expected a number from 0 on";
+  if (options.method == "gptq") return command->count("--hessians") > 0 ? "" : "--method gptq: --hessians DIR is missing";
+  for (const char* name : {"--hessians", "--effort", "--damping"}) {
+    if (command->count(name) > 0) return std::string(name) + ": for --method gptq alone, the method is " + options.method;
+  }
+  return "";
+}
+
 Command add_quantize(CLI::App& app) {
   struct State {
     QuantizeOptions options;
     CommonTexts texts;
+    std::string damping;
   };
   auto state = std::make_shared<State>();
   QuantizeOptions& options = state->options;
@@ -125,9 +139,11 @@ Command add_quantize(CLI::App& app) {
   command->add_option("input", options.input, "Local folder with model.safetensors, or an index and its shards")->type_name("IN");
   command->add_option("output", options.output, "Folder to write: new or empty")->type_name("OUT");
   command
-      ->add_option("--method", options.method,
-                   "mse: the block scales of least squared error; max: from the largest magnitude; four-over-six: the better of two")
-      ->type_name("mse|max|four-over-six")
+      ->add_option(
+          "--method", options.method,
+          "mse: the block scales of least squared error; max: from the largest magnitude; four-over-six: the better of two; gptq: rounding "
+          "errors that make up for each other, by the Hessians of --hessians")
+      ->type_name("mse|max|four-over-six|gptq")
       ->capture_default_str();
   add_format(command, options.format, "Names, global scale and configuration of the output");
   add_patterns(command, "--include", options.include,
@@ -142,8 +158,16 @@ Command add_quantize(CLI::App& app) {
   command->add_option("--input-scales", options.input_scales, "The same with a JSON file of input scales, module -> scale")
       ->type_name("FILE");
   command
-      ->add_option("--hessians", options.hessians, "Layers with a file <module>.hessian here are quantized by GPTQ, the others by --method")
+      ->add_option("--hessians", options.hessians,
+                   "For --method gptq: a folder with files <module>.hessian. Layers without one are quantized as by mse")
       ->type_name("DIR");
+  command->add_option("--effort", options.effort, "For --method gptq: how long to look for lower errors")
+      ->type_name("fast|default|max")
+      ->capture_default_str();
+  command
+      ->add_option("--damping", state->damping,
+                   "For --method gptq: this times the mean of a Hessian's diagonal is added to it (default: 0.02)")
+      ->type_name("X");
   command->add_flag("--dry-run", options.dry_run, "Say what would be done, and the size; write nothing");
   command
       ->add_option("--report", options.report,
@@ -155,9 +179,11 @@ Command add_quantize(CLI::App& app) {
     const QuantizeOptions& given = state->options;
     if (given.input.empty()) return std::string("input is missing");
     if (given.output.empty()) return std::string("output is missing");
-    if (method_number(given.method) < 0) return "--method " + given.method + ": expected mse, max or four-over-six";
-    if (std::string error = check_given(command, {"--input-scale", "--input-scales", "--hessians", "--report"}); !error.empty())
+    if (method_number(given.method) < 0) return "--method " + given.method + ": expected mse, max, four-over-six or gptq";
+    if (std::string error = check_given(command, {"--input-scale", "--input-scales", "--hessians", "--effort", "--damping", "--report"});
+        !error.empty())
       return error;
+    if (std::string error = check_gptq(command, state->options, state->damping); !error.empty()) return error;
     if (std::string error = check_input_scale(given.input_scale); !error.empty()) return error;
     if (std::string error = check_format(given.format); !error.empty()) return error;
     return take_common(command, state->options.common, state->texts);

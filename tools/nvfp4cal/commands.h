@@ -16,6 +16,8 @@ struct QuantizeOptions {
   std::string input_scale;                                 // a number; empty: none
   std::string input_scales;                                // a file; empty: none
   std::string hessians;                                    // a folder; empty: none
+  std::string effort = "default";                          // of method gptq
+  double damping = -1.0;                                   // of method gptq; negative: the library's default
   bool dry_run = false;
   std::string report;  // a file; empty: none
 };

@@ -29,6 +29,8 @@ nvfp4cal_status run_job(nvfp4cal_checkpoint* job, const QuantizeOptions& options
                     all(options.fuse_groups, nvfp4cal_checkpoint_add_fuse_group) && done(nvfp4cal_checkpoint_set_input_scale(job, scale)) &&
                     done(nvfp4cal_checkpoint_set_input_scales_file(job, scales)) &&
                     done(nvfp4cal_checkpoint_set_hessians(job, options.hessians.empty() ? nullptr : options.hessians.c_str())) &&
+                    done(nvfp4cal_checkpoint_set_effort(job, effort_number(options.effort))) &&
+                    (options.damping < 0.0 || done(nvfp4cal_checkpoint_set_damping(job, options.damping))) &&
                     done(nvfp4cal_checkpoint_set_dry_run(job, options.dry_run ? 1 : 0)) &&
                     done(nvfp4cal_checkpoint_set_detail(job, is_html_name(options.report) ? 1 : 0)) &&
                     done(nvfp4cal_checkpoint_run(job, options.input.c_str(), options.output.c_str())));

@@ -8,7 +8,8 @@ from . import _native
 from ._arrays import Array
 
 _METHODS = {"max": _native.METHOD_MAX, "mse": _native.METHOD_MSE}
-CHECKPOINT_METHODS = {**_METHODS, "four-over-six": _native.METHOD_FOUR_OVER_SIX}
+CHECKPOINT_METHODS = {**_METHODS, "four-over-six": _native.METHOD_FOUR_OVER_SIX, "gptq": _native.METHOD_GPTQ}
+EFFORTS = {"fast": _native.GPTQ_FAST, "default": _native.GPTQ_DEFAULT, "max": _native.GPTQ_MAX}
 FORMATS = {"modelopt": _native.FORMAT_MODELOPT, "compressed-tensors": _native.FORMAT_COMPRESSED_TENSORS}
 ORDERS = {"modelopt": _native.DECODE_MODELOPT, "compressed-tensors": _native.DECODE_COMPRESSED_TENSORS}
 

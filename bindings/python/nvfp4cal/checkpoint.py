@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterable
 from . import _native
 from ._errors import InvalidArgumentError
 from ._handle import _Guard
-from ._options import CHECKPOINT_METHODS, FORMATS, choose
+from ._options import CHECKPOINT_METHODS, EFFORTS, FORMATS, choose
 from .context import Context, native
 
 __all__ = ["Checkpoint", "quantize_checkpoint"]
@@ -22,15 +22,16 @@ class Checkpoint:
     """A job that turns a model folder into an NVFP4 folder: weights (W4A16), or with given input scales activations too (W4A4).
 
     Args:
-        method: "mse" (the best of all 126 codes), "max" or "four-over-six".
+        method: "mse" (the best of all 126 codes), "max", "four-over-six", or "gptq": as GPTQ() for layers with a Hessian, as "mse" for the others.
         format: "modelopt" or "compressed-tensors" (nvfp4-pack-quantized).
         include: quantize only the layers that one of these patterns matches (`*`, `?`, `{a,b}` over full names); one name or many.
         exclude: copy the layers that these patterns match.
         fuse_groups: layers that a pattern matches, and whose names differ in the last part alone, share one global scale.
         input_scale: quantize activations too, with this scale (amax / 2688) in the layers that input_scales does not name; 1.0 needs no data.
         input_scales: a JSON file, module -> scale.
-        hessians: a folder of files "<module>.hessian", HessianAccumulator("full").export_state() of the module's inputs (links for modules behind one
-            input): these layers are quantized as GPTQ() does, the others by `method`.
+        hessians: of "gptq", which needs it: a folder of files "<module>.hessian", HessianAccumulator("full").export_state() of the module's inputs
+            (links for modules behind one input).
+        effort, damping: of "gptq", see GPTQ.
         dry_run: report what would be done and the sizes, write nothing.
         measure_error: measure the squared error of what is written, for the report.
         detail: also measure what the error of method "max" would be, and count which block scales were chosen.
@@ -43,8 +44,8 @@ class Checkpoint:
     def __init__(
         self, method: str = "mse", *, format: str = "modelopt", include: str | Iterable[str] = (), exclude: str | Iterable[str] = (),
         fuse_groups: str | Iterable[str] = (), input_scale: float | None = None, input_scales: str | os.PathLike[str] | None = None,
-        hessians: str | os.PathLike[str] | None = None, dry_run: bool = False, measure_error: bool = True, detail: bool = False,
-        progress: Callable[[int, int, str], Any] | None = None,
+        hessians: str | os.PathLike[str] | None = None, effort: str = "default", damping: float = 0.02, dry_run: bool = False,
+        measure_error: bool = True, detail: bool = False, progress: Callable[[int, int, str], Any] | None = None,
         context: Context | None = None,
     ):  # fmt: skip
         self._handle = _native.Checkpoint()
@@ -65,6 +66,8 @@ class Checkpoint:
             self._handle.set_input_scales_file(_path(input_scales, "input_scales"))
         if hessians is not None:
             self._handle.set_hessians(_path(hessians, "hessians"))
+        self._handle.set_effort(choose("effort", effort, EFFORTS))
+        self._handle.set_damping(damping)
         self._handle.set_dry_run(1 if dry_run else 0)
         self._handle.set_measure_error(1 if measure_error else 0)
         self._handle.set_detail(1 if detail else 0)
@@ -156,6 +159,8 @@ def quantize_checkpoint(
     input_scale: float | None = None,
     input_scales: str | os.PathLike[str] | None = None,
     hessians: str | os.PathLike[str] | None = None,
+    effort: str = "default",
+    damping: float = 0.02,
     dry_run: bool = False,
     measure_error: bool = True,
     detail: bool = False,
@@ -166,15 +171,16 @@ def quantize_checkpoint(
     Args:
         input: folder with model.safetensors or model.safetensors.index.json.
         output: folder that does not exist or is empty; its parent exists.
-        method: "mse", "max" or "four-over-six".
+        method: "mse", "max", "four-over-six" or "gptq".
         progress: True: a bar of the package tqdm; a function: see Checkpoint; None: none.
-        format, include, exclude, fuse_groups, input_scale, input_scales, hessians, dry_run, measure_error, detail, context: as for Checkpoint.
+        format, include, exclude, fuse_groups, input_scale, input_scales, hessians, effort, damping, dry_run, measure_error, detail, context: as for Checkpoint.
     Returns: the report, a dict with "totals", "tensors", "warnings", ... (docs/checkpoint.md).
     Raises: as Checkpoint.run. Ctrl-C stops the run, and no file of it is left.
     """
     options: dict[str, Any] = {
         "format": format, "include": include, "exclude": exclude, "fuse_groups": fuse_groups, "input_scale": input_scale,
-        "input_scales": input_scales, "hessians": hessians, "dry_run": dry_run, "measure_error": measure_error, "detail": detail, "context": context,
+        "input_scales": input_scales, "hessians": hessians, "effort": effort, "damping": damping, "dry_run": dry_run, "measure_error": measure_error,
+        "detail": detail, "context": context,
     }  # fmt: skip
     if progress is not True:
         return Checkpoint(method, progress=progress or None, **options).run(input, output)

@@ -8,14 +8,12 @@ from . import _native
 from ._arrays import Array, float32, kind_of
 from ._errors import Error, rename
 from ._handle import _Guard
-from ._options import choose
+from ._options import EFFORTS, choose
 from .calib import HessianAccumulator
 from .context import Context
 from .quantization import QuantizedTensor
 
 __all__ = ["GPTQ", "gptq"]
-
-_EFFORTS = {"fast": _native.GPTQ_FAST, "default": _native.GPTQ_DEFAULT, "max": _native.GPTQ_MAX}
 
 
 class GPTQ:
@@ -51,7 +49,7 @@ class GPTQ:
         if context is not None:
             self._handle.set_context(context._handle)
         self._handle.set_damping(damping)
-        self._handle.set_effort(choose("effort", effort, _EFFORTS))
+        self._handle.set_effort(choose("effort", effort, EFFORTS))
         self._handle.set_measure_objectives(1 if measure else 0)
         if isinstance(hessian, HessianAccumulator):
             with hessian._guard:

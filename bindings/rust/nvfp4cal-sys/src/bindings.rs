@@ -32,6 +32,7 @@ pub const NVFP4CAL_MAX_NDIM: i32 = 8;
 pub const NVFP4CAL_METHOD_MAX: i32 = 0;
 pub const NVFP4CAL_METHOD_MSE: i32 = 1;
 pub const NVFP4CAL_METHOD_FOUR_OVER_SIX: i32 = 2;
+pub const NVFP4CAL_METHOD_GPTQ: i32 = 3;
 pub const NVFP4CAL_SCALES_LINEAR: i32 = 0;
 pub const NVFP4CAL_SCALES_SWIZZLED: i32 = 1;
 pub const NVFP4CAL_DECODE_MODELOPT: i32 = 0;
@@ -1093,6 +1094,14 @@ unsafe extern "C" {
     pub fn nvfp4cal_checkpoint_set_hessians(
         handle: *mut nvfp4cal_checkpoint,
         folder: *const ::core::ffi::c_char,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_effort(
+        handle: *mut nvfp4cal_checkpoint,
+        effort: i32,
+    ) -> nvfp4cal_status;
+    pub fn nvfp4cal_checkpoint_set_damping(
+        handle: *mut nvfp4cal_checkpoint,
+        fraction: f64,
     ) -> nvfp4cal_status;
     pub fn nvfp4cal_checkpoint_set_dry_run(
         handle: *mut nvfp4cal_checkpoint,

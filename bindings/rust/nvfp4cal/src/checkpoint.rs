@@ -7,6 +7,7 @@ use nvfp4cal_sys as sys;
 use crate::callback::{self, Slot};
 use crate::context::{Context, Runner};
 use crate::error::{CallbackError, Error, Result, Status};
+use crate::gptq::GptqEffort;
 use crate::handle::{raw, Handle};
 use crate::options::{CheckpointFormat, Method};
 
@@ -90,7 +91,8 @@ impl<'a> Checkpoint<'a> {
         Ok(())
     }
 
-    /// [`Method::Mse`] (default), [`Method::Max`] or [`Method::FourOverSix`].
+    /// [`Method::Mse`] (default), [`Method::Max`], [`Method::FourOverSix`] or [`Method::Gptq`], which needs
+    /// [`set_hessians`](Self::set_hessians).
     pub fn set_method(&mut self, method: Method) -> Result<()> {
         // SAFETY: ours; so everywhere below.
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_method(self.raw(), method as i32) })
@@ -131,11 +133,21 @@ impl<'a> Checkpoint<'a> {
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_input_scales_file(self.raw(), path.as_ptr()) })
     }
 
-    /// Quantizes layers that have a file `<module>.hessian` in this folder with [`Gptq`](crate::Gptq): the exported state of a full
-    /// [`Hessian`](crate::Hessian) of the module's inputs. The others are quantized by the method.
+    /// For [`Method::Gptq`] alone: a folder with files `<module>.hessian`, the exported state of a full [`Hessian`](crate::Hessian) of the
+    /// module's inputs.
     pub fn set_hessians(&mut self, folder: impl AsRef<Path>) -> Result<()> {
         let folder = utf8(folder.as_ref())?;
         self.check(unsafe { sys::nvfp4cal_checkpoint_set_hessians(self.raw(), folder.as_ptr()) })
+    }
+
+    /// For [`Method::Gptq`] alone, as [`Gptq`](crate::Gptq) has it.
+    pub fn set_effort(&mut self, effort: GptqEffort) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_effort(self.raw(), effort as i32) })
+    }
+
+    /// For [`Method::Gptq`] alone, as [`Gptq`](crate::Gptq) has it: a fraction of the mean diagonal (default 0.02).
+    pub fn set_damping(&mut self, fraction: f64) -> Result<()> {
+        self.check(unsafe { sys::nvfp4cal_checkpoint_set_damping(self.raw(), fraction) })
     }
 
     /// Reports what would be done and the sizes, writes nothing (default `false`).

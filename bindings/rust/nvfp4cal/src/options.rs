@@ -16,6 +16,8 @@ pub enum Method {
     Mse = sys::NVFP4CAL_METHOD_MSE,
     /// For [`Checkpoint`](crate::Checkpoint) alone: the better of the codes by which the block's largest magnitude becomes 6 or 4 \[ModelOpt's 4/6\].
     FourOverSix = sys::NVFP4CAL_METHOD_FOUR_OVER_SIX,
+    /// For [`Checkpoint`](crate::Checkpoint) alone: [`Gptq`](crate::Gptq) for layers with a Hessian, [`Method::Mse`] for the others.
+    Gptq = sys::NVFP4CAL_METHOD_GPTQ,
 }
 
 /// Order of the block scales in memory.

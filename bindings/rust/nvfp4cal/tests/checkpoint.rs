@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
-use nvfp4cal::{Checkpoint, CheckpointFormat, Context, Method, Options, Status, TensorView};
+use nvfp4cal::{Checkpoint, CheckpointFormat, Context, GptqEffort, Hessian, HessianLayout, Method, Options, Status, TensorView};
 use safetensors::tensor::{serialize_to_file, Dtype, SafeTensors, TensorView as View};
 
 /// A folder that is removed at the end.
@@ -85,6 +85,34 @@ fn the_options_choose() {
     for part in ["\"input_scale\":0.5", "excluded (*.down_proj)", "four-over-six", "\"dry_run\": true"] {
         assert!(report.contains(part), "{part}: {report}");
     }
+}
+
+#[test]
+fn hessians_make_other_codes() {
+    let folder = Folder::new("hessians");
+    let (model, hessians) = (make_model(&folder.0, &weights(32, 1)), folder.path("hessians"));
+    std::fs::create_dir(&hessians).unwrap();
+    let mut hessian = Hessian::new().unwrap();
+    hessian.set_layout(HessianLayout::Full).unwrap();
+    hessian.collect(TensorView::new(&weights(96, 3), &[96, 64]).unwrap()).unwrap();
+    std::fs::write(hessians.join("model.layers.0.mlp.up_proj.hessian"), hessian.export_state().unwrap()).unwrap();
+    let mut job = Checkpoint::new().unwrap();
+    job.set_method(Method::Gptq).unwrap();
+    let error = job.run(&model, folder.path("none")).unwrap_err();
+    assert_eq!((error.status(), error.message()), (Status::InvalidArgument, "method gptq without a folder of Hessians"));
+    job.set_hessians(&hessians).unwrap();
+    assert_eq!(job.set_damping(-1.0).unwrap_err().status(), Status::InvalidArgument);
+    let mut files = Vec::new();
+    for (effort, damping) in [(GptqEffort::Default, 0.02), (GptqEffort::Fast, 0.02), (GptqEffort::Default, 0.5)] {
+        job.set_effort(effort).unwrap();
+        job.set_damping(damping).unwrap();
+        let output = folder.path(&format!("out{}", files.len()));
+        job.run(&model, &output).unwrap();
+        let report: serde_json::Value = serde_json::from_str(job.report().unwrap()).unwrap();
+        assert_eq!((&report["method"], &report["damping"]), (&"gptq".into(), &damping.into()));
+        files.push(std::fs::read(output.join("model.safetensors")).unwrap());
+    }
+    assert!(files[0] != files[1] && files[0] != files[2]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ public final class CheckpointJob extends Handle {
   /**
    * How scales are chosen.
    *
-   * @param method default {@link Method#MSE}
+   * @param method default {@link Method#MSE}; {@link Method#GPTQ} needs {@link #setHessians}
    * @return this
    */
   public CheckpointJob setMethod(Method method) {
@@ -119,7 +119,7 @@ public final class CheckpointJob extends Handle {
   }
 
   /**
-   * Quantizes layers that have a Hessian as {@link Gptq} does, the others by the method.
+   * The Hessians of {@link Method#GPTQ}, which quantizes layers that have one as {@link Gptq} does.
    *
    * @param folder with files "&lt;module&gt;.hessian": the exported state of a {@link HessianAccumulator} of layout FULL
    *     over the module's inputs; null forgets the last one
@@ -128,6 +128,28 @@ public final class CheckpointJob extends Handle {
   public CheckpointJob setHessians(Path folder) {
     String path = folder == null ? null : folder.toString();
     run(() -> handle.set_hessians(path));
+    return this;
+  }
+
+  /**
+   * Of {@link Method#GPTQ} alone: how much it tries.
+   *
+   * @param effort default {@link GptqEffort#DEFAULT}
+   * @return this
+   */
+  public CheckpointJob setEffort(GptqEffort effort) {
+    run(() -> handle.set_effort(effort.value));
+    return this;
+  }
+
+  /**
+   * Of {@link Method#GPTQ} alone: this times the mean of a Hessian's diagonal is added to it.
+   *
+   * @param fraction 0 or more; default 0.02
+   * @return this
+   */
+  public CheckpointJob setDamping(double fraction) {
+    run(() -> handle.set_damping(fraction));
     return this;
   }
 

@@ -10,7 +10,9 @@ public enum Method {
    * For {@link CheckpointJob} alone: the better of the codes by which the largest magnitude of the block becomes 6 or 4
    * [ModelOpt's 4/6].
    */
-  FOUR_OVER_SIX(NativeConstants.METHOD_FOUR_OVER_SIX);
+  FOUR_OVER_SIX(NativeConstants.METHOD_FOUR_OVER_SIX),
+  /** For {@link CheckpointJob} alone: {@link Gptq} for layers with a Hessian, MSE for the others. */
+  GPTQ(NativeConstants.METHOD_GPTQ);
 
   /** The number that the C interface uses. */
   final int value;

@@ -86,6 +86,28 @@ class CheckpointTest {
   }
 
   @Test
+  void hessiansMakeOtherCodes() throws IOException {
+    Path hessians = Files.createDirectory(folder.resolve("hessians"));
+    try (HessianAccumulator hessian = new HessianAccumulator().setLayout(HessianLayout.FULL)) {
+      hessian.collect(Tensor.of(TestData.normal(2 * COLS * COLS, 9), 2 * COLS, COLS));
+      Files.write(hessians.resolve("model.layers.0.mlp.up_proj.hessian"), hessian.exportState());
+    }
+    try (CheckpointJob job = new CheckpointJob().setMethod(Method.GPTQ)) {
+      assertStatus(Status.INVALID_ARGUMENT, "method gptq without a folder of Hessians", () -> job.run(model, out));
+      assertStatus(Status.INVALID_ARGUMENT, "damping -1", () -> job.setDamping(-1));
+      job.setHessians(hessians).run(model, folder.resolve("default"));
+      job.setEffort(GptqEffort.FAST).run(model, folder.resolve("fast"));
+      job.setEffort(GptqEffort.DEFAULT).setDamping(0.5).run(model, folder.resolve("damped"));
+      JsonObject report = JsonParser.parseString(job.report()).getAsJsonObject();
+      assertEquals("gptq", report.get("method").getAsString());
+      assertEquals(0.5, report.get("damping").getAsDouble());
+      byte[] made = Files.readAllBytes(folder.resolve("default/model.safetensors"));
+      assertFalse(Arrays.equals(made, Files.readAllBytes(folder.resolve("fast/model.safetensors"))));
+      assertFalse(Arrays.equals(made, Files.readAllBytes(folder.resolve("damped/model.safetensors"))));
+    }
+  }
+
+  @Test
   void theFilesHoldWhatQuantizeGives() throws IOException {
     List<Long> done = new ArrayList<>();
     List<String> names = new ArrayList<>();
