@@ -347,6 +347,24 @@ def test_ctrl_c(large, tmp_path):
     assert process.returncode == 130 and stderr.endswith("nvfp4cal: interrupted; nothing was written\n") and not (tmp_path / "out").exists()
 
 
+def test_the_table_says_what_was_kept(tmp_path):
+    model = make(tmp_path / "model", "--size", "64MB", "--shards", "5")
+    for attempt in range(20):
+        out = tmp_path / str(attempt)
+        process = subprocess.Popen([TOOL, "quantize", model, out, "--threads", "1", "--quiet"])
+        while process.poll() is None:
+            journal = out / ".nvfp4cal-journal"
+            if journal.exists() and journal.read_bytes().count(b'"shard"') >= 2:
+                process.kill()
+        if process.wait() == -signal.SIGKILL:
+            break
+    else:
+        pytest.fail("no run could be killed in time")
+    last = ok("quantize", model, out).stdout.splitlines()[-1]
+    assert re.fullmatch(r".* in [\d.]+ s; [2-5] of 5 shards kept from an earlier run", last), last
+    assert "kept" not in ok("quantize", model, tmp_path / "undisturbed").stdout
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_and_man_page(command):
     text = ok(command, "--help").stdout

@@ -69,8 +69,15 @@ bool print_summary(const std::string& report_json) {
   if (report["dry_run"].get<bool>()) {
     std::printf("; a dry run: nothing was written\n");
   } else {
-    std::printf(" in %.1f s, %s weights/s\n", totals["seconds"].get<double>(),
-                short_number(totals["gel_per_s"].get<double>() * 1e9).c_str());
+    // A rate would say little of shards that were read and kept.
+    const int64_t kept = totals["shards_kept"].get<int64_t>();
+    std::printf(" in %.1f s", totals["seconds"].get<double>());
+    if (kept > 0) {
+      std::printf("; %lld of %s kept from an earlier run\n", static_cast<long long>(kept),
+                  counted(static_cast<int64_t>(report["shards"].size()), "shard").c_str());
+    } else {
+      std::printf(", %s weights/s\n", short_number(totals["gel_per_s"].get<double>() * 1e9).c_str());
+    }
   }
   return flushed();
 }
