@@ -1,9 +1,10 @@
-"""The command-line tool with --method gptq: a folder of Hessians, its options, Ctrl-C in the middle of a layer."""
+"""Method gptq of the tool and of quantize_checkpoint: a folder of Hessians, its options, Ctrl-C in the middle of a layer."""
 import json
 import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -81,12 +82,9 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.5, 3.0, 6.0])
-def test_ctrl_c_inside_a_layer(large_layer, tmp_path, seconds):
-    """After so many seconds of work: the Hessian is read, factored, rows are rounded. What is left takes little processor time, however slow the machine is."""
-    process = subprocess.Popen([TOOL, "quantize", large_layer / "model", tmp_path / "out", "--method", "gptq", "--hessians", large_layer / "hessians",
-                                "--effort", "max", "--threads", "1", "--quiet"], stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+def interrupt_after(seconds, command, **options):
+    """Ctrl-C after so many seconds of work. Returns exit code, stderr and the processor seconds that were still used, however slow the machine is."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options)
     try:
         deadline = time.monotonic() + LIMIT
         while processor_seconds(process.pid) < seconds and time.monotonic() < deadline:
@@ -97,9 +95,23 @@ def test_ctrl_c_inside_a_layer(large_layer, tmp_path, seconds):
     finally:
         process.kill()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime - before
-    assert process.returncode == 130 and stderr == "nvfp4cal: interrupted; nothing was written\n" and not (tmp_path / "out").exists()
-    assert used < 1.0, used
+    return process.returncode, stderr, after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime - before
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 3.0, 6.0])
+def test_ctrl_c_inside_a_layer(large_layer, tmp_path, seconds):
+    """While the Hessian is read and factored, and while rows are rounded."""
+    command = [TOOL, "quantize", large_layer / "model", tmp_path / "out", "--method", "gptq", "--hessians", large_layer / "hessians", "--effort", "max"]
+    code, stderr, used = interrupt_after(seconds, [*command, "--threads", "1", "--quiet"])
+    assert code == 130 and stderr == "nvfp4cal: interrupted; nothing was written\n" and not (tmp_path / "out").exists()
+    assert used < 0.4, used
+
+
+def test_ctrl_c_inside_a_layer_in_python(large_layer, tmp_path, child_environment):
+    run = f"n.quantize_checkpoint({str(large_layer / 'model')!r}, {str(tmp_path / 'out')!r}, 'gptq', hessians={str(large_layer / 'hessians')!r}, effort='max', "
+    code, stderr, used = interrupt_after(4.0, [sys.executable, "-c", f"import nvfp4cal as n; {run}context=n.Context(threads=1))"], env=child_environment)
+    assert code != 0 and stderr.rstrip().endswith("KeyboardInterrupt") and not (tmp_path / "out").exists()
+    assert used < 1.0, used  # the pulse of progress callbacks, and the end of the interpreter
 
 
 def test_progress_inside_a_layer(calibrated, tmp_path):
