@@ -17,16 +17,25 @@ FORMATS = ("modelopt", "compressed-tensors")
 _TWO_LEVELS = np.float32(2688.0)  # 6 * 448
 
 
+def check_output(folder: Any) -> pathlib.Path:
+    """The folder as a path. Raises InvalidArgumentError if it cannot be written to, ImportError without the package safetensors."""
+    import safetensors.torch  # noqa: F401
+
+    target = pathlib.Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InvalidArgumentError(f"output {str(target)!r} is there and not an empty folder", InvalidArgumentError.status)
+    return target
+
+
 def save(calibration: Any, model: Any, folder: Any, format: str) -> None:
     """See Calibration.save."""
     if format not in FORMATS:
         raise ValueError(f"format {format!r} is not one of {', '.join(map(repr, FORMATS))}")
-    target = pathlib.Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InvalidArgumentError(f"output {str(target)!r} is there and not an empty folder", InvalidArgumentError.status)
+    target = check_output(folder)
     if not calibration.layers:
         raise InvalidArgumentError("no layer was quantized", InvalidArgumentError.status)
     made = target.with_name(target.name + ".nvfp4cal-tmp")
+    shutil.rmtree(made, ignore_errors=True)  # of a process that was killed
     try:
         model.save_pretrained(made)
         _replace_tensors(made, calibration.layers, format)

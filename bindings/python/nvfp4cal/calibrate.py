@@ -7,9 +7,9 @@ import os
 from typing import Any, Callable, Dict, Iterable, List, Sequence
 
 from ._calibrate_blocks import Call, Inputs, as_list, find_blocks, groups_of, quiet, take
-from ._calibrate_files import FORMATS, save
+from ._calibrate_files import FORMATS, check_output, save
 from ._calibrate_group import ACTIVATIONS, METHODS, Collected, rows_of, split
-from ._errors import UnsupportedError
+from ._errors import Error, UnsupportedError
 from .context import Context
 from .quantization import QuantizedTensor
 
@@ -113,6 +113,8 @@ def calibrate(
             raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, choices))}")
     if activations is not None and activations not in ACTIVATIONS:
         raise ValueError(f"activations {activations!r} is not one of {', '.join(map(repr, ACTIVATIONS))}, None")
+    if output is not None:
+        check_output(output)  # not only after the work
     listed = as_list(batches)
     prefix, found = find_blocks(model, blocks)
     for name, parameter in model.named_parameters():
@@ -210,6 +212,8 @@ class _Run:
                 self._skip(name, "ignored", report)
             elif layer.in_features % 16:
                 self._skip(name, f"in_features {layer.in_features} is not a multiple of 16", report)
+            elif "weight" not in layer._parameters:
+                self._skip(name, "its weight is computed from other parameters", report)
             elif not layer.weight.is_floating_point():
                 self._skip(name, f"weight is {layer.weight.dtype}", report)
             else:
@@ -263,9 +267,14 @@ class _Run:
             self.result.skipped.update((name, "no activations reach it") for name in names)
             return
         weights = torch.cat([layer.weight.detach().float() for layer in group.values()])
-        made = collected.quantize(weights, self._method, self._effort, self._damping)
+        try:
+            made = collected.quantize(weights, self._method, self._effort, self._damping)
+        except Error as error:
+            error.args = (f"{', '.join(names)}: {error}",)
+            raise
+        input_amax = collected.input_amax()
         for (name, layer), tensor in zip(group.items(), split(made, group)):
-            self.result.layers[name] = CalibratedLayer(tensor, names, collected.input_amax(), collected.rows, collected.shifted)
+            self.result.layers[name] = CalibratedLayer(tensor, names, input_amax, collected.rows, collected.shifted)
             if self._sequential:
                 decoded[layer] = tensor.dequantize(layer.weight.dtype)
 

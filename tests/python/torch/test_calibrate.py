@@ -145,6 +145,38 @@ def test_activation_scales(kind, calibrator):
         assert {result.layers[name].input_amax for name in group} == {float(expected.compute_amax())}
 
 
+def percentile_of(amaxes, percentile, floor=0.0):
+    """The middle of the histogram's bin (512 over log2 from -40 to 40) in which a share of the block amaxes is reached."""
+    bins = ((amaxes[amaxes > 0].log2() + 40) / 80 * 512).floor().clamp(0, 511).sort().values
+    bins = bins[bins >= (torch.floor((torch.tensor(floor, dtype=torch.float64).log2() + 40) / 80 * 512) if floor else 0)]
+    rank = max(1, int(torch.ceil(torch.tensor(percentile / 100, dtype=torch.float64) * len(bins))))
+    return float(2.0 ** (-40 + (bins[rank - 1] + 0.5) / 512 * 80))
+
+
+def input_amax_by_hand(kind, x):
+    """The amax behind an input's global scale, from all block amaxes in float64."""
+    amaxes = x.reshape(len(x), -1, 16).abs().amax(-1).flatten()
+    if kind == "max":
+        return float(amaxes.max())
+    upper = percentile_of(amaxes, 99.99)
+    return max(16384.0 * percentile_of(amaxes, 1.0, upper / 1e6 if kind == "headroom" else 0.0), upper)
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("kind", ["max", "actmax", "headroom"])
+@pytest.mark.parametrize("spread", [1.0, 1e-7])
+def test_activation_scales_by_hand(make, kind, spread):
+    """Also where the first block of every token is small: the upper percentile decides, and headroom leaves those blocks out."""
+    model, batches = make(), models.batches()
+    for name, parameter in model.named_parameters():
+        if "norm" in name.lower():
+            parameter.data[:16] *= spread
+    result = n.calibrate(model, batches, "max", activations=kind, apply=False)
+    for group in groups_of(model):
+        expected = input_amax_by_hand(kind, inputs(model, group[0], batches))
+        assert [result.layers[name].input_amax for name in group] == [pytest.approx(expected, rel=2e-6, abs=0)] * len(group)
+
+
 def test_weights_of_the_model():
     model = models.bert().to(torch.bfloat16)
     before = copy.deepcopy(model.state_dict())

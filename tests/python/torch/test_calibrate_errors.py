@@ -41,6 +41,22 @@ def test_columns_that_no_block_divides():
     assert len(result.layers) == 10 and all(torch.equal(model.get_submodule(name).weight, before[f"{name}.weight"]) for name in names)
 
 
+def test_weights_that_are_not_finite():
+    model = models.llama()
+    model.model.layers[1].mlp.up_proj.weight.data[3, 5] = float("inf")
+    names = "model.layers.1.mlp.gate_proj, model.layers.1.mlp.up_proj"
+    with pytest.raises(n.NotFiniteError, match=rf"^{names}: .*inf"):
+        n.calibrate(model, models.batches(1))
+
+
+def test_computed_weights():
+    """A weight that a parametrization makes cannot be replaced."""
+    model = models.bert()
+    torch.nn.utils.parametrizations.weight_norm(model.encoder.layer[0].output.dense)
+    result = n.calibrate(model, models.batches(1), "mse")
+    assert result.skipped == {"encoder.layer.0.output.dense": "its weight is computed from other parameters"} and len(result.layers) == 11
+
+
 def test_ignored_layers():
     result = n.calibrate(models.bert(), models.batches(2), ignore=["*.1.*", "*.key"])
     assert result.skipped["encoder.layer.0.attention.self.key"] == "ignored" and len(result.skipped) == 7 and len(result.layers) == 5
@@ -60,9 +76,10 @@ def test_failures_leave_the_model(tmp_path, fails):
 
     (tmp_path / "file").write_text("x")
     with pytest.raises(KeyError if fails == "progress" else n.InvalidArgumentError):
-        n.calibrate(model, models.batches(2), progress=progress, output=tmp_path)
+        n.calibrate(model, models.batches(2), progress=progress, output=tmp_path if fails == "output" else None)
     assert unchanged(model, before) and all(module.training for module in model.modules())
-    assert [done for done, _, _ in seen] == list(range(1, 6 if fails == "progress" else 13)) and seen[0][1] == 12
+    # a folder that cannot be the output is refused before any work
+    assert [(done, total) for done, total, _ in seen] == ([(done, 12) for done in range(1, 6)] if fails == "progress" else [])
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
