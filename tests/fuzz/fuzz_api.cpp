@@ -350,6 +350,7 @@ void gptq_functions(uint64_t seed, Random& random) {
   nvfp4cal_gptq* gptq = nullptr;
   nvfp4cal_hessian* hessian = nullptr;
   if (nvfp4cal_gptq_create(&gptq) != 0 || nvfp4cal_hessian_create(&hessian) != 0) return report("gptq_create", nvfp4cal_last_error(), seed);
+  if (!random.one_in(4)) nvfp4cal_gptq_set_hessian_tensor(gptq, &good, nullptr);
   nvfp4cal_hessian_set_layout(hessian, static_cast<int32_t>(random.one_in(8) ? random.between(-1, 3) : NVFP4CAL_HESSIAN_FULL));
   float ones[3] = {1.0f, 1.0f, 1.0f};
   const std::vector<uint8_t> before = memory;
@@ -358,8 +359,8 @@ void gptq_functions(uint64_t seed, Random& random) {
     const nvfp4cal_tensor any = random_tensor(memory, random), other = random_tensor(memory, random);
     const nvfp4cal_tensor weights = slices == 1 || random.one_in(4) ? contiguous(memory.data(), NVFP4CAL_DTYPE_F32, {rows, cols})
                                                                     : contiguous(memory.data(), NVFP4CAL_DTYPE_F32, {slices, rows, cols});
-    const nvfp4cal_tensor amax = contiguous(ones, NVFP4CAL_DTYPE_F32, {random.between(0, 3)});
-    const nvfp4cal_tensor* const given = random.one_in(3) ? nullptr : random.one_in(4) ? &other : &amax;
+    const nvfp4cal_tensor amax = contiguous(ones, NVFP4CAL_DTYPE_F32, {random.one_in(4) ? random.between(0, 3) : 1});
+    const nvfp4cal_tensor* const given = random.one_in(2) ? nullptr : random.one_in(4) ? &other : &amax;
     const nvfp4cal_tensor* const x = random.one_in(4) ? &any : &weights;
     const nvfp4cal_tensor* const cross = random.one_in(2) ? nullptr : random.one_in(4) ? &any : &good;
     nvfp4cal_gptq_objectives objectives = {random.one_in(8) ? 12u : static_cast<uint32_t>(sizeof objectives), 0, 0, 0, 0, 0};
@@ -367,7 +368,7 @@ void gptq_functions(uint64_t seed, Random& random) {
       case 0: nvfp4cal_gptq_set_damping(gptq, 0.02 * static_cast<double>(random.between(-1, 60))); break;
       case 1: nvfp4cal_gptq_set_effort(gptq, static_cast<int32_t>(random.between(-1, 3))); break;
       case 2: nvfp4cal_gptq_set_measure_objectives(gptq, static_cast<int32_t>(random.between(-1, 2))); break;
-      case 3: nvfp4cal_gptq_reset(gptq); break;
+      case 3: nvfp4cal_gptq_reset(random.one_in(2) ? gptq : nullptr); break;
       case 4: nvfp4cal_hessian_collect(hessian, x, nullptr); break;
       case 5: call("gptq_hessian", seed, random, 0, [&](auto) { return nvfp4cal_gptq_set_hessian(gptq, hessian, cross); }); break;
       case 6:
@@ -379,7 +380,8 @@ void gptq_functions(uint64_t seed, Random& random) {
       }
       case 9: call("gptq_objectives", seed, random, 0, [&](auto) { return nvfp4cal_gptq_compute_objectives(gptq, &objectives); }); break;
       default:
-        call("gptq_quantize", seed, random, 5,
+        // the last three may be NULL, as pointers beyond the count are
+        call("gptq_quantize", seed, random, random.one_in(3) ? 5 : 2,
              [&](auto out) { return nvfp4cal_gptq_quantize(gptq, x, given, out[0], out[1], out[2], out[3], out[4], nullptr); });
     }
   }
