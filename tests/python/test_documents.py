@@ -1,4 +1,4 @@
-"""Numbers in README.md and docs/python.md are what the programs print."""
+"""Numbers in README.md, docs/python.md and docs/gptq.md are what the programs print."""
 import documents
 
 
@@ -8,3 +8,7 @@ def test_readme(child_environment):
 
 def test_page(child_environment):
     assert documents.check("docs/python.md", False, child_environment) == 2
+
+
+def test_gptq(child_environment):
+    assert documents.check("docs/gptq.md", False, child_environment) == 1
