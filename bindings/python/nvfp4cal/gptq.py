@@ -10,7 +10,7 @@ from ._errors import Error, rename
 from ._handle import _Guard
 from ._options import EFFORTS, choose
 from .calib import HessianAccumulator
-from .context import Context
+from .context import Context, native
 from .quantization import QuantizedTensor
 
 __all__ = ["GPTQ", "gptq"]
@@ -47,7 +47,7 @@ class GPTQ:
         self._handle = _native.Gptq()
         self._context = context
         if context is not None:
-            self._handle.set_context(context._handle)
+            self._handle.set_context(native(context))
         self._handle.set_damping(damping)
         self._handle.set_effort(choose("effort", effort, EFFORTS))
         self._handle.set_measure_objectives(1 if measure else 0)
