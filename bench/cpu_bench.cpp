@@ -74,10 +74,10 @@ int run(const Options& options) {
   if (cores > 1 && !options.processor_time) threads.push_back(cores);
   if (options.threads != 0) threads = {options.threads};
   const bool beside_normal = options.check && options.input != "normal";
-  const bench::Input normal = beside_normal ? bench::make_input("normal", options.elements, "") : bench::Input{};
+  const bench::Input normal = beside_normal ? bench::make_input("normal", options.elements, "", options.dtype) : bench::Input{};
   for (const std::string& name : names) {
     if (!options.input.empty() && options.input != name) continue;
-    const bench::Input input = bench::make_input(name, options.elements, options.layer);
+    const bench::Input input = bench::make_input(name, options.elements, options.layer, options.dtype);
     for (const int count : threads) bench.run(input, beside_normal && name != "normal" ? &normal : nullptr, count);
   }
   if (bench.rows().empty()) usage("nothing is called", (options.input + " " + options.op + " " + options.dtype).c_str());

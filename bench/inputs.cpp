@@ -76,18 +76,20 @@ const std::vector<std::string>& input_names() {
   return names;
 }
 
-Input make_input(const std::string& name, int64_t elements, const std::string& file) {
+Input make_input(const std::string& name, int64_t elements, const std::string& file, const std::string& dtype) {
   const std::vector<float> period =
       name == "layer" ? read_floats(file, elements) : make_period(name, std::min<int64_t>(elements, int64_t{1} << 20));
   const size_t n = static_cast<size_t>(elements);
   const bool fits_f16 = name != "tiny" && name != "huge";
-  Input input{name, std::vector<float>(n), std::vector<uint16_t>(n), std::vector<uint16_t>(fits_f16 ? n : 0)};
-  for (size_t i = 0; i < n; ++i) {
-    const size_t from = i % period.size();
-    input.f32[i] = period[from];
-    input.bf16[i] = i == from ? to_bf16(period[from]) : input.bf16[from];
-    if (fits_f16) input.f16[i] = i == from ? to_f16(period[from]) : input.f16[from];
-  }
+  Input input{name, {}, {}, {}};
+  const auto fill = [&](const char* wanted, auto& values, auto&& convert) {
+    if (!dtype.empty() && dtype != wanted) return;
+    values.resize(n);
+    for (size_t i = 0; i < n; ++i) values[i] = i < period.size() ? convert(period[i]) : values[i - period.size()];
+  };
+  fill("f32", input.f32, [](float x) { return x; });
+  fill("bf16", input.bf16, to_bf16);
+  if (fits_f16) fill("f16", input.f16, to_f16);
   return input;
 }
 

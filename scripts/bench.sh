@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Builds the benchmark and runs it; other options go to it (docs/performance.md): --json, --op, --input, --dtype, --threads, --target, --clock cpu, ...
-#   bench.sh [--check] [--prototype DIR] [options]
-#     --check           1 if a ratio misses its target
+#   bench.sh [--check] [--scaling] [--prototype DIR] [options]
+#     --check           1 if a ratio misses its target: also the Hessian-weighted search, and the search under AVX2
+#     --scaling         instead: cost of an element from 2^20 to 2^30 of them, two threads beside two processes
 #     --prototype DIR   also builds the prototype of the search in DIR (cpu/b2.cpp, cpu/gen.cpp) and times the two in turn
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 prototype=
+check=false
+scaling=false
 options=()
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -14,16 +17,24 @@ while [ $# -gt 0 ]; do
       prototype=$(cd "$2" && pwd) || exit 1
       shift
       ;;
+    --scaling) scaling=true ;;
+    --check)
+      check=true
+      options+=(--check)
+      ;;
     *) options+=("$1") ;;
   esac
   shift
 done
 
 say "building"
-(cd "$root" && cmake --preset release >/dev/null && cmake --build build/release --parallel "$jobs" --target nvfp4cal_bench) >&2
+(cd "$root" && cmake --preset release >/dev/null && cmake --build build/release --parallel "$jobs" --target nvfp4cal_bench nvfp4cal_hessian_bench) >&2
 bench=$root/build/release/bench/nvfp4cal_bench
 work=$root/build/bench
 mkdir -p "$work"
+if $scaling; then
+  exec python3 "$root/scripts/bench_scaling.py" "$bench"
+fi
 
 # A real layer: the largest tensor of MiniLM, 11.7 M numbers.
 if model=$("$root/scripts/minilm.sh"); then
@@ -41,4 +52,16 @@ if [ -n "$prototype" ]; then
   "$work/gen" "$work/normal.f32" 0
   python3 "$root/scripts/bench_prototype.py" "$bench" "$work/b2" "$work/normal.f32"
 fi
-exec "$bench" "${options[@]}"
+status=0
+"$bench" "${options[@]}" || status=$?
+if $check; then
+  say "Hessians"
+  "${bench%nvfp4cal_bench}nvfp4cal_hessian_bench" --check 1 || status=1
+  case "$("$bench" --elements 65536 --runs 1 --op amax --input zero)" in
+    *avx2*)
+      say "AVX2"
+      "$bench" "${options[@]}" --target avx2 --op sweep || status=1
+      ;;
+  esac
+fi
+exit $status

@@ -103,29 +103,58 @@ struct RungSums {
   VI sum, half_sum;
 };
 
-HWY_INLINE VI rung_sum(const VU* HWY_RESTRICT u, VU inverse) {
+// What errors are multiplied with before they are squared.
+struct NoWeights {
+  static constexpr bool kWeighted = false;
+  static constexpr float kDelta = 0.0f;
+  HWY_INLINE VU operator()(VU e, int) const { return e; }
+};
+struct RootWeights {
+  static constexpr bool kWeighted = true;
+  static constexpr float kDelta = 2.7f;  // products are rounded (half a step each, 2 over a block), roots too
+  const VU* roots;
+  HWY_INLINE VU operator()(VU e, int j) const { return times_roots(e, roots[j]); }
+};
+
+template <class Weights>
+HWY_INLINE VI rung_sum(const VU* HWY_RESTRICT u, VU inverse, const Weights& weigh) {
   VI sums[2];
   for (int j = 0; j < 8; ++j) {
-    const VU e = level_distance12(multiply_high(u[j], inverse));
+    const VU e = weigh(level_distance12(multiply_high(u[j], inverse)), j);
     sums[j & 1] = j < 2 ? squares(e) : add_squares(sums[j & 1], e);
   }
   return hn::Add(sums[0], sums[1]);
 }
 
-HWY_INLINE RungSums rung_sums(const VU* HWY_RESTRICT u, VU inverse) {
+template <class Weights>
+HWY_INLINE RungSums rung_sums(const VU* HWY_RESTRICT u, VU inverse, const Weights& weigh) {
   VI sums[2], half_sums[2];
   for (int j = 0; j < 8; ++j) {
     const VU y = multiply_high(u[j], inverse);
-    const VU e = level_distance12(y), half = level_distance12(double_halves(y));
+    const VU e = weigh(level_distance12(y), j), half = weigh(level_distance12(double_halves(y)), j);
     sums[j & 1] = j < 2 ? squares(e) : add_squares(sums[j & 1], e);
     half_sums[j & 1] = j < 2 ? squares(half) : add_squares(half_sums[j & 1], half);
   }
   return {hn::Add(sums[0], sums[1]), hn::Add(half_sums[0], half_sums[1])};
 }
 
+// A lower bound of the root of sum w / 2 (|x| - 6 scale)_+^2, both relative to 2^e; scale: no less than the code's.
+HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const RootWeights& weigh) {
+  const DF df;
+  const DI di;
+  // u is up to 1 larger than |x|
+  const VI limit = hn::Min(hn::ConvertTo(di, hn::MulAdd(scale, hn::Set(df, 6.001f * 0x1p15f), hn::Set(df, 3.0f))), hn::Set(di, 0xFFFF));
+  const VU both = hn::BitCast(DU(), hn::Or(limit, hn::ShiftLeft<16>(limit)));
+  VI sum = hn::Zero(di);
+  for (int j = 0; j < 8; ++j) sum = add_squares(sum, weigh(above_halved(g.u[j], both), j));
+  const VF steps = hn::Sub(root_below(hn::ConvertTo(df, sum)), hn::Set(df, RootWeights::kDelta));
+  return hn::Mul(hn::Max(steps, hn::Zero(df)), hn::Set(df, 0x1p-14f));
+}
+
 // Judges the lanes that fit the main ladder. delta: how far a rung's quotients may be off, as a Euclidean norm over the block, in steps,
 // the part that inverses add apart.
-HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, float delta) {
+template <class Weights>
+HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
   const DF df;
   const DI di;
   const VI m_bits = hn::BitCast(di, g.m);
@@ -139,15 +168,15 @@ HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g
     smallest.add(key);
   };
   for (int k = 1; k >= 0; --k) {
-    const RungSums sums = rung_sums(g.u, lookup16(ladder.inverse[k], column));
+    const RungSums sums = rung_sums(g.u, lookup16(ladder.inverse[k], column), weigh);
     take(k + 8, sums.half_sum);
     take(k, sums.sum);
   }
-  for (int k = 2; k < 8; ++k) take(k, rung_sum(g.u, lookup16(ladder.inverse[k], column)));
+  for (int k = 2; k < 8; ++k) take(k, rung_sum(g.u, lookup16(ladder.inverse[k], column), weigh));
 
   // |sqrt(sum) - sqrt(true sum)| <= scale * delta of each code; the rival's scale is at most the top one's
   const VF mantissa = mantissa_of(g.m);
-  const VF step = hn::Mul(hn::MulAdd(mantissa, hn::Set(df, 1.01f), hn::Set(df, delta * 1.01f)), hn::Set(df, 0x1p-12f));
+  const VF step = hn::Mul(hn::MulAdd(mantissa, hn::Set(df, 1.01f), hn::Set(df, (delta + Weights::kDelta) * 1.01f)), hn::Set(df, 0x1p-12f));
   const VF top_scale = hn::Mul(mantissa, hn::Set(df, 2.0f / 7.0f * 1.001f));
   const VI rung = rung_of_key(smallest.first);
   VF scale = hn::Mul(top_scale, at.value_over_t(rung));
@@ -157,10 +186,16 @@ HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g
   const VF root = root_above(best);
   const VF slack = hn::MulAdd(root, hn::Set(df, 0x1p-15f), hn::Mul(hn::Add(top_scale, scale), step));
   const VF limit = hn::MulAdd(slack, hn::MulAdd(root, hn::Set(df, 2.0f), slack), best);  // (root + slack)^2
-  // At E4M3's end no rule ends the ladder: the first code below it, and with it all of them, must clip too much.
+  // With weights, and at E4M3's end, no rule ends the ladder: the first code below it, and with it all of them, must clip too much.
   const VF below = hn::Mul(top_scale, at.value_over_t(hn::Add(last, hn::Set(di, 1))));
-  const VF clipped = hn::Max(hn::NegMulAdd(below, hn::Set(df, 6.001f), mantissa), hn::Zero(df));
-  const MF deeper = hn::And(at.at_end(), hn::Le(hn::Mul(clipped, clipped), limit));
+  MF deeper;
+  if constexpr (Weights::kWeighted) {
+    const VF clipped = clipping_root(g, below, weigh);
+    deeper = hn::Le(hn::Mul(clipped, clipped), limit);
+  } else {
+    const VF clipped = hn::Max(hn::NegMulAdd(below, hn::Set(df, 6.001f), mantissa), hn::Zero(df));
+    deeper = hn::And(at.at_end(), hn::Le(hn::Mul(clipped, clipped), limit));
+  }
   return {at.code(rung), at.code(rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),
           hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
 }

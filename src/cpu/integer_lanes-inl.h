@@ -22,7 +22,7 @@ HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_INTEGER_SIMD
 
-// kLanes blocks of 16: element j of a block in the low half of its lane of u[j], element j + 8 in the high half.
+// kLanes blocks of 16: element j of a block in the low half of its lane of u[j], element j + 8 in the high half (or neighbours: IntegerLoad).
 struct IntegerGroup {
   VU u[8];      // |x| / 2^e * 2^15, e the exponent of the block's maximum
   VU max_bits;  // of the maxima, as float32
@@ -38,6 +38,8 @@ HWY_INLINE VU multiply_high(VU a, VU b) { return VU{_mm512_mulhi_epu16(a.raw, b.
 HWY_INLINE VU double_halves(VU a) { return VU{_mm512_add_epi16(a.raw, a.raw)}; }
 HWY_INLINE VI squares(VU e) { return VI{_mm512_madd_epi16(e.raw, e.raw)}; }
 HWY_INLINE VI add_squares(VI sum, VU e) { return VI{_mm512_dpwssd_epi32(sum.raw, e.raw, e.raw)}; }
+HWY_INLINE VU times_roots(VU e, VU roots) { return VU{_mm512_mulhrs_epi16(e.raw, roots.raw)}; }
+HWY_INLINE VU above_halved(VU u, VU limit) { return VU{_mm512_srli_epi16(_mm512_subs_epu16(u.raw, limit.raw), 1)}; }
 HWY_INLINE VU lookup16(const uint32_t* table, VI index) { return VU{_mm512_permutexvar_epi32(index.raw, _mm512_load_si512(table))}; }
 HWY_INLINE VF lookup16(const float* table, VI index) { return VF{_mm512_permutexvar_ps(index.raw, _mm512_load_ps(table))}; }
 
@@ -95,6 +97,8 @@ HWY_INLINE VU multiply_high(VU a, VU b) { return VU{_mm256_mulhi_epu16(a.raw, b.
 HWY_INLINE VU double_halves(VU a) { return VU{_mm256_add_epi16(a.raw, a.raw)}; }
 HWY_INLINE VI squares(VU e) { return VI{_mm256_madd_epi16(e.raw, e.raw)}; }
 HWY_INLINE VI add_squares(VI sum, VU e) { return VI{_mm256_add_epi32(sum.raw, _mm256_madd_epi16(e.raw, e.raw))}; }
+HWY_INLINE VU times_roots(VU e, VU roots) { return VU{_mm256_mulhrs_epi16(e.raw, roots.raw)}; }
+HWY_INLINE VU above_halved(VU u, VU limit) { return VU{_mm256_srli_epi16(_mm256_subs_epu16(u.raw, limit.raw), 1)}; }
 HWY_INLINE __m256 lookup16_ps(const float* table, VI index) {
   const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(table), index.raw);
   const __m256 high = _mm256_permutevar8x32_ps(_mm256_load_ps(table + 8), index.raw);
@@ -149,8 +153,22 @@ HWY_INLINE void load_float_group(const char* data, IntegerGroup& g) {
   for (int j = 0; j < 8; ++j) g.u[j] = join_halves(scaled_element(x[j], scale), scaled_element(x[j + 8], scale));
 }
 
+// Roots of weights of kLanes blocks of 16, in the order of IntegerGroup's elements: rows hold them in the order of elements.
+HWY_INLINE void load_roots(const int16_t* rows, bool neighbours, VU* HWY_RESTRICT roots) {
+  const DU du;
+  VF pairs[8];
+  load_transposed<8>(reinterpret_cast<const float*>(rows), 8, pairs);
+  for (int j = 0; j < 4; ++j) {
+    const VU a = hn::BitCast(du, pairs[j]), b = hn::BitCast(du, pairs[j + 4]);
+    roots[2 * j] = neighbours ? hn::BitCast(du, pairs[2 * j]) : join_halves(a, b);
+    roots[2 * j + 1] = neighbours ? hn::BitCast(du, pairs[2 * j + 1]) : join_halves(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b));
+  }
+}
+
 template <class Loader>
 struct IntegerLoad {
+  // Whether halves of a lane are neighbours, elements 2 j and 2 j + 1.
+  static constexpr bool kNeighbours = false;
   static constexpr float kDelta = kDeltaFloat;
   // Exponents below this have no power of two to be scaled by.
   static constexpr uint32_t kLeastBits = 16u << 23;
@@ -161,6 +179,7 @@ struct IntegerLoad {
 // bfloat16 stays in sixteen bits: the mantissa, shifted right by how far its exponent is below the maximum's.
 template <>
 struct IntegerLoad<LoadBf16> {
+  static constexpr bool kNeighbours = true;
   // A mantissa that loses bits is rounded down as the quotient is: up to 2 steps each.
   static constexpr float kDelta = 8.0f;
   static constexpr uint32_t kLeastBits = 30u << 23;

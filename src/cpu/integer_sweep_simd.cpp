@@ -23,6 +23,14 @@ constexpr int64_t kBlocksPerRun = 32768;
 // Where G is smaller than 2^-80, elements are raised: the least maxima would have no power of two to be scaled by.
 constexpr float kLargestPrescale = 0x1p80f;
 
+bool raises(const SweepPlan& plan) { return plan.prescale > kLargestPrescale; }
+
+// How IntegerGroup's elements lie: raised groups are loaded as float32.
+template <class Loader>
+bool has_neighbours(const SweepPlan& plan) {
+  return IntegerLoad<Loader>::kNeighbours && !raises(plan);
+}
+
 // How far ahead of the search rows are asked for.
 constexpr int64_t kPrefetchBytes = 4096;
 
@@ -40,20 +48,27 @@ struct Queue {
 };
 
 // One function for all loaders: few blocks come here.
-HWY_NOINLINE VI search_floats(const SweepPlan& plan, Group<16>& g) { return search<16, false>(plan, g); }
+template <bool weighted>
+HWY_NOINLINE VI search_floats(const SweepPlan& plan, Group<16>& g) {
+  return search<16, weighted>(plan, g);
+}
 
-template <class Loader>
+template <class Loader, bool weighted>
 class IntegerSweep {
   static constexpr int kBlock = 16;
   static constexpr int64_t kRowBytes = kBlock * Loader::kBytes;
 
  public:
-  IntegerSweep(const SweepPlan& plan, const char* data, uint8_t* codes)
+  // groups: NULL, or the period's roots as RootGroups makes them.
+  IntegerSweep(const SweepPlan& plan, const char* data, const BlockWeights* weights, const uint32_t* groups, uint8_t* codes)
       : plan_(plan),
+        weights_(weights),
+        groups_(groups),
         ladder_(*plan.integer_ladder),
         data_(data),
         codes_(codes),
-        raised_(plan.prescale > kLargestPrescale),
+        raised_(raises(plan)),
+        neighbours_(has_neighbours<Loader>(plan)),
         unit_(raised_ ? plan.prescale / kRaise * plan.prescale2 : plan.prescale) {}
 
   // False if an element is not finite.
@@ -70,11 +85,60 @@ class IntegerSweep {
   }
 
  private:
+  // ---- weights
+
+  // The blocks of the low sixteen bits of `entries`: rows of weights, or of their roots.
+  template <class T>
+  void gather_weights(const T* rows, VU entries, T* HWY_RESTRICT to) const {
+    HWY_ALIGN uint32_t numbers[kLanes];
+    hn::Store(entries, DU(), numbers);
+    for (int64_t i = 0; i < kLanes; ++i) {
+      memcpy(to + i * kBlock, rows + (weights_->first + (numbers[i] & 0xFFFF)) % weights_->period * kBlock, kBlock * sizeof(T));
+    }
+  }
+
+  // What the integer filter multiplies a group's errors with.
+  struct Weigher {
+    VU roots[weighted ? 8 : 1];
+
+    HWY_INLINE Weigher(const IntegerSweep& sweep, int64_t b) {  // consecutive blocks
+      if constexpr (weighted) {
+        const int64_t row = (sweep.weights_->first + b) % sweep.weights_->period;
+        if (HWY_LIKELY(sweep.groups_ != nullptr)) {
+          for (int j = 0; j < 8; ++j) roots[j] = hn::Load(DU(), sweep.groups_ + row * 8 + j * kLanes);
+        } else if (row + kLanes <= sweep.weights_->period) {
+          load_roots(sweep.weights_->roots + row * kBlock, sweep.neighbours_, roots);
+        } else {
+          gather(sweep, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))));
+        }
+      }
+    }
+    HWY_INLINE Weigher(const IntegerSweep& sweep, VU entries) {
+      if constexpr (weighted) gather(sweep, entries);
+    }
+    HWY_INLINE auto weights() const {
+      if constexpr (weighted) {
+        return RootWeights{roots};
+      } else {
+        return NoWeights();
+      }
+    }
+
+   private:
+    HWY_INLINE void gather(const IntegerSweep& sweep, VU entries) {
+      HWY_ALIGN int16_t rows[kLanes * kBlock];
+      sweep.gather_weights(sweep.weights_->roots, entries, rows);
+      load_roots(rows, sweep.neighbours_, roots);
+    }
+  };
+
   // ---- groups in memory order
 
   HWY_INLINE bool whole_group(int64_t b) {
     for (int64_t line = 0; line < kLanes * kRowBytes; line += 64) __builtin_prefetch(data_ + b * kRowBytes + kPrefetchBytes + line);
-    const VI code = search_group(data_ + b * kRowBytes, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))), all_lanes());
+    const Weigher weigh(*this, b);
+    const VU numbers = hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b)));
+    const VI code = search_group(data_ + b * kRowBytes, weigh, numbers, all_lanes());
     const hn::Rebind<uint8_t, DI> d8;
     hn::StoreU(hn::DemoteTo(d8, code), d8, codes_ + b);
     return finite_;
@@ -85,35 +149,37 @@ class IntegerSweep {
     memcpy(rows, data_ + b * kRowBytes, static_cast<size_t>(count * kRowBytes));
     const VU numbers = hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b)));
     HWY_ALIGN int32_t lane_codes[kLanes];
-    hn::Store(search_group(rows, numbers, first_lanes(count)), DI(), lane_codes);
+    hn::Store(search_group(rows, Weigher(*this, numbers), numbers, first_lanes(count)), DI(), lane_codes);
     for (int64_t i = 0; i < count; ++i) codes_[b + i] = static_cast<uint8_t>(lane_codes[i]);
     return finite_;
   }
 
   // Codes of a group; lanes that are not settled go into queues (their code is of no use yet).
-  HWY_INLINE VI search_group(const char* rows, VU numbers, MF lanes) {
+  HWY_INLINE VI search_group(const char* rows, const Weigher& weigh, VU numbers, MF lanes) {
     const DF df;
     IntegerGroup g;
     load(rows, g);
     const Position at(ladder_, g.m);
     const MF enough = hn::RebindMask(df, hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
     if (HWY_LIKELY(hn::AllTrue(df, hn::And(at.inside(), enough)))) {  // NaN and infinities are not inside
-      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta);
+      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta, weigh.weights());
       enqueue(verdict, lanes, numbers);
       return verdict.code;
     }
-    return search_mixed(rows, g, at, enough, lanes, numbers);
+    return search_mixed(rows, weigh, g, at, enough, lanes, numbers);
   }
 
   // A group of which not all lanes fit the main ladder.
-  HWY_NOINLINE VI search_mixed(const char* rows, const IntegerGroup& g, const Position& at, MF enough, MF lanes, VU numbers) {
+  HWY_NOINLINE VI search_mixed(const char* rows, const Weigher& weigh, const IntegerGroup& g, const Position& at, MF enough, MF lanes,
+                               VU numbers) {
     const DF df;
     const DI di;
     finite_ = finite(rows, g);
     if (!finite_) return hn::Set(di, 1);
     const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
-    const MF odd = hn::Or(hn::Not(enough), at.beyond());
+    MF odd = hn::Or(hn::Not(enough), at.beyond());
+    if (weighted) odd = hn::Or(odd, at.low());
     MF open = hn::AndNot(hn::Or(zero, saturated), lanes);
     rest_.push(hn::And(open, odd), numbers);
     open = hn::AndNot(odd, open);
@@ -125,7 +191,7 @@ class IntegerSweep {
       main_.push(main, numbers);
     } else if (!hn::AllFalse(df, main)) {
       low_.push(low, numbers);
-      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta);
+      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta, weigh.weights());
       enqueue(verdict, main, numbers);
       code = verdict.code;
     }
@@ -140,7 +206,7 @@ class IntegerSweep {
     pairs_.push(hn::AndNot(verdict.crowded, open), hn::Or(numbers, codes));
     const MF deeper = hn::And(lanes, verdict.deeper), crowded = hn::And(verdict.crowded, open);
     if (HWY_UNLIKELY(!hn::AllFalse(DF(), hn::Or(deeper, crowded)))) {
-      end_.push(deeper, numbers);
+      (weighted ? rest_ : end_).push(deeper, numbers);
       rest_.push(crowded, numbers);
     }
   }
@@ -159,7 +225,8 @@ class IntegerSweep {
     take(main_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
       IntegerGroup g;
       load(rows, g);
-      const Verdict verdict = judge_main(ladder_, g, Position(ladder_, g.m), IntegerLoad<Loader>::kDelta);
+      const Weigher weigh(*this, entries);
+      const Verdict verdict = judge_main(ladder_, g, Position(ladder_, g.m), IntegerLoad<Loader>::kDelta, weigh.weights());
       enqueue(verdict, lanes, entries);
       return verdict.code;
     });
@@ -174,10 +241,10 @@ class IntegerSweep {
       return end_codes<EndRungs>(g, lanes, entries);
     });
     take(pairs_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR { return better_of_two(rows, entries, lanes); });
-    take(rest_, all, [&](const char* rows, VU, MF) HWY_ATTR {
+    take(rest_, all, [&](const char* rows, VU entries, MF) HWY_ATTR {
       Group<kBlock> g;
-      load_group<Loader>(plan_, rows, g);
-      return search_floats(plan_, g);
+      load_float(rows, entries, g);
+      return search_floats<weighted>(plan_, g);
     });
   }
 
@@ -214,16 +281,26 @@ class IntegerSweep {
     const DF df;
     const DI di;
     Group<kBlock> g;
-    load_group<Loader>(plan_, rows, g);
+    load_float(rows, entries, g);
     const VI first = hn::BitCast(di, hn::And(hn::ShiftRight<16>(entries), hn::Set(DU(), 0xFF)));
     const VI second = hn::BitCast(di, hn::ShiftRight<24>(entries));
     LevelFilter level;
-    const VF first_error = filter_error<kBlock, false>(g, level, rung_of(plan_, first));
-    const VF second_error = filter_error<kBlock, false>(g, level, rung_of(plan_, second));
+    const VF first_error = filter_error<kBlock, weighted>(g, level, rung_of(plan_, first));
+    const VF second_error = filter_error<kBlock, weighted>(g, level, rung_of(plan_, second));
     const VF best = hn::Min(first_error, second_error);
     const MF near = hn::Le(hn::Max(first_error, second_error), near_limit(g, best));
     rest_.push(hn::And(near, lanes), hn::And(entries, hn::Set(DU(), 0xFFFF)));
     return hn::IfThenElse(hn::RebindMask(di, hn::Lt(second_error, first_error)), second, first);
+  }
+
+  // For the float filter.
+  HWY_INLINE void load_float(const char* rows, VU entries, Group<kBlock>& g) const {
+    load_group<Loader>(plan_, rows, g);
+    if constexpr (weighted) {
+      HWY_ALIGN float weights[kLanes * kBlock];
+      gather_weights(weights_->rows, entries, weights);
+      load_transposed<kBlock>(weights, kBlock, g.w);
+    }
   }
 
   // ---- small parts
@@ -252,10 +329,12 @@ class IntegerSweep {
   }
 
   const SweepPlan& plan_;
+  const BlockWeights* weights_;
+  const uint32_t* groups_;
   const IntegerLadder& ladder_;
   const char* data_;
   uint8_t* codes_;
-  const bool raised_;
+  const bool raised_, neighbours_;
   const float unit_;  // brings maxima to normalized units
   bool finite_ = true;
   Queue main_;   // for the main ladder, met among blocks that were not
@@ -265,15 +344,46 @@ class IntegerSweep {
   Queue rest_;   // for the float search
 };
 
-bool integer_sweep(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes) {
+// The roots of a row of weights, transposed once for all rows of elements where groups always begin at the same weights.
+class RootGroups {
+ public:
+  // NULL: no such groups, or too few rows to pay.
+  const uint32_t* make(const BlockWeights& weights, int64_t blocks, bool neighbours) {
+    if (weights.period > kMostBlocks || weights.period % kLanes != 0 || weights.first % kLanes != 0 || blocks < 2 * weights.period)
+      return nullptr;
+    for (int64_t row = 0; row < weights.period; row += kLanes) {
+      VU roots[8];
+      load_roots(weights.roots + row * 16, neighbours, roots);
+      for (int j = 0; j < 8; ++j) hn::Store(roots[j], DU(), words_ + row * 8 + j * kLanes);
+    }
+    return words_;
+  }
+
+ private:
+  static constexpr int64_t kMostBlocks = 1024;  // 32 KiB
+  HWY_ALIGN uint32_t words_[kMostBlocks * 8];
+};
+
+template <class Loader, bool weighted>
+bool integer_sweep_blocks(const SweepPlan& plan, const char* data, int64_t blocks, const BlockWeights* weights, uint8_t* codes) {
+  RootGroups groups;
+  const uint32_t* of_groups = nullptr;
+  if constexpr (weighted) of_groups = groups.make(*weights, blocks, has_neighbours<Loader>(plan));
+  for (int64_t b = 0; b < blocks; b += kBlocksPerRun) {
+    BlockWeights of_run{};
+    if (weighted) of_run = {weights->rows, (weights->first + b) % weights->period, weights->period, weights->roots};
+    IntegerSweep<Loader, weighted> run(plan, data + b * 16 * Loader::kBytes, &of_run, of_groups, codes + b);
+    if (!run.run(HWY_MIN(kBlocksPerRun, blocks - b))) return false;
+  }
+  return true;
+}
+
+bool integer_sweep(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes) {
   const char* data = static_cast<const char*>(x.data);
   return with_loader(x.dtype, [&](auto loader) {
     using Loader = decltype(loader);
-    for (int64_t b = 0; b < blocks; b += kBlocksPerRun) {
-      IntegerSweep<Loader> run(plan, data + b * 16 * Loader::kBytes, codes + b);
-      if (!run.run(HWY_MIN(kBlocksPerRun, blocks - b))) return false;
-    }
-    return true;
+    return weights ? integer_sweep_blocks<Loader, true>(plan, data, blocks, weights, codes)
+                   : integer_sweep_blocks<Loader, false>(plan, data, blocks, nullptr, codes);
   });
 }
 

@@ -26,6 +26,7 @@ struct Span {
 struct BlockWeights {
   const float* rows;
   int64_t first, period;
+  const int16_t* roots = nullptr;  // weight_roots of the rows, which only the integer search reads
 };
 
 // What a sum of errors is made of; kPlain is no kernel's.
@@ -48,7 +49,7 @@ struct Kernels {
   bool (*sweep)(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes);
 
   // The same for plans that have an integer ladder; NULL where a target has no such filter.
-  bool (*integer_sweep)(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes);
+  bool (*integer_sweep)(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes);
 
   // The baseline code of each block, from its maximum (docs/numerics.md 2), finite x. plan.amax is the global amax.
   void (*max_codes)(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* codes);

@@ -58,7 +58,8 @@ void check_weights(const Execution& execution, const SweepArgs& args) {
 }
 
 ChunkSweeper::ChunkSweeper(const SweepArgs& args, const Kernels& kernels) : args_(args), kernels_(kernels) {
-  const bool integer = kernels.integer_sweep && args.block == 16 && !args.weights && !args.has_window &&
+  const bool shares_weights = args.weights && args.weights->elements() != args.x->elements();  // one row for all
+  const bool integer = kernels.integer_sweep && args.block == 16 && (!args.weights || shares_weights) && !args.has_window &&
                        args.x->elements() / std::max<int64_t>(args.slices, 1) >= kLeastIntegerElements;
   plans_.reserve(static_cast<size_t>(args.slices));
   for (int64_t s = 0; s < args.slices; ++s) {
@@ -70,11 +71,15 @@ ChunkSweeper::ChunkSweeper(const SweepArgs& args, const Kernels& kernels) : args
     if (integer) plan.set_integer_ladder();
     plans_.push_back(plan);
   }
-  if (args.weights && args.weights->elements() != args.x->elements()) {  // one row for all
+  if (shares_weights) {
     const int64_t cols = args.weights->elements();
     shared_weights_.resize(static_cast<size_t>(cols));
     SpanReader reader(*args.weights);
     normalize_weights(reader.read(0, cols), args.block, cols / args.block, shared_weights_.data());
+    if (integer) {
+      weight_roots_.resize(shared_weights_.size());
+      weight_roots(shared_weights_.data(), cols, weight_roots_.data());
+    }
   }
 }
 
@@ -84,11 +89,12 @@ bool ChunkSweeper::sweep(const BlockRange& range, Span x, std::vector<float>& sc
     return kernels_.max_bits(x, range.count * args_.block) < num::kInfBits;
   }
   const SweepPlan& plan = plans_[static_cast<size_t>(range.slice)];
-  if (plan.integer_ladder) return kernels_.integer_sweep(plan, x, range.count, codes);
+  if (!args_.weights && plan.integer_ladder) return kernels_.integer_sweep(plan, x, range.count, nullptr, codes);
   if (!args_.weights) return kernels_.sweep(plan, x, range.count, nullptr, codes);
   BlockWeights weights;
   if (!shared_weights_.empty()) {
-    weights = {shared_weights_.data(), range.first, static_cast<int64_t>(shared_weights_.size()) / args_.block};
+    weights = {shared_weights_.data(), range.first, static_cast<int64_t>(shared_weights_.size()) / args_.block, weight_roots_.data()};
+    if (plan.integer_ladder) return kernels_.integer_sweep(plan, x, range.count, &weights, codes);
   } else {
     const int64_t n = range.count * args_.block;
     scratch.resize(static_cast<size_t>(n));

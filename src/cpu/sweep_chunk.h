@@ -25,6 +25,7 @@ class ChunkSweeper {
   const Kernels& kernels_;
   std::vector<SweepPlan> plans_;       // one a slice
   std::vector<float> shared_weights_;  // normalized, if one row of weights serves all blocks
+  std::vector<int16_t> weight_roots_;  // of these, for the integer search
 };
 
 }  // namespace nvfp4cal::cpu

@@ -58,4 +58,8 @@ float weight_prescale(const float* weights, int n) {
   return std::ldexp(1.0f, std::clamp(num::normalizing_exponent(largest), -126, 127));
 }
 
+void weight_roots(const float* weights, int64_t n, int16_t* roots) {
+  for (int64_t i = 0; i < n; ++i) roots[i] = static_cast<int16_t>(std::lrint(32767.0 * std::sqrt(static_cast<double>(weights[i]) / 2.0)));
+}
+
 }  // namespace nvfp4cal::cpu

@@ -32,7 +32,7 @@ struct SweepPlan {
 
   void set_weighted();
   void set_window(int lo, int hi);
-  // For Kernels::integer_sweep: blocks of 16, no weights, no window.
+  // For Kernels::integer_sweep: blocks of 16, no window.
   void set_integer_ladder();
 };
 
@@ -46,5 +46,8 @@ Ladder ladder_of(const SweepPlan& plan, float m);
 
 // The smallest exponent shift that brings the block's largest weight into [1, 2); weights times it are what the sums use.
 float weight_prescale(const float* weights, int n);
+
+// sqrt(w / 2) of weights below 2 in steps of 1 / 32767, as the integer filter uses them.
+void weight_roots(const float* weights, int64_t n, int16_t* roots);
 
 }  // namespace nvfp4cal::cpu

@@ -40,17 +40,30 @@ struct Search {
 };
 
 // With the integer filter, where the target has one and the search is of its kind; no codes if an element is not finite.
-inline std::vector<uint8_t> integer_codes_of(const cpu::Kernels& kernels, const Setting& setting, const TypedBlocks& x) {
+inline std::vector<uint8_t> integer_codes_of(const cpu::Kernels& kernels, const Search& search, const TypedBlocks& x) {
+  const Setting& setting = search.setting;
   cpu::SweepPlan plan(setting.global_amax, setting.block, setting.normalization);
   plan.set_integer_ladder();
+  std::vector<int16_t> roots;
+  if (search.normalized_weights) {
+    plan.set_weighted();
+    roots.resize(static_cast<size_t>(search.weight_period * setting.block));
+    cpu::weight_roots(search.normalized_weights, static_cast<int64_t>(roots.size()), roots.data());
+  }
+  const cpu::BlockWeights weights{search.normalized_weights, 0, search.weight_period, roots.data()};
   std::vector<uint8_t> codes(x.values.size() / static_cast<size_t>(setting.block), 0xEE);
-  const bool finite = kernels.integer_sweep(plan, {x.dtype, x.data()}, static_cast<int64_t>(codes.size()), codes.data());
+  const bool finite = kernels.integer_sweep(plan, {x.dtype, x.data()}, static_cast<int64_t>(codes.size()),
+                                            search.normalized_weights ? &weights : nullptr, codes.data());
   if (!finite) codes.clear();
   return codes;
 }
 
+inline std::vector<uint8_t> integer_codes_of(const cpu::Kernels& kernels, const Setting& setting, const TypedBlocks& x) {
+  return integer_codes_of(kernels, Search{setting}, x);
+}
+
 inline bool has_integer_search(const cpu::Kernels& kernels, const Search& search) {
-  return kernels.integer_sweep && search.setting.block == 16 && !search.normalized_weights && !search.has_window;
+  return kernels.integer_sweep && search.setting.block == 16 && !search.has_window;
 }
 
 inline std::vector<uint8_t> codes_of(const cpu::Kernels& kernels, const Search& search, const TypedBlocks& x) {

@@ -43,7 +43,7 @@ int64_t compare(const Search& search, const TypedBlocks& x, const std::vector<fl
   for (int target = 0; target < cpu_target_count(); ++target) {
     const cpu::Kernels& kernels = kernels_of_target(target);
     check(codes_of(kernels, search, x), cpu_target_name(target), "float filter");
-    if (has_integer_search(kernels, search)) check(integer_codes_of(kernels, search.setting, x), cpu_target_name(target), "integer filter");
+    if (has_integer_search(kernels, search)) check(integer_codes_of(kernels, search, x), cpu_target_name(target), "integer filter");
   }
   return blocks;
 }
@@ -150,6 +150,32 @@ TEST_CASE("weighted searches equal the weighted definition", "[parity]") {
       search.normalized_weights = normalized.data();
       search.weight_period = blocks;
       compare(search, x, weights, kind_name(kind));
+    }
+  }
+}
+
+TEST_CASE("weighted searches equal the definition where a row of weights serves many rows", "[parity]") {
+  Random random(33);
+  int64_t i = 0;
+  for (const int64_t period : {16, 32, 48, 7, 250, 256}) {  // groups that begin at the same weights, and others
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16, Dtype::kF16}) {
+      const Setting setting{i % 3 == 1 && dtype != Dtype::kF16 ? 3e-33f : 1.7f};
+      const int64_t blocks = 640 + i;
+      const double spread = i % 2 == 0 ? 0.7 : 2.0;
+      std::vector<float> row(static_cast<size_t>(period * 16)), x, weights;
+      for (float& w : row) w = static_cast<float>(std::exp(random.normal() * spread));
+      for (int64_t b = 0; b < blocks; ++b) {
+        const double size =
+            static_cast<double>(setting.global_amax) * std::exp2(random.chance(0.8) ? random.uniform(-3, -1) : random.uniform(-16, 0));
+        for (int k = 0; k < 16; ++k) x.push_back(static_cast<float>(size * random.normal() / 3));
+        weights.insert(weights.end(), row.begin() + b % period * 16, row.begin() + (b % period + 1) * 16);
+      }
+      const std::vector<float> normalized = normalized_weights(row, 16);
+      Search search{setting};
+      search.normalized_weights = normalized.data();
+      search.weight_period = period;
+      compare(search, as_dtype(x, dtype), weights, "a shared row");
+      ++i;
     }
   }
 }

@@ -19,7 +19,7 @@ std::vector<uint8_t> agreed_codes(const Search& search, const TypedBlocks& x) {
   for (int target = 0; target < cpu_target_count(); ++target) {
     if (!has_integer_search(kernels_of_target(target), search)) continue;
     INFO(cpu_target_name(target) << " with the integer filter, " << setting_text(search.setting));
-    CHECK((integer_codes_of(kernels_of_target(target), search.setting, x) == codes));
+    CHECK((integer_codes_of(kernels_of_target(target), search, x) == codes));
   }
   return codes;
 }
