@@ -186,6 +186,8 @@ std::vector<Bench::Op> Bench::make_ops(Tensors& t) {
   add_searches(t, all);
   add_conversions(t, all);
   for (Op& op : all) {
+    // targets of other inputs are the search's
+    if (options_.check && input_name_ != "normal" && op.name != "sweep" && op.name != "sweep_normal") continue;
     if (wanted(op.name) || (op.name == "sweep_normal" && wanted("sweep"))) ops.push_back(std::move(op));
   }
   return ops;

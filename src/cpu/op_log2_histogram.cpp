@@ -14,28 +14,75 @@ namespace {
 // Finds bins: a table over the exponent and the first mantissa bits leaves one comparison where no cell has two edges.
 class Binner {
  public:
-  explicit Binner(const Log2HistogramArgs& args) : edges_(args.edges, args.edges + args.bins - 1), first_(kCells + 1) {
+  explicit Binner(const Log2HistogramArgs& args) : edges_(args.edges, args.edges + args.bins - 1), cells_(kCells + 1) {
     for (uint32_t cell = 0; cell <= kCells; ++cell) {
-      first_[cell] = static_cast<int32_t>(std::upper_bound(edges_.begin(), edges_.end(), cell << kShift) - edges_.begin());
-      one_edge_ = one_edge_ && (cell == 0 || first_[cell] - first_[cell - 1] <= 1);
+      const auto first = static_cast<uint32_t>(std::upper_bound(edges_.begin(), edges_.end(), cell << kShift) - edges_.begin());
+      cells_[cell] = {first, first == edges_.size() ? ~0u : edges_[first]};
+      one_edge_ = one_edge_ && (cell == 0 || first - cells_[cell - 1].first <= 1);
     }
-    edges_.push_back(~0u);  // read, never reached, behind the last edge
   }
 
-  size_t operator()(uint32_t bits) const {
-    const uint32_t cell = bits >> kShift;
-    const size_t first = static_cast<size_t>(first_[cell]);
-    if (one_edge_) return first + (bits >= edges_[first] ? 1 : 0);
-    const auto begin = edges_.begin();
-    return static_cast<size_t>(std::upper_bound(begin + first_[cell], begin + first_[cell + 1], bits) - begin);
+  bool one_edge() const { return one_edge_; }
+  template <bool one_edge>
+  uint32_t bin_of(uint32_t bits) const {
+    const Cell* const cell = cells_.data() + (bits >> kShift);
+    if (one_edge) return cell->first + (bits >= cell->edge ? 1 : 0);
+    return static_cast<uint32_t>(std::upper_bound(edges_.begin() + cell[0].first, edges_.begin() + cell[1].first, bits) - edges_.begin());
   }
 
  private:
   static constexpr int kShift = 19;
-  static constexpr uint32_t kCells = num::kInfBits >> kShift;
+  static constexpr uint32_t kCells = 0x80000000u >> kShift;  // NaN too
+  struct Cell {
+    uint32_t first;  // edges at or below the cell's first value
+    uint32_t edge;   // the next one
+  };
   std::vector<uint32_t> edges_;
-  std::vector<int32_t> first_;  // edges at or below the cell's first value
+  std::vector<Cell> cells_;
   bool one_edge_ = true;
+};
+
+// Counts of one task. Neighbouring blocks often have the same bin and would wait for each other: they count in turns in four columns. Of no use if a
+// block is not finite.
+class Counts {
+ public:
+  Counts(const Binner& binner, int64_t bins) : binner_(binner), counts_(static_cast<size_t>(4 * bins)) {}
+
+  // next: what is read after these blocks, `stride` bytes a block; asked for while the processor counts.
+  void add(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
+    binner_.one_edge() ? add_all<true>(amaxes, n, next, stride) : add_all<false>(amaxes, n, next, stride);
+  }
+  uint32_t largest() const { return largest_; }
+  void add_to(std::vector<int64_t>& sums) const {
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += counts_[4 * i] + counts_[4 * i + 1] + counts_[4 * i + 2] + counts_[4 * i + 3];
+    sums[binner_.bin_of<false>(0)] -= zeros_;
+  }
+
+ private:
+  template <bool one_edge>
+  void add_all(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
+    uint32_t largest = largest_;
+    int64_t zeros = 0;
+    int64_t* const counts = counts_.data();
+    const auto add_one = [&](uint32_t amax, uint32_t column) {
+      largest = std::max(largest, amax);
+      zeros += amax == 0 ? 1 : 0;
+      ++counts[4 * binner_.bin_of<one_edge>(amax) + column];
+    };
+    int64_t b = 0;
+    for (; b + 4 <= n; b += 4) {
+      for (int64_t line = 0; line < 4 * stride; line += 64) __builtin_prefetch(next + b * stride + line);
+      for (uint32_t k = 0; k < 4; ++k) add_one(amaxes[b + k], k);
+    }
+    for (; b < n; ++b) add_one(amaxes[b], 0);
+    largest_ = largest;
+    zeros_ += zeros;
+  }
+
+  const Binner& binner_;
+  std::vector<int64_t> counts_;
+  int64_t zeros_ = 0;  // are not counted
+  uint32_t largest_ = 0;
 };
 
 // Blocks of rows: each row's last one may be short. A tensor whose rows are whole blocks is one row.
@@ -65,36 +112,33 @@ void row_amaxes(const Log2HistogramArgs& args, const Kernels& kernels, const Row
 void log2_histogram(const Execution& execution, const Log2HistogramArgs& args) {
   const Kernels& kernels = kernels_of(execution);
   const Rows rows(args);
-  const Binner bin_of(args);
-  const int64_t per_chunk = kChunkElements / args.block;
+  const Binner binner(args);
+  const int64_t per_tile = kTileElements / args.block;
+  const int64_t stride =
+      args.x->contiguous && args.x->dtype != Dtype::kF64 ? args.block * static_cast<int64_t>(dtype_size(args.x->dtype)) : 0;
   // Each task has counts of its own: as many tasks as pay for that.
-  const int64_t per_task = std::max(16 * per_chunk, 16 * args.bins);
-  std::vector<int64_t> counts(static_cast<size_t>(args.bins));
+  const int64_t per_task = std::max(16 * (kChunkElements / args.block), 16 * args.bins);
+  std::vector<int64_t> sums(static_cast<size_t>(args.bins));
   uint32_t largest = 0;
   std::mutex mutex;
   execution.parallel_for((rows.blocks + per_task - 1) / per_task, [&](int64_t task) {
-    std::vector<int64_t> mine(counts.size());
-    std::vector<uint32_t> amaxes(static_cast<size_t>(per_chunk));
+    Counts counts(binner, args.bins);
+    std::vector<uint32_t> amaxes(static_cast<size_t>(per_tile));
     SpanReader reader(*args.x);
-    uint32_t my_largest = 0;
     const int64_t end = std::min(rows.blocks, (task + 1) * per_task);
     for (int64_t first = task * per_task; first < end;) {
       const int64_t row_end = (first / rows.blocks_per_row + 1) * rows.blocks_per_row;
-      const int64_t count = std::min({end - first, row_end - first, per_chunk});
+      const int64_t count = std::min({end - first, row_end - first, per_tile});
       row_amaxes(args, kernels, rows, reader, first, count, amaxes.data());
-      for (int64_t b = 0; b < count; ++b) {
-        const uint32_t amax = amaxes[static_cast<size_t>(b)];
-        my_largest = std::max(my_largest, amax);
-        if (amax != 0 && amax < num::kInfBits) ++mine[bin_of(amax)];
-      }
       first += count;
+      counts.add(amaxes.data(), count, static_cast<const char*>(args.x->data) + first * stride, stride);
     }
     const std::lock_guard<std::mutex> lock(mutex);  // sums of integers and a maximum: the order does not matter
-    for (size_t i = 0; i < mine.size(); ++i) counts[i] += mine[i];
-    largest = std::max(largest, my_largest);
+    counts.add_to(sums);
+    largest = std::max(largest, counts.largest());
   });
   if (largest >= num::kInfBits) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), "x");
-  for (int64_t i = 0; i < args.bins; ++i) args.counts[i] += counts[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < args.bins; ++i) args.counts[i] += sums[static_cast<size_t>(i)];
   *args.largest = std::max(*args.largest, num::from_bits(largest));
 }
 
