@@ -1,4 +1,4 @@
-// One run of a job, step by step.
+// One run of a job, step by step: run.cpp finds out what is to be done, run_write.cpp does it.
 #pragma once
 
 #include <future>
