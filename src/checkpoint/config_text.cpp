@@ -13,8 +13,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr const char* kMember = "quantization_config";
-constexpr const char* kMembers[] = {kMember, "compression_config"};
 constexpr std::string_view kLiterals[] = {"NaN", "Infinity", "-Infinity"};
 constexpr std::string_view kSpace = " \t\r\n";
 
@@ -39,7 +37,7 @@ std::string without_literals(std::string text, std::string_view& first) {
 }
 
 void refuse_members(const ordered_json& config, const std::string& prefix) {
-  for (const char* member : kMembers) {
+  for (const char* member : kConfigMembers) {
     if (config.contains(member) && !config[member].is_null()) {
       fail(Status::kInvalidArgument, "the model is already quantized: %s has a %s%s", kConfigName, prefix.c_str(), member);
     }
@@ -62,8 +60,8 @@ std::string rewritten(const std::string& text, const ordered_json& quantization)
          std::string(literal).c_str());
   }
   ordered_json config = parse_config(text);
-  for (const char* member : kMembers) config.erase(member);
-  config[kMember] = quantization;
+  for (const char* member : kConfigMembers) config.erase(member);
+  config[kConfigMembers[0]] = quantization;
   return json_file_text(config);
 }
 
@@ -83,14 +81,14 @@ void refuse_quantized_config(const ordered_json& config) {
 
 std::string with_quantization_config(const std::string& text, const ordered_json& quantization) {
   const ordered_json config = parse_config(text);
-  for (const char* member : kMembers) {
+  for (const char* member : kConfigMembers) {
     if (config.contains(member)) return rewritten(text, quantization);
   }
   const size_t brace = text.rfind('}');  // of the top-level object: the text has been parsed
   const size_t last = text.find_last_not_of(kSpace, brace - 1);
   const std::string indent = indentation(text);
   const std::string member = quantization.dump(static_cast<int>(indent.size()), indent[0]);
-  std::string result = text.substr(0, last + 1) + (config.empty() ? "\n" : ",\n") + indent + '"' + kMember + "\": ";
+  std::string result = text.substr(0, last + 1) + (config.empty() ? "\n" : ",\n") + indent + '"' + kConfigMembers[0] + "\": ";
   for (const char c : member) {
     result += c;
     if (c == '\n') result += indent;

@@ -1,9 +1,11 @@
 #include "checkpoint/convert_config.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "checkpoint/config_text.h"
+#include "checkpoint/expert_stacks.h"
 #include "checkpoint/name_rules.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/text.h"
@@ -104,8 +106,7 @@ std::vector<std::string> unquantized_modules(const QuantizedModel& model) {
   }
   for (const StoredTensor& tensor : model.others) {
     const TensorEntry& entry = *tensor.entry;
-    const bool stack = entry.shape.size() == 3 && entry.name.find("experts") != std::string::npos;
-    if (stack) modules.insert(stack_module(entry.name));
+    if (is_stack(entry)) modules.insert(stack_module(entry.name));
     if (entry.shape.size() != 2 || !entry.name.ends_with(kWeightSuffix) || is_norm(entry.name)) continue;
     if (const std::string module = module_of(entry.name); !module.empty()) modules.insert(module);
   }
@@ -114,7 +115,7 @@ std::vector<std::string> unquantized_modules(const QuantizedModel& model) {
 
 std::string with_replaced_quantization(const std::string& text, const ordered_json& quantization) {
   for (const Member& member : members_of(text)) {
-    if (member.key != "quantization_config" && member.key != "compression_config") continue;
+    if (std::find(std::begin(kConfigMembers), std::end(kConfigMembers), member.key) == std::end(kConfigMembers)) continue;
     const std::string indent = indentation(text, member.key_begin);
     std::string result = text.substr(0, member.key_begin) + "\"quantization_config\": ";
     for (const char c : quantization.dump(static_cast<int>(indent.size()), indent[0])) {

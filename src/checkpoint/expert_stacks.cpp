@@ -55,8 +55,6 @@ ordered_json config_value(const ordered_json& config, const char* name) {
   return nullptr;
 }
 
-bool is_stack(const TensorEntry& tensor) { return tensor.shape.size() == 3 && tensor.name.find("experts") != std::string::npos; }
-
 // "a.mlp.experts." of a stack with this last part (and perhaps .weight); empty for other names.
 std::string prefix_before(std::string_view name, std::string_view last) {
   if (name.ends_with(kWeightSuffix)) name.remove_suffix(std::string_view(kWeightSuffix).size());
@@ -114,6 +112,8 @@ std::string find_layout(const Pair& pair, const ordered_json& config, unsigned& 
 }
 
 }  // namespace
+
+bool is_stack(const TensorEntry& tensor) { return tensor.shape.size() == 3 && tensor.name.find("experts") != std::string::npos; }
 
 std::map<const TensorEntry*, StackLayout> stack_layouts(const std::vector<const TensorEntry*>& tensors, const ordered_json& config) {
   std::map<const TensorEntry*, StackLayout> result;

@@ -11,6 +11,8 @@
 
 namespace nvfp4cal::checkpoint {
 
+bool is_stack(const TensorEntry& tensor);
+
 // A weight [N, K] inside a stack: element [r, c] is element first + r * row_step + c * col_step of the stack.
 struct StackPart {
   std::string name;  // "a.mlp.experts.3.gate_proj.weight"

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <unordered_map>
 #include <vector>
 
+#include "checkpoint/element_flaw.h"
 #include "checkpoint/name_rules.h"
+#include "checkpoint/output_format.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/quantized_model.h"
 #include "checkpoint/report_text.h"
@@ -128,10 +129,8 @@ class Inspection {
         call(cpu_ops().amax, execution_, args);
       } catch (const Error& error) {
         if (error.status() != Status::kNotFinite) throw;
-        long long index = 0;
-        int used = 0;
-        std::sscanf(error.what(), "x[%lld]%n", &index, &used);
-        found = "element " + std::to_string(index + at / size) + (error.what() + used);
+        const ElementFlaw flaw = element_flaw(error);
+        found = "element " + std::to_string(flaw.index + at / size) + flaw.text;
       }
     });
     if (found.empty()) return;
@@ -241,8 +240,7 @@ class Inspection {
   ordered_json report() const {
     ordered_json report = report_head("inspect");
     report["folder"] = model_.files.folder;
-    report["format"] =
-        model_.format ? ordered_json(*model_.format == Format::kModelopt ? "modelopt" : "compressed-tensors") : ordered_json(nullptr);
+    report["format"] = model_.format ? ordered_json(output_format(*model_.format).name()) : ordered_json(nullptr);
     report["algorithm"] = model_.config.algorithm.empty() ? ordered_json(nullptr) : ordered_json(model_.config.algorithm);
     report["totals"] = totals();
     ordered_json files = ordered_json::array(), others = ordered_json::array(), defects = ordered_json::array();

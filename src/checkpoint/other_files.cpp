@@ -5,8 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "checkpoint/output_format.h"
+#include "checkpoint/model_files.h"
 #include "checkpoint/name_rules.h"
+#include "checkpoint/output_format.h"
 
 namespace nvfp4cal::checkpoint {
 
@@ -65,7 +66,7 @@ OtherFiles list_other_files(const std::string& folder, const std::vector<std::st
   OtherFiles files;
   const std::set<std::string> modules = module_folders(folder);
   for (const std::string& name : names_in(folder)) {
-    const bool rewritten = name == kConfigName || name == kQuantConfigName || name == "model.safetensors.index.json";
+    const bool rewritten = name == kConfigName || name == kQuantConfigName || name == kIndexName;
     if (rewritten || std::find(shards.begin(), shards.end(), name) != shards.end()) continue;
     add_file(folder, name, modules, files);
   }

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "checkpoint/expert_stacks.h"
 #include "checkpoint/layer_patterns.h"
 #include "checkpoint/name_rules.h"
 #include "checkpoint/text.h"
@@ -18,8 +19,6 @@ namespace {
 
 constexpr const char* kAlone = "linear layer";
 constexpr const char* kNotIncluded = "not included";
-
-bool is_stack(const TensorEntry& tensor) { return tensor.shape.size() == 3 && tensor.name.find("experts") != std::string::npos; }
 
 struct Patterns {
   explicit Patterns(const LayerRules& rules)

@@ -16,7 +16,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* kKind = "configuration";
-constexpr const char* kMembers[] = {"quantization_config", "compression_config"};
 
 // A member of an object, NULL if there is none (or no object).
 const ordered_json* find(const ordered_json& object, const char* name) {
@@ -171,7 +170,7 @@ void read_quantization_config(QuantizedModel& model) {
     config.has_config = true;
     config.text = read_text_file(path);
     const ordered_json all = parse_config(config.text);
-    for (const char* name : kMembers) {
+    for (const char* name : kConfigMembers) {
       if (const ordered_json* member = find(all, name); member && config.member.is_null()) config.member = *member;
     }
   }

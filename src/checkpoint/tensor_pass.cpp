@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cfloat>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
 #include "calib/read_floats.h"
+#include "checkpoint/element_flaw.h"
 #include "checkpoint/four_over_six.h"
 #include "checkpoint/text.h"
 #include "core/backends.h"
@@ -31,14 +31,9 @@ TensorView view_of(const char* data, const Source& source, int64_t n) { return m
 
 // `x[5] is NaN` of a piece that begins at element `first` becomes `tensor "a"[105] is NaN`, its place in the file's tensor.
 [[noreturn]] void fail_not_finite(const Error& error, const Source& source, int64_t first) {
-  long long index = 0;
-  int used = 0;
-  const char* text = error.what();
+  const ElementFlaw flaw = element_flaw(error);
   const std::string name = source.shard->name + ": tensor " + in_quotes(source.stored->name);
-  if (std::sscanf(text, "x[%lld]%n", &index, &used) != 1 || used == 0) {
-    fail(Status::kNotFinite, "%s: %s", name.c_str(), text);
-  }
-  fail(Status::kNotFinite, "%s[%lld]%s", name.c_str(), static_cast<long long>(source.element(first + index)), text + used);
+  fail(Status::kNotFinite, "%s[%lld]%s", name.c_str(), static_cast<long long>(source.element(first + flaw.index)), flaw.text.c_str());
 }
 
 // [cols, rows] -> [rows, cols].

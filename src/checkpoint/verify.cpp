@@ -245,7 +245,7 @@ class Verification {
     ordered_json report = report_head("verify");
     report["original"] = original_.folder;
     report["quantized"] = model_.files.folder;
-    report["format"] = *model_.format == Format::kModelopt ? "modelopt" : "compressed-tensors";
+    report["format"] = output_format(*model_.format).name();
     ordered_json totals;
     totals["layers"] = compared_.size();
     totals["copied"] = copied_;
