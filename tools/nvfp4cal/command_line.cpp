@@ -127,13 +127,28 @@ std::string check_gptq(const CLI::App* command, QuantizeOptions& options, const 
   return "";
 }
 
+struct QuantizeState {
+  QuantizeOptions options;
+  CommonTexts texts;
+  std::string damping;
+};
+
+std::string check_quantize(const CLI::App* command, QuantizeState& state) {
+  QuantizeOptions& given = state.options;
+  if (given.input.empty()) return std::string("input is missing");
+  if (given.output.empty()) return std::string("output is missing");
+  if (method_number(given.method) < 0) return "--method " + given.method + ": expected mse, max, four-over-six or gptq";
+  if (std::string error = check_given(command, {"--input-scale", "--input-scales", "--hessians", "--effort", "--damping", "--report"});
+      !error.empty())
+    return error;
+  if (std::string error = check_gptq(command, given, state.damping); !error.empty()) return error;
+  if (std::string error = check_input_scale(given.input_scale); !error.empty()) return error;
+  if (std::string error = check_format(given.format); !error.empty()) return error;
+  return take_common(command, given.common, state.texts);
+}
+
 Command add_quantize(CLI::App& app) {
-  struct State {
-    QuantizeOptions options;
-    CommonTexts texts;
-    std::string damping;
-  };
-  auto state = std::make_shared<State>();
+  auto state = std::make_shared<QuantizeState>();
   QuantizeOptions& options = state->options;
   CLI::App* command = app.add_subcommand("quantize", "Quantize a safetensors model folder to NVFP4");
   command->add_option("input", options.input, "Local folder with model.safetensors, or an index and its shards")->type_name("IN");
@@ -175,20 +190,7 @@ Command add_quantize(CLI::App& app) {
       ->type_name("FILE");
   add_common(command, options.common, state->texts, "No table and no progress");
   command->footer(kQuantizeFooter);
-  const auto check = [command, state] {
-    const QuantizeOptions& given = state->options;
-    if (given.input.empty()) return std::string("input is missing");
-    if (given.output.empty()) return std::string("output is missing");
-    if (method_number(given.method) < 0) return "--method " + given.method + ": expected mse, max, four-over-six or gptq";
-    if (std::string error = check_given(command, {"--input-scale", "--input-scales", "--hessians", "--effort", "--damping", "--report"});
-        !error.empty())
-      return error;
-    if (std::string error = check_gptq(command, state->options, state->damping); !error.empty()) return error;
-    if (std::string error = check_input_scale(given.input_scale); !error.empty()) return error;
-    if (std::string error = check_format(given.format); !error.empty()) return error;
-    return take_common(command, state->options.common, state->texts);
-  };
-  return {command, check, [state] { return quantize(state->options); }};
+  return {command, [command, state] { return check_quantize(command, *state); }, [state] { return quantize(state->options); }};
 }
 
 Command add_inspect(CLI::App& app) {

@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kNamesShown = 3;
+
 std::string in_words(const std::string& reason) {
   if (reason == "1-D") return "1-D (norms, biases)";
   // one line for all the members of fused groups and experts: each names the one that was the cause
