@@ -23,7 +23,7 @@ ordered_json arguments(const ordered_json& dynamic) {
   return object;
 }
 
-// Block scales as inputs come. Releases from 0.13 on round them to E4M3, as kernels do, only if they are told; earlier ones do not know the member, but round.
+// Block scales as inputs come. Releases from 0.13 on round them to E4M3, as kernels do, only if they are told; earlier ones round, and refuse the member.
 ordered_json input_arguments() {
   ordered_json object = arguments("local");
   object["scale_dtype"] = "torch.float8_e4m3fn";

@@ -136,10 +136,9 @@ def _modelopt(excluded: List[str], inputs: bool) -> Dict[str, Any]:
 
 def _compressed_tensors(excluded: List[str], inputs: bool) -> Dict[str, Any]:
     arguments = {"num_bits": 4, "type": "float", "symmetric": True, "strategy": "tensor_group", "group_size": 16, "dynamic": False}
-    group = {
-        "targets": ["Linear"], "weights": arguments, "input_activations": {**arguments, "dynamic": "local"} if inputs else None,
-        "output_activations": None,
-    }  # fmt: skip
+    # Of inputs alone: where the package knows the member it is needed for scales to be rounded, where it does not the package refuses it.
+    dynamic = {**arguments, "dynamic": "local", "scale_dtype": "torch.float8_e4m3fn"}
+    group = {"targets": ["Linear"], "weights": arguments, "input_activations": dynamic if inputs else None, "output_activations": None}
     return {
         "config_groups": {"group_0": group}, "format": "nvfp4-pack-quantized", "quant_method": "compressed-tensors",
         "quantization_status": "compressed", "ignore": excluded, "kv_cache_scheme": None, "global_compression_ratio": None,

@@ -57,6 +57,7 @@ def test_compressed_tensors(tmp_path, make, activations):
     model, result, tensors, config = written(tmp_path, make, "compressed-tensors", activations)
     scheme = QuantizationConfig.model_validate(config["quantization_config"]).config_groups["group_0"]
     assert (scheme.input_activations is not None) == bool(activations)
+    assert not activations or scheme.input_activations.scale_dtype == torch.float8_e4m3fn
     for name, layer in result.layers.items():
         given = {key: tensors[f"{name}.{key}"] for key in ("weight_packed", "weight_scale", "weight_global_scale")}
         decoded = NVFP4PackedCompressor.decompress(dict(given), scheme)["weight"]
