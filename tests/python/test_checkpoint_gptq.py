@@ -1,6 +1,7 @@
 """Method gptq of the tool and of quantize_checkpoint: a folder of Hessians, its options, Ctrl-C in the middle of a layer."""
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -55,6 +56,21 @@ def test_gptq(calibrated, tmp_path):
     assert (tmp_path / "threads" / "model.safetensors").read_bytes() == files["max"]
     for one, other in zip(threads["tensors"], reports["max"]["tensors"]):
         assert one == other
+
+
+def test_page(calibrated, tmp_path):
+    """The page of a run by GPTQ: codes of all layers are counted, and the same report comes from any number of threads."""
+    reports = []
+    for threads in ("1", "3"):
+        ok("quantize", calibrated / "model", tmp_path / threads, "--method", "gptq", "--hessians", calibrated / "hessians", "--threads", threads, "--quiet",
+           "--report", tmp_path / f"{threads}.html")  # fmt: skip
+        page = (tmp_path / f"{threads}.html").read_text(encoding="utf-8")
+        reports.append(json.loads(re.search(r'<script type="application/json" id="report">(.*?)</script>', page, re.S)[1]))
+    one, three = reports
+    assert sum(one["scale_codes"]) == 6 * 48 * 128 // 16 and one["method"] == "gptq"
+    assert all(tensor["max_squared_error"] > 0 for tensor in one["tensors"])
+    for key in ("tensors", "scale_codes", "code_offsets"):
+        assert one[key] == three[key], key
 
 
 def test_folders_that_are_none(calibrated, tmp_path):

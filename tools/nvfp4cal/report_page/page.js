@@ -31,7 +31,9 @@
     if (at < 0 || at + 1 === parts.length) return moduleOf(name);
     return parts.slice(at + 1).map((part) => (/^\d+$/.test(part) ? "*" : part)).join(".");
   };
-  const methodName = { mse: "search (mse)", max: "max", "four-over-six": "four over six" }[report.method] || report.method;
+  const methodName = { mse: "search (mse)", max: "max", "four-over-six": "four over six", gptq: "GPTQ, effort " + report.effort }[report.method] || report.method;
+  // GPTQ trades the weights' error for that of a layer's outputs, which the report does not know.
+  const gains = report.method !== "gptq";
 
   const row = (table, cells, tag = "td") => {
     const tr = make("tr", undefined, table);
@@ -59,7 +61,7 @@
   if (measured) card(percent(totals.relative_error), "relative error, " + methodName);
   if (detailed && report.method !== "max") {
     card(percent(totals.max_relative_error), "relative error, method max");
-    if (totals.max_squared_error > 0)
+    if (gains && totals.max_squared_error > 0)
       card(percent(1 - totals.squared_error / totals.max_squared_error, 1), "less squared error than max");
   }
   card(short(totals.elements_quantized), `elements in ${totals.quantized} quantized layers`);
@@ -92,7 +94,8 @@
     const both = detailed && report.method !== "max";
     $("layers").hidden = false;
     $("layers-note").textContent = "√(Σ(w − decoded)² / Σw²), layers in the order of the model" +
-      (both ? "; method max at the same global scale beside it." : ".");
+      (both ? "; method max at the same global scale beside it." : ".") +
+      (gains ? "" : " GPTQ lets the error of weights grow where that of the layer's outputs falls.");
     const size = all.length > 1000 ? 3 : all.length > 200 ? 4 : 6;
     const points = (name) => ({ stroke: color(name), paths: () => null, points: { show: true, size, fill: color(name), stroke: color(name) },
       value: (_, v) => (v == null ? "–" : v.toFixed(3) + " %") });
@@ -166,10 +169,11 @@
   const errorCells = (error, ofMax, total) => {
     if (!measured) return [];
     const cells = [percent(relative(error, total))];
-    if (detailed && report.method !== "max") cells.push(percent(relative(ofMax, total)), ofMax > 0 ? percent(1 - error / ofMax, 1) : "–");
+    if (detailed && report.method !== "max") cells.push(percent(relative(ofMax, total)));
+    if (detailed && report.method !== "max" && gains) cells.push(ofMax > 0 ? percent(1 - error / ofMax, 1) : "–");
     return cells;
   };
-  const errorHeads = !measured ? [] : detailed && report.method !== "max" ? ["rel. error", "of max", "less squared error"] : ["rel. error"];
+  const errorHeads = !measured ? [] : ["rel. error", ...(detailed && report.method !== "max" ? ["of max", ...(gains ? ["less squared error"] : [])] : [])];
   row($("kinds"), ["kind", "layers", "elements", ...errorHeads], "th");
   const sum = { tensors: 0, elements: 0, error: 0, total: 0, ofMax: 0 };
   for (const kind of kinds.values()) {
