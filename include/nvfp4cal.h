@@ -1120,8 +1120,9 @@ typedef void (*nvfp4cal_device_free)(void *user, void *memory, int64_t bytes, in
 NVFP4CAL_API nvfp4cal_status nvfp4cal_context_set_device_allocator(nvfp4cal_context *context, nvfp4cal_device_allocate allocate,
                                                                    nvfp4cal_device_free release, void *user);
 /**
- * Section 2's functions on device tensors then enqueue and return: what they would wait for, a NaN say, is kept in `status` if it is the first since
- * the status was empty; outputs of a call that failed are as they were. A stream that is being captured in a CUDA graph needs this. docs/cuda.md
+ * The functions of sections 2 and 2b on device tensors then enqueue and return: what they would wait for, a NaN say, is kept in `status` if it is the
+ * first since the status was empty; outputs of a call that failed are as they were. A stream that is being captured in a CUDA graph needs this
+ * (docs/cuda.md).
  * @param status [in] int64 [4] on a CUDA device, all 0 at first: word 0 becomes the nvfp4cal_status, word 1 the index, the others are the library's own.
  *               Kept until replaced; for calls on one stream at a time. NULL: calls wait again
  * Statuses: INVALID_ARGUMENT, UNSUPPORTED. @since 0.1

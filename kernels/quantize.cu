@@ -44,7 +44,7 @@ cudaError_t launch_dequantize(const DeviceDequantizeArgs& args, cudaStream_t str
 Status check_amaxes(const DeviceQueue& queue, const DeviceAmaxCheckArgs& args, char* message) {
   return on_device(queue, "checking amaxes", message, [&] {
     const cudaError_t error = launch_over(CheckAmaxes{args.amax, args.count, args.check}, args.count, queue.stream);
-    return error != cudaSuccess ? error : launch(CloseAmaxes{args.amax, args.check}, 1, queue.stream);
+    return error != cudaSuccess ? error : launch(CloseAmaxes{args.amax, args.is_scale, args.check}, 1, queue.stream);
   });
 }
 

@@ -127,16 +127,19 @@ struct CheckAmaxes {
   }
 };
 
-// The fault of the first such amax.
+// The fault of the first such amax, or scale.
 struct CloseAmaxes {
   static constexpr int kThreads = 1;
   const float* amax;
+  bool is_scale;
   DeviceCheck* check;
 
   NVFP4CAL_HD void operator()(const Index&) const {
     if (check->first_other == kNoIndex) return;
     const int64_t i = static_cast<int64_t>(check->first_other);
-    set_fault(*check, num::is_finite(amax[i]) ? DeviceFault::kBlockNegative : DeviceFault::kBlockNotFinite, i, amax[i]);
+    const DeviceFault negative = is_scale ? DeviceFault::kScaleNegative : DeviceFault::kBlockNegative;
+    const DeviceFault not_finite = is_scale ? DeviceFault::kScaleNotFinite : DeviceFault::kBlockNotFinite;
+    set_fault(*check, num::is_finite(amax[i]) ? negative : not_finite, i, amax[i]);
   }
 };
 

@@ -1,4 +1,4 @@
-#include "calib/block.h"
+#include "calib/block_device.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -42,6 +42,33 @@ std::vector<int64_t> shape_of(const TensorView& view) { return {view.shape, view
 
 std::vector<float> read_scales(const nvfp4cal_tensor* scales) { return calib::read_float32(input(scales, "scales"), "scales"); }
 
+// Scales in host memory, or beside x on its device.
+struct Scales {
+  Scales(const nvfp4cal_tensor* scales, const TensorView& x) {
+    if (!x.on_device()) {
+      floats.host = read_scales(scales);
+      return;
+    }
+    view = input_anywhere(scales, "scales");
+    if (!view.on_device()) {
+      floats.host = calib::read_float32(view, "scales");
+      if (floats.host.empty()) fail(Status::kInvalidArgument, "scales has no elements");
+      return;
+    }
+    calib::check_device_floats(view, x, "scales");
+    floats.device = &view;
+  }
+  Scales(const Scales&) = delete;
+
+  TensorView view;
+  calib::DeviceFloats floats;
+};
+
+void apply_on_device(const nvfp4cal_context* context, const calib::BlockedTensor& x, const Scales& scales,
+                     const calib::BlockResults& results, const char* name, nvfp4cal_stream stream) {
+  calib::block_apply_on_device(one_call_device(x.view, name, execution_of(context), stream), x, scales.floats, results, name);
+}
+
 struct Outputs {
   nvfp4cal_tensor *scales, *quants, *dequant;
 };
@@ -49,15 +76,21 @@ struct Outputs {
 // What the four searches share; hessians is called once the outputs are known to be no questions.
 template <class Hessians>
 nvfp4cal_status search(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_block_options* options_in,
-                       BlockMethod method, const Outputs& out, Hessians&& hessians) {
+                       BlockMethod method, const Outputs& out, nvfp4cal_stream stream, Hessians&& hessians) {
   return barrier([&] {
-    const calib::BlockedTensor blocked(input(w, "w"), dim, "w");
+    const calib::BlockedTensor blocked(input_anywhere(w, "w"), dim, "w");
     calib::check_block_extent(blocked);
     const calib::BlockOptions options = read_options(options_in);
     const std::vector<int64_t> shape = shape_of(blocked.view);
-    std::vector<Output> outputs = {{out.scales, {Dtype::kF32, blocked.shape}, "scales"}, {out.quants, {Dtype::kF32, shape}, "quants"}};
-    if (out.dequant) outputs.push_back({out.dequant, {Dtype::kF32, shape}, "dequant"});
+    std::vector<Output> outputs = {{out.scales, {Dtype::kF32, blocked.shape}, "scales", &blocked.view},
+                                   {out.quants, {Dtype::kF32, shape}, "quants", &blocked.view}};
+    if (out.dequant) outputs.push_back({out.dequant, {Dtype::kF32, shape}, "dequant", &blocked.view});
     if (answer_queries(outputs)) return;
+    if (blocked.view.on_device()) {
+      return calib::block_search_on_device(
+          one_call_device(blocked.view, "w", execution_of(context), stream), blocked, method, options,
+          {static_cast<float*>(out.scales->data), out.quants->data, out.dequant ? out.dequant->data : nullptr});
+    }
     const calib::BlockHessians matrices = hessians(blocked);
     std::vector<float> scales(static_cast<size_t>(blocked.count()));
     calib::block_search(execution_of(context), blocked, method, matrices.columns > 0 ? &matrices : nullptr, options,
@@ -68,8 +101,8 @@ nvfp4cal_status search(const nvfp4cal_context* context, const nvfp4cal_tensor* w
 
 nvfp4cal_status search_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_tensor* hessians,
                                const nvfp4cal_tensor* activations, const nvfp4cal_block_options* options, BlockMethod method,
-                               const Outputs& out) {
-  return search(context, w, dim, options, method, out, [&](const calib::BlockedTensor& blocked) {
+                               const Outputs& out, nvfp4cal_stream stream) {
+  return search(context, w, dim, options, method, out, stream, [&](const calib::BlockedTensor& blocked) {
     if (hessians) return calib::given_hessians(blocked, input(hessians, "hessians"));
     if (!activations) fail(Status::kInvalidArgument, "hessians and activations are both NULL");
     return calib::hessians_of(execution_of(context), blocked, input(activations, "activations"));
@@ -104,34 +137,37 @@ nvfp4cal_status nvfp4cal_block_codebook(const nvfp4cal_context*, nvfp4cal_tensor
 }
 
 nvfp4cal_status nvfp4cal_block_quantize(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* scales,
-                                        int32_t dim, nvfp4cal_tensor* out, nvfp4cal_stream) {
+                                        int32_t dim, nvfp4cal_tensor* out, nvfp4cal_stream stream) {
   return barrier([&] {
-    const calib::BlockedTensor blocked(input(x, "x"), dim, "x");
-    const std::vector<float> values = read_scales(scales);
-    if (answer_query(out, {Dtype::kF32, shape_of(blocked.view)}, "out")) return;
-    calib::block_quantize(execution_of(context), blocked, values, out->data);
+    const calib::BlockedTensor blocked(input_anywhere(x, "x"), dim, "x");
+    const Scales given(scales, blocked.view);
+    if (answer_query(out, {Dtype::kF32, shape_of(blocked.view)}, "out", &blocked.view)) return;
+    if (blocked.view.on_device()) return apply_on_device(context, blocked, given, {out->data, nullptr, nullptr, false}, "x", stream);
+    calib::block_quantize(execution_of(context), blocked, given.floats.host, out->data);
   });
 }
 
 nvfp4cal_status nvfp4cal_block_dequantize(const nvfp4cal_context* context, const nvfp4cal_tensor* quants, const nvfp4cal_tensor* scales,
-                                          int32_t dim, nvfp4cal_tensor* out, nvfp4cal_stream) {
+                                          int32_t dim, nvfp4cal_tensor* out, nvfp4cal_stream stream) {
   return barrier([&] {
-    const calib::BlockedTensor blocked(input(quants, "quants"), dim, "quants");
-    const std::vector<float> values = read_scales(scales);
-    if (answer_query(out, {Dtype::kF32, shape_of(blocked.view)}, "out")) return;
-    calib::block_dequantize(execution_of(context), blocked, values, out->data);
+    const calib::BlockedTensor blocked(input_anywhere(quants, "quants"), dim, "quants");
+    const Scales given(scales, blocked.view);
+    if (answer_query(out, {Dtype::kF32, shape_of(blocked.view)}, "out", &blocked.view)) return;
+    if (blocked.view.on_device()) return apply_on_device(context, blocked, given, {nullptr, out->data, nullptr, false}, "quants", stream);
+    calib::block_dequantize(execution_of(context), blocked, given.floats.host, out->data);
   });
 }
 
 nvfp4cal_status nvfp4cal_block_sse(const nvfp4cal_context* context, const nvfp4cal_tensor* x, const nvfp4cal_tensor* scales, int32_t dim,
-                                   nvfp4cal_tensor* out, nvfp4cal_stream) {
+                                   nvfp4cal_tensor* out, nvfp4cal_stream stream) {
   return barrier([&] {
-    const calib::BlockedTensor blocked(input(x, "x"), dim, "x");
-    const std::vector<float> values = read_scales(scales);
+    const calib::BlockedTensor blocked(input_anywhere(x, "x"), dim, "x");
+    const Scales given(scales, blocked.view);
     require(out, "out");
     const bool wide = out->dtype == NVFP4CAL_DTYPE_F64;
-    if (answer_query(out, {wide ? Dtype::kF64 : Dtype::kF32, blocked.shape}, "out")) return;
-    const std::vector<double> errors = calib::block_sse(execution_of(context), blocked, values);
+    if (answer_query(out, {wide ? Dtype::kF64 : Dtype::kF32, blocked.shape}, "out", &blocked.view)) return;
+    if (blocked.view.on_device()) return apply_on_device(context, blocked, given, {nullptr, nullptr, out->data, wide}, "x", stream);
+    const std::vector<double> errors = calib::block_sse(execution_of(context), blocked, given.floats.host);
     if (wide) {
       if (!errors.empty()) std::memcpy(out->data, errors.data(), errors.size() * sizeof(double));
       return;
@@ -142,25 +178,25 @@ nvfp4cal_status nvfp4cal_block_sse(const nvfp4cal_context* context, const nvfp4c
 }
 
 nvfp4cal_status nvfp4cal_block_naive(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, nvfp4cal_tensor* scales,
-                                     nvfp4cal_tensor* quants, nvfp4cal_tensor* dequant, nvfp4cal_stream) {
-  return search(context, w, dim, nullptr, BlockMethod::kNaive, {scales, quants, dequant}, kNoHessians);
+                                     nvfp4cal_tensor* quants, nvfp4cal_tensor* dequant, nvfp4cal_stream stream) {
+  return search(context, w, dim, nullptr, BlockMethod::kNaive, {scales, quants, dequant}, stream, kNoHessians);
 }
 
 nvfp4cal_status nvfp4cal_block_optimal(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim,
                                        const nvfp4cal_block_options* options, nvfp4cal_tensor* scales, nvfp4cal_tensor* quants,
-                                       nvfp4cal_tensor* dequant, nvfp4cal_stream) {
-  return search(context, w, dim, options, BlockMethod::kOptimal, {scales, quants, dequant}, kNoHessians);
+                                       nvfp4cal_tensor* dequant, nvfp4cal_stream stream) {
+  return search(context, w, dim, options, BlockMethod::kOptimal, {scales, quants, dequant}, stream, kNoHessians);
 }
 
 nvfp4cal_status nvfp4cal_block_optimal_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim,
                                                const nvfp4cal_tensor* hessians, const nvfp4cal_tensor* activations,
                                                const nvfp4cal_block_options* options, nvfp4cal_tensor* scales, nvfp4cal_tensor* quants,
-                                               nvfp4cal_tensor* dequant, nvfp4cal_stream) {
-  return search_hessian(context, w, dim, hessians, activations, options, BlockMethod::kHessian, {scales, quants, dequant});
+                                               nvfp4cal_tensor* dequant, nvfp4cal_stream stream) {
+  return search_hessian(context, w, dim, hessians, activations, options, BlockMethod::kHessian, {scales, quants, dequant}, stream);
 }
 
 nvfp4cal_status nvfp4cal_block_admm(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_tensor* hessians,
                                     const nvfp4cal_tensor* activations, const nvfp4cal_block_options* options, nvfp4cal_tensor* scales,
-                                    nvfp4cal_tensor* quants, nvfp4cal_tensor* dequant, nvfp4cal_stream) {
-  return search_hessian(context, w, dim, hessians, activations, options, BlockMethod::kAdmm, {scales, quants, dequant});
+                                    nvfp4cal_tensor* quants, nvfp4cal_tensor* dequant, nvfp4cal_stream stream) {
+  return search_hessian(context, w, dim, hessians, activations, options, BlockMethod::kAdmm, {scales, quants, dequant}, stream);
 }

@@ -137,7 +137,7 @@ void DeviceRequest::quantize(Method method, const DeviceFloats& block_amax, Scal
   const float* const given_blocks = block_amax.on(device_, block_copy);
   const bool swizzled = layout == ScaleLayout::kSwizzled;
   const DeviceArray<uint8_t> linear(device_, swizzled ? blocks() : 0);
-  if (given_blocks) device_.run(&DeviceOps::check_amaxes, DeviceAmaxCheckArgs{given_blocks, blocks(), check_.get()});
+  if (given_blocks) device_.run(&DeviceOps::check_amaxes, DeviceAmaxCheckArgs{given_blocks, blocks(), false, check_.get()});
   prepare(true, outputs.global_scale);
   DeviceArray<uint8_t> codes;
   if (!given_blocks && method == Method::kMse) codes = search();

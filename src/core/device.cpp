@@ -249,6 +249,8 @@ Error error_of(const DeviceCheck& check, const char* name) {
     case DeviceFault::kBlockNegative: return make("block_amax[%lld] is %g, expected 0 or more", i, value);
     case DeviceFault::kWeight: return make("weights[%lld] is %g, expected a positive finite value", i, value);
     case DeviceFault::kScaleNan: return make("scales[%lld] is 0x%02X, NaN", i, static_cast<unsigned>(value));
+    case DeviceFault::kScaleNotFinite: return make("scales[%lld] is %g", i, value);
+    case DeviceFault::kScaleNegative: return make("scales[%lld] is %g, expected 0 or more", i, value);
     case DeviceFault::kDecodeNotFinite: return make("global_scale[%lld] is %g", i, value);
     case DeviceFault::kDecodeNotPositive: return make("global_scale[%lld] is %g, expected a positive value", i, value);
     default: return Error(Status::kInternal, "the device reports fault " + std::to_string(check.fault) + ", which is not known");

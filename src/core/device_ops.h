@@ -50,6 +50,8 @@ enum class DeviceFault : int32_t {
   kDecodeNotFinite,    // global_scale[index] is value
   kWeight,             // weights[index] is value
   kDecodeNotPositive,  // global_scale[index] is value
+  kScaleNotFinite,     // scales[index] is value
+  kScaleNegative,      // scales[index] is value
 };
 
 // What a call has found, in device memory. first_* are set by many threads at once, the rest by one thread after them.
@@ -72,6 +74,7 @@ NVFP4CAL_HD constexpr Status status_of(DeviceFault fault) {
     case DeviceFault::kGlobalNotFinite:
     case DeviceFault::kBlockNotFinite:
     case DeviceFault::kScaleNan:
+    case DeviceFault::kScaleNotFinite:
     case DeviceFault::kDecodeNotFinite: return Status::kNotFinite;
     default: return Status::kInvalidArgument;
   }
@@ -137,10 +140,11 @@ struct DeviceSlicesArgs {
   DeviceCheck* check;
 };
 
-// check.first_other: the first of n amaxes that is negative or not finite.
+// check.first_other: the first of n amaxes, or of n scales, that is negative or not finite.
 struct DeviceAmaxCheckArgs {
   const float* amax;
   int64_t count;
+  bool is_scale;
   DeviceCheck* check;
 };
 
@@ -246,6 +250,26 @@ struct DeviceGroupSearchArgs {
   uint32_t* improved;  // [steps], becomes 1 where any group got better
 };
 
+// The last dimension of x is a block of 16 or 32. Views of outputs with data NULL are not wanted, here and below.
+struct DeviceBlockSearchArgs {
+  const TensorView* x;
+  bool optimal, search_noise;  // not optimal: the naive scales
+  float* scales;               // [blocks]
+  const TensorView *quants, *dequant;
+  const DeviceCheck* check;  // closed
+};
+
+struct DeviceBlockApplyArgs {
+  const TensorView* x;  // [.., block]: values, or levels where dequant is wanted
+  int64_t blocks;
+  const float* scales;  // [blocks], or one and step 0
+  int64_t scale_step;
+  const TensorView *quants, *dequant;
+  void* errors;  // NULL, or [blocks]
+  bool wide;     // errors are float64, else float32
+  const DeviceCheck* check;
+};
+
 struct DeviceOps {
   uint32_t struct_size;
   int32_t abi;
@@ -283,6 +307,8 @@ struct DeviceOps {
   Status (*log2_histogram)(const DeviceQueue&, const DeviceHistogramArgs&, char* message);
   int64_t (*hessian_workspace)(const DeviceHessianArgs&);
   Status (*hessian)(const DeviceQueue&, const DeviceHessianArgs&, char* message);
+  Status (*block_search)(const DeviceQueue&, const DeviceBlockSearchArgs&, char* message);
+  Status (*block_apply)(const DeviceQueue&, const DeviceBlockApplyArgs&, char* message);
   Status (*group_range)(const DeviceQueue&, const DeviceGroupRangeArgs&, char* message);
   int64_t (*group_sums)(const GroupSearchArgs&);
   Status (*group_search)(const DeviceQueue&, const DeviceGroupSearchArgs&, char* message);

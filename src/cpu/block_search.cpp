@@ -5,8 +5,7 @@
 #include <limits>
 
 #include "core/small_linalg.h"
-#include "num/e2m1.h"
-#include "num/e4m3.h"
+#include "num/block_scale.h"
 
 namespace nvfp4cal::cpu {
 
@@ -15,19 +14,6 @@ static_assert(kMaxBlock <= kSmallMatrix);
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-float largest(const float* x, int n) {
-  float amax = 0.0f;
-  for (int i = 0; i < n; ++i) amax = std::max(amax, num::abs_of(x[i]));
-  return amax;
-}
-
-float e4m3_snap(float y) { return num::e4m3_magnitude(num::e4m3_code_of_magnitude(y)); }
-
-float naive_scale_of(float amax) { return e4m3_snap(std::max(amax / 6.0f, 1e-12f)); }
-
-// The product of a level and an E4M3 value has a few bits: exact in float64.
-double residual(float x, float q, float scale) { return static_cast<double>(x) - static_cast<double>(q) * static_cast<double>(scale); }
 
 // out = a v, every sum in the order of the columns.
 void multiply(const double* a, const double* v, int n, double* out) {
@@ -54,27 +40,11 @@ double quadratic(const double* h, const double* r, int n) {
 double hessian_error(const float* x, int n, float scale, const BlockHessian& hessian, double limit) {
   double r[kMaxBlock], sse = 0.0;
   for (int i = 0; i < n; ++i) {
-    r[i] = residual(x[i], num::e2m1_level_ties_down(x[i], scale), scale);
+    r[i] = num::block_residual(x[i], num::e2m1_level_ties_down(x[i], scale), scale);
     sse += r[i] * r[i];
     if (hessian.floor > 0.0 && hessian.floor * sse > limit) return kInfinity;
   }
   return quadratic(hessian.h, r, n);
-}
-
-// Tries the 126 scales, ascending; error(scale, best) need not be exact once it is at least best. Only a smaller error replaces
-// `scale`. All scales at which every element is zero are the same: the first of them is the last one tried.
-template <class ErrorOf>
-float search(float amax, float scale, double best, ErrorOf&& error_of) {
-  for (int code = 1; code <= num::kE4m3Count; ++code) {
-    const float candidate = num::e4m3_magnitude(code);
-    const double error = error_of(candidate, best);
-    if (error < best) {
-      best = error;
-      scale = candidate;
-    }
-    if (num::e2m1_magnitude_code_ties_down(amax / candidate) == 0) break;
-  }
-  return scale;
 }
 
 // One pass of ADMM over the levels at a fixed scale.
@@ -109,7 +79,7 @@ float refit(const double* x, const double* z, int n, const double* h, float scal
   const double numerator = dot(x, hz, n), denominator = dot(z, hz, n);
   if (!(numerator > 0.0) || !(denominator > 1e-12)) return scale;
   // beyond 448 it saturates; below, the float32 quotient rounds to E4M3
-  return e4m3_snap(static_cast<float>(std::clamp(numerator / denominator, 1e-12, 448.0)));
+  return num::e4m3_snap(static_cast<float>(std::clamp(numerator / denominator, 1e-12, 448.0)));
 }
 
 }  // namespace
@@ -139,37 +109,14 @@ bool prepare_admm(BlockHessian& hessian, int n, double* normalized, double* inve
   return invert(shifted, n, inverse);
 }
 
-float naive_scale(const float* x, int n) { return naive_scale_of(largest(x, n)); }
-
-double block_sse(const float* x, int n, float scale, double limit, double sum) {
-  for (int i = 0; i < n && sum < limit; ++i) {
-    const double r = residual(x[i], num::e2m1_level_ties_down(x[i], scale), scale);
-    sum += r * r;
-  }
-  return sum;
-}
-
-float optimal_scale(const float* x, int n, bool search_noise) {
-  const float amax = largest(x, n), naive = naive_scale_of(amax);
-  const double error = block_sse(x, n, naive, kInfinity);
-  double energy = 0.0;
-  for (int i = 0; i < n; ++i) energy += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  if (!search_noise && energy <= error) return naive;
-  return search(amax, naive, error, [&](float scale, double best) {
-    // the clipped maximum alone; sums of squares only grow, in floating point too
-    const double clipped = static_cast<double>(amax) - 6.0 * static_cast<double>(scale);
-    return clipped > 0.0 && clipped * clipped >= best ? kInfinity : block_sse(x, n, scale, best);
-  });
-}
-
 float hessian_scale(const float* x, int n, const BlockHessian& hessian) {
-  const float amax = largest(x, n), naive = naive_scale_of(amax);
-  return search(amax, naive, hessian_error(x, n, naive, hessian, kInfinity),
-                [&](float scale, double best) { return hessian_error(x, n, scale, hessian, best); });
+  const float amax = num::block_largest(x, n), naive = num::naive_scale_of(amax);
+  return num::search_block_scale(amax, naive, hessian_error(x, n, naive, hessian, kInfinity),
+                                 [&](float scale, double best) { return hessian_error(x, n, scale, hessian, best); });
 }
 
 float admm(const float* x, int n, const BlockHessian& hessian, const AdmmSteps& steps, float* quants) {
-  const float start = steps.from_optimal ? hessian_scale(x, n, hessian) : naive_scale(x, n);
+  const float start = steps.from_optimal ? hessian_scale(x, n, hessian) : num::naive_scale(x, n);
   quantize_block(x, n, start, quants);
   if (start == 0.0f) return start;  // nothing to divide by
   double wide[kMaxBlock], z[kMaxBlock] = {}, r[kMaxBlock] = {};

@@ -1,5 +1,5 @@
-// One block at a time: scales of single-level quantization by the rules of docs/numerics.md 8. Levels come from float32 quotients,
-// errors are float64. Plain loops: the same bits on every target.
+// One block at a time: what single-level quantization needs beside num/block_scale.h, by the rules of docs/numerics.md 8. Plain loops: the same
+// bits on every target.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,6 @@ BlockHessian bounded_hessian(const double* h, int n);
 // Fills normalized and inverse, in memory of n * n values each; false if the inverse does not exist.
 bool prepare_admm(BlockHessian& hessian, int n, double* normalized, double* inverse);
 
-float naive_scale(const float* x, int n);
-// sum plus (x - q s)^2 of all elements in order; may stop as soon as that is known to be at least `limit`.
-double block_sse(const float* x, int n, float scale, double limit, double sum = 0.0);
-
-float optimal_scale(const float* x, int n, bool search_noise);
 float hessian_scale(const float* x, int n, const BlockHessian& hessian);
 
 struct AdmmSteps {

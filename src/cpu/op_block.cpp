@@ -10,7 +10,7 @@
 #include "cpu/chunk.h"
 #include "cpu/load.h"
 #include "cpu/ops.h"
-#include "num/e2m1.h"
+#include "num/block_scale.h"
 
 namespace nvfp4cal::cpu {
 
@@ -80,8 +80,8 @@ float search_block(const BlockSearchArgs& args, const Hessians* hessians, int64_
   if (args.method == BlockMethod::kAdmm) {
     return admm(x, n, hessians->of_block(block), {args.n_outer, args.n_inner, args.from_optimal}, quants);
   }
-  const float scale = args.method == BlockMethod::kNaive     ? naive_scale(x, n)
-                      : args.method == BlockMethod::kOptimal ? optimal_scale(x, n, args.search_noise)
+  const float scale = args.method == BlockMethod::kNaive     ? num::naive_scale(x, n)
+                      : args.method == BlockMethod::kOptimal ? num::optimal_scale(x, n, args.search_noise)
                                                              : hessian_scale(x, n, hessians->of_block(block));
   quantize_block(x, n, scale, quants);
   return scale;
@@ -124,7 +124,7 @@ void block_apply(const Execution& execution, const BlockApplyArgs& args) {
         const int64_t here = std::min(piece, (b + 1) * n - begin);
         const float* x = reader.read(begin, here);
         if (args.squared_error) {
-          error = block_sse(x, static_cast<int>(here), scale, std::numeric_limits<double>::infinity(), error);
+          error = num::block_sse(x, static_cast<int>(here), scale, std::numeric_limits<double>::infinity(), error);
         } else if (args.dequant) {
           decode_block(x, here, scale, out.data());
           write_floats(*args.dequant, begin, here, out.data());
