@@ -1,5 +1,6 @@
 // Device operations over the C ABI, against a device copy measured in the same run. Times are of whole calls, from the host: allocation of temporary
-// memory, launches and the wait for what the device has found are in them; calibrators' calls are followed by a wait for the stream.
+// memory, launches and the wait for what the device has found are in them; calibrators' calls are followed by a wait for the stream. "graph" are
+// launches of the same call captured in a CUDA graph: the device's work alone.
 //   nvfp4cal_cuda_bench [rows] [cols] [runs]
 #include <cuda_runtime.h>
 
@@ -87,9 +88,42 @@ Times measure(int runs, const std::function<void()>& body) {
   return {times.front(), times[times.size() / 2]};
 }
 
+// A call, captured once.
+class Graph {
+ public:
+  Graph(cudaStream_t stream, const std::function<void()>& body) : stream_(stream) {
+    body();  // kernels are loaded at first use
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    body();
+    check(cudaStreamEndCapture(stream, &graph));
+    check(cudaGraphInstantiate(&launched_, graph, 0));
+    check(cudaGraphDestroy(graph));
+  }
+  ~Graph() { cudaGraphExecDestroy(launched_); }
+  Graph(const Graph&) = delete;
+  void launch() const { check(cudaGraphLaunch(launched_, stream_)); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t launched_ = nullptr;
+};
+
 class Bench {
  public:
-  Bench(int64_t rows, int64_t cols, int runs) : rows_(rows), cols_(cols), runs_(runs), n_(static_cast<size_t>(rows * cols)) {}
+  Bench(int64_t rows, int64_t cols, int runs)
+      : rows_(rows), cols_(cols), runs_(runs), n_(static_cast<size_t>(rows * cols)), status_(4 * 8) {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    check(cudaMemset(status_.data, 0, 4 * 8));
+    nvfp4cal_tensor status = tensor(status_.data, NVFP4CAL_DTYPE_I64, 1, 4);
+    check(nvfp4cal_context_create(&context_));
+    check(nvfp4cal_context_set_device_status(context_, &status));
+  }
+  ~Bench() {
+    nvfp4cal_context_destroy(context_);
+    cudaStreamDestroy(stream_);
+  }
+  Bench(const Bench&) = delete;
 
   void run(int32_t dtype, const char* name) {
     const size_t size = dtype == NVFP4CAL_DTYPE_F32 ? 4 : 2;
@@ -110,18 +144,23 @@ class Bench {
       options.struct_size = sizeof options;
       options.method = method;
       const std::string text = method == NVFP4CAL_METHOD_MAX ? "max" : "mse";
-      op(name, "quantize " + text, bytes + packed_bytes,
-         [&] { check(nvfp4cal_quantize(nullptr, &in, nullptr, nullptr, &options, &nibbles, &codes, nullptr, nullptr)); });
-      op(name, "fake quantize " + text, 2 * bytes,
-         [&] { check(nvfp4cal_fake_quantize(nullptr, &in, nullptr, nullptr, &options, &out, nullptr)); });
+      both(name, "quantize " + text, bytes + packed_bytes, [&](const nvfp4cal_context* context, cudaStream_t stream) {
+        check(nvfp4cal_quantize(context, &in, nullptr, nullptr, &options, &nibbles, &codes, nullptr, stream));
+      });
+      both(name, "fake quantize " + text, 2 * bytes, [&](const nvfp4cal_context* context, cudaStream_t stream) {
+        check(nvfp4cal_fake_quantize(context, &in, nullptr, nullptr, &options, &out, stream));
+      });
     }
-    op(name, "scale sweep", bytes + static_cast<double>(n_) / 4,
-       [&] { check(nvfp4cal_scale_sweep(nullptr, &in, nullptr, nullptr, &block_amax, nullptr)); });
+    both(name, "scale sweep", bytes + static_cast<double>(n_) / 4, [&](const nvfp4cal_context* context, cudaStream_t stream) {
+      check(nvfp4cal_scale_sweep(context, &in, nullptr, nullptr, &block_amax, stream));
+    });
     float s2 = 1e-4f;
     nvfp4cal_tensor global = tensor(&s2, NVFP4CAL_DTYPE_F32, 1, 1);
     global.device_type = 0;
-    op(name, "dequantize", bytes + packed_bytes,
-       [&] { check(nvfp4cal_dequantize(nullptr, &nibbles, &codes, &global, NVFP4CAL_DECODE_MODELOPT, &out, nullptr)); });
+    both(name, "dequantize", bytes + packed_bytes, [&](const nvfp4cal_context* context, cudaStream_t stream) {
+      check(nvfp4cal_dequantize(context, &nibbles, &codes, &global, NVFP4CAL_DECODE_MODELOPT, &out, stream));
+    });
+    check(nvfp4cal_context_check_device_status(context_, stream_));
   }
 
  private:
@@ -152,6 +191,13 @@ class Bench {
     report(dtype, name, measure(runs_, body), bytes);
   }
 
+  void both(const char* dtype, const std::string& name, double bytes,
+            const std::function<void(const nvfp4cal_context*, cudaStream_t)>& body) const {
+    op(dtype, name, bytes, [&] { body(nullptr, nullptr); });
+    const Graph graph(stream_, [&] { body(context_, stream_); });
+    op(dtype, "  graph", bytes, [&] { graph.launch(); });
+  }
+
   void report(const char* dtype, const std::string& name, const Times& times, double bytes) const {
     std::printf("%-8s %-18s %9.1f %9.1f us %8.1f Gel/s %8.0f GB/s %6.1f %%\n", dtype, name.c_str(), times.best * 1e6, times.median * 1e6,
                 static_cast<double>(n_) / times.best * 1e-9, bytes / times.best * 1e-9, 100.0 * bytes / times.best / roof_);
@@ -161,6 +207,9 @@ class Bench {
   int runs_;
   size_t n_;
   double roof_ = 1.0;
+  Buffer status_;
+  cudaStream_t stream_ = nullptr;
+  nvfp4cal_context* context_ = nullptr;
 };
 
 }  // namespace

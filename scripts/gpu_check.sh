@@ -25,10 +25,11 @@ run() {
   if "$folder/nvfp4cal_cuda_bench" 32 32 1 | grep '^SKIPPED'; then return; fi
   say "parity with the CPU"
   "${tests[@]}" "~[#test_device_loader]" || failed=1
+  local checked="[#test_device_quantize],[#test_device_max],[#test_device_search],[#test_device_observer],[#test_device_block],[#test_device_hessian]"
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck synccheck; do
       say "compute-sanitizer $tool"
-      compute-sanitizer --tool "$tool" --error-exitcode 1 "${tests[@]}" "[#test_device_quantize],[#test_device_max]" || failed=1
+      compute-sanitizer --tool "$tool" --error-exitcode 1 "${tests[@]}" "$checked" || failed=1
     done
   else
     echo "SKIPPED compute-sanitizer is not installed"
