@@ -92,12 +92,16 @@ TEST_CASE("a launch that finds something wrong says so in the status and leaves 
   values[77] = NAN;
   layer.x.write(values);
   launch_graph(graph, stream);
+  wait_for(stream);
+  values[77] = 0.0f;
+  values[78] = HUGE_VALF;
+  layer.x.write(values);
   launch_graph(graph, stream);
   CHECK(nvfp4cal_context_check_device_status(context.handle, stream) == NVFP4CAL_ERROR_NOT_FINITE);
-  CHECK(last_error() == "x[77] is NaN");
+  CHECK(last_error() == "x[77] is NaN");  // the first one
   CHECK(Results(layer) == before);
   CHECK(nvfp4cal_context_check_device_status(context.handle, stream) == NVFP4CAL_OK);  // it was taken
-  values[77] = 0.0f;
+  values[78] = 0.0f;
   layer.x.write(values);
   Floats weights(64, 2.0f);
   weights[3] = -1.0f;
