@@ -14,6 +14,7 @@ from modelopt.torch.quantization.config import QuantizerAttributeConfig
 from modelopt.torch.quantization.nn import TensorQuantizer
 from modelopt.torch.quantization.qtensor.nvfp4_tensor import NVFP4QTensor
 
+import nvfp4cal
 from nvfp4cal.integrations import _fake_quant, _llmcompressor_observers, _modelopt_calibrators, _modelopt_export, _modelopt_functions
 
 pytestmark = pytest.mark.usefixtures("emulation")
@@ -126,21 +127,48 @@ def test_packed_weights(x):
         assert torch.equal(found, expected)
 
 
-def test_what_the_module_cannot_do_is_the_frameworks(x, monkeypatch):
+OBSERVERS = {
+    "memoryless_mse": _llmcompressor_observers.MemorylessMSEObserver,
+    "mse": _llmcompressor_observers.MovingAverageMSEObserver,
+    "nvfp4_expanded_mse": _llmcompressor_observers.NVFP4ExpandedMSEObserver,
+}
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_observers(x, name, monkeypatch):
+    def reached(*_):
+        raise AssertionError("the framework's own code has the tensor")
+
+    for cls in (observers.MemorylessMSEObserver, observers.MovingAverageMSEObserver):
+        monkeypatch.setattr(cls, "update_statistics_from_observed", reached)
+
+    def run(x):
+        observer = OBSERVERS[name](base_name="weight", args=QuantizationArgs(num_bits=4, type="float", strategy="tensor_group", group_size=16))
+        observer.update_statistics_from_observed(x.reshape(1, 3, 4, 16))
+        return observer.max_vals
+
+    expected, found = _on_both(run, x)
+    assert found.shape == (3, 4) and torch.equal(found, expected)
+
+
+def test_what_the_library_cannot_do_is_the_frameworks(x, monkeypatch):
     class Reached(Exception):
         pass
 
     def reached(*_):
         raise Reached
 
+    def unsupported(*_, **__):
+        raise nvfp4cal.UnsupportedError("no path there", nvfp4cal.UnsupportedError.status)
+
     monkeypatch.setattr(mse.NVFP4MSECalibrator, "collect", reached)
-    there = fake_torch.to_device(x.double())
-    sweep = ours.NVFP4MSECalibrator(there.abs().amax(-1).float(), there.abs().amax().float())
+    monkeypatch.setattr(nvfp4cal, "nvfp4_fp8_scale_sweep", unsupported)
+    there = fake_torch.to_device(x)
     with pytest.raises(Reached):
-        sweep.collect(there)
+        ours.NVFP4MSECalibrator(there.abs().amax(-1), there.abs().amax()).collect(there)
     monkeypatch.setattr(observers.MemorylessMSEObserver, "update_statistics_from_observed", reached)
-    observer = _llmcompressor_observers.MemorylessMSEObserver(
-        base_name="weight", args=QuantizationArgs(num_bits=4, type="float", strategy="tensor_group", group_size=16)
-    )
+    monkeypatch.setattr(nvfp4cal.MemorylessMSEObserver, "__call__", unsupported)
     with pytest.raises(Reached):
-        observer.update_statistics_from_observed(fake_torch.to_device(x.reshape(1, 12, 16)))
+        OBSERVERS["memoryless_mse"](
+            base_name="weight", args=QuantizationArgs(num_bits=4, type="float", strategy="tensor_group", group_size=16)
+        ).update_statistics_from_observed(fake_torch.to_device(x.reshape(1, 12, 16)))

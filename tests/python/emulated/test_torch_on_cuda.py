@@ -33,7 +33,7 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(emulation, w, name, number, dtype):
@@ -49,20 +49,23 @@ CALIBRATORS = {
     "actmax": lambda x: n.NVFP4ActMaxCalibrator(),
     "hessian": lambda x: n.HessianAccumulator("full"),
     "mse": lambda x: n.MseCalibrator(x.abs().amax(), quant_func="int8"),
+    "observer": lambda x: n.MemorylessMSEObserver("weight", num_bits=4, type="float", strategy="tensor_group", group_size=16),
     "nvfp4 mse": lambda x: n.NVFP4MSECalibrator(x.abs().reshape(8, 4, 16).amax(-1), x.abs().amax()),
     "nvfp4 mse with a hessian": lambda x: n.NVFP4MSECalibrator(None, x.abs().amax(), hessian=(torch.eye(16).repeat(4, 1, 1)).to(x.device)),
 }
+COMPUTED = {"hessian": lambda c: c.compute_hessian(), "observer": lambda c: c.get_min_max()[1]}
 
 
 @pytest.mark.parametrize("name", CALIBRATORS)
-def test_calibrators(w, name):
+def test_calibrators(emulation, w, name):
     results = []
     for x in (w, fake_torch.to_device(w, 1)):
         calibrator = CALIBRATORS[name](x)
-        calibrator.collect(x)
-        results.append(calibrator.compute_hessian() if name == "hessian" else calibrator.compute_amax())
+        (calibrator if name == "observer" else calibrator.collect)(x)
+        results.append(COMPUTED.get(name, lambda c: c.compute_amax())(calibrator))
     expected, found = results
     assert found.device == torch.device("cuda:1") and found.dtype == expected.dtype and found.shape == expected.shape
+    assert 1 in emulation
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-6 if name == "hessian" else 0, atol=0)
 
 

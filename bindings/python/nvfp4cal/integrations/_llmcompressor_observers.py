@@ -47,7 +47,7 @@ def _grid_search(observer: mse.MemorylessMSEObserver | mse.MovingAverageMSEObser
     )
     try:
         search(rows)
-    except (nvfp4cal.NotFiniteError, nvfp4cal.UnsupportedError):  # the latter on a device: its module has no observers
+    except (nvfp4cal.NotFiniteError, nvfp4cal.UnsupportedError):
         return None
     low, high = search.get_min_max()
     return low.reshape(shape).to(observed.dtype), high.reshape(shape).to(observed.dtype)

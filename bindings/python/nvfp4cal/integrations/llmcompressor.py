@@ -5,7 +5,7 @@
     oneshot(model=model, recipe=...)        # with observer "mse" or "memoryless_mse"
 
 ``install()`` registers nvfp4cal's observers under these names and ``nvfp4_expanded_mse``. Observers that exist already, and tensors where the library
-computes no ranges (on a GPU), keep llm-compressor's code.
+does not compute (on a GPU without its module), keep llm-compressor's code.
 docs/integrations.md has the details.
 """
 from __future__ import annotations
