@@ -41,8 +41,10 @@ std::vector<float> amax_of(const Execution& execution, const TensorView& x, int6
   return amax;
 }
 
-// Given amaxes beside those of the weights.
-void check_given(const std::vector<float>& given, const std::vector<float>& found) {
+// The amax of each slice that its global scale is for: what was given, one for all or one a slice, else what was found.
+std::vector<float> chosen_amax(std::vector<float> given, std::vector<float> found) {
+  if (given.empty()) return found;
+  if (given.size() == 1) given.resize(found.size(), given[0]);
   for (size_t s = 0; s < given.size(); ++s) {
     const double amax = static_cast<double>(given[s]), weights = static_cast<double>(found[s]);
     if (amax == 0.0 && weights > 0.0)
@@ -50,9 +52,20 @@ void check_given(const std::vector<float>& given, const std::vector<float>& foun
     if (found[s] / kMostClipping > given[s])
       fail(Status::kInvalidArgument, "global_amax[%zu] is %g, less than the weights' amax %g / 1024", s, amax, weights);
   }
+  return given;
 }
 
-float global_scale_of(float global_amax) { return global_amax > 0.0f ? num::global_scale(global_amax, num::kNormalization) : 1.0f; }
+// 1 where the amax is 0.
+std::vector<float> global_scales_of(const std::vector<float>& amax) {
+  std::vector<float> scales;
+  scales.reserve(amax.size());
+  for (const float one : amax) {
+    scales.push_back(one > 0.0f ? num::global_scale(one, num::kNormalization) : 1.0f);
+    if (scales.back() == 0.0f)
+      fail(Status::kInvalidArgument, "the global amax %g has a global scale of 0 in float32", static_cast<double>(one));
+  }
+  return scales;
+}
 
 }  // namespace
 
@@ -176,50 +189,46 @@ void Gptq::quantize(const TensorView& x, std::vector<float> global_amax, const G
       fail(error.status(), "moved by the cross term, %s", error.what());
     }
   }
-  if (global_amax.size() == 1) global_amax.resize(found.size(), global_amax[0]);
-  if (global_amax.empty()) {
-    global_amax = found;
-  } else {
-    check_given(global_amax, found);
-  }
-  std::vector<float> scales(global_amax.size());
-  for (size_t s = 0; s < scales.size(); ++s) {
-    scales[s] = global_scale_of(global_amax[s]);
-    if (scales[s] == 0.0f)
-      fail(Status::kInvalidArgument, "the global amax %g has a global scale of 0 in float32", static_cast<double>(global_amax[s]));
-  }
-  const int64_t elements = count > 0 ? x.elements() / count : 0;
+  const std::vector<float> amax = chosen_amax(std::move(global_amax), std::move(found)), scales = global_scales_of(amax);
+  objectives_ = quantize_slices(weights, amax, outputs);
+  measured_ = measure_;
+  if (outputs.global_scale) std::copy(scales.begin(), scales.end(), outputs.global_scale);
+  if (outputs.used_amax) std::copy(amax.begin(), amax.end(), outputs.used_amax);
+  if (outputs.decoded && x.elements() > 0) decode(x, scales, outputs);
+}
+
+GptqObjectives Gptq::quantize_slices(const TensorView& weights, const std::vector<float>& amax, const GptqOutputs& outputs) const {
+  const int64_t count = static_cast<int64_t>(amax.size()), elements = count > 0 ? weights.elements() / count : 0;
   GptqObjectives sum{};
-  for (int64_t s = 0; s < count; ++s) {
+  for (int64_t s = 0; s < count && elements > 0; ++s) {
     uint8_t* const packed = outputs.packed + s * elements / 2;
     uint8_t* const codes = outputs.scales + s * elements / kBlock;
-    if (global_amax[static_cast<size_t>(s)] == 0.0f) {
+    const float global_amax = amax[static_cast<size_t>(s)];
+    if (global_amax == 0.0f) {
       std::fill_n(packed, elements / 2, uint8_t{0});
       std::fill_n(codes, elements / kBlock, num::kE4m3One);
       continue;
     }
     const TensorView slice = slice_of(weights, s);
     GptqObjectives part{};
-    const GptqArgs args{hessian_of(s), &slice, global_amax[static_cast<size_t>(s)], packed, codes, measure_ ? &part : nullptr};
-    if (elements > 0) call(ops_for(x).gptq, execution_, args);
+    const GptqArgs args{hessian_of(s), &slice, global_amax, packed, codes, measure_ ? &part : nullptr};
+    call(ops_for(weights).gptq, execution_, args);
     sum.nearest += part.nearest;
     sum.rounding += part.rounding;
     sum.descent += part.descent;
     sum.neighbourhood += part.neighbourhood;
   }
-  if (outputs.global_scale) std::copy(scales.begin(), scales.end(), outputs.global_scale);
-  if (outputs.used_amax) std::copy(global_amax.begin(), global_amax.end(), outputs.used_amax);
-  if (outputs.decoded && x.elements() > 0) {
-    TensorView packed = make_view(outputs.packed, Dtype::kU8, x.ndim, x.shape), codes = packed;
-    codes.data = outputs.scales;
-    packed.shape[x.ndim - 1] /= 2;
-    codes.shape[x.ndim - 1] /= kBlock;
-    set_contiguous_strides(packed);
-    set_contiguous_strides(codes);
-    dequantize(execution_, Encoded(packed, codes), scales, DecodeOrder::kModelopt, *outputs.decoded);
-  }
-  measured_ = measure_;
-  objectives_ = sum;
+  return sum;
+}
+
+void Gptq::decode(const TensorView& x, const std::vector<float>& global_scale, const GptqOutputs& outputs) const {
+  TensorView packed = make_view(outputs.packed, Dtype::kU8, x.ndim, x.shape), codes = packed;
+  codes.data = outputs.scales;
+  packed.shape[x.ndim - 1] /= 2;
+  codes.shape[x.ndim - 1] /= kBlock;
+  set_contiguous_strides(packed);
+  set_contiguous_strides(codes);
+  dequantize(execution_, Encoded(packed, codes), global_scale, DecodeOrder::kModelopt, *outputs.decoded);
 }
 
 const GptqObjectives& Gptq::objectives() const {

@@ -46,6 +46,8 @@ class Gptq {
   void require_no_hessian(const char* option) const;
   void check_matrix(const TensorView& matrix, const char* name) const;
   std::vector<float> shifted(const TensorView& x) const;
+  GptqObjectives quantize_slices(const TensorView& weights, const std::vector<float>& amax, const GptqOutputs& outputs) const;
+  void decode(const TensorView& x, const std::vector<float>& global_scale, const GptqOutputs& outputs) const;
   const GptqHessian* hessian_of(int64_t slice) const;
 
   Execution execution_ = Execution::process_default();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <optional>
 
 #include "cpu/load.h"
 
@@ -41,11 +42,11 @@ class MatrixReader {
 class GivenHessian {
  public:
   explicit GivenHessian(const GptqPrepareArgs& args) : args_(args) {
-    if (args.matrix) reader_.emplace_back(*args.matrix);
+    if (args.matrix) reader_.emplace(*args.matrix);
   }
 
   double operator()(int64_t i, int64_t j) const {
-    if (!reader_.empty()) return 0.5 * (reader_[0](i, j) + reader_[0](j, i));
+    if (reader_) return 0.5 * ((*reader_)(i, j) + (*reader_)(j, i));
     if (i > j) std::swap(i, j);
     const int64_t first = i / kHessianBand * kHessianBand;
     return args_.bands[hessian_band_offset(args_.cols, first) + (i - first) * (args_.cols - first) + (j - first)];
@@ -53,16 +54,16 @@ class GivenHessian {
 
   void check(const Execution& execution) const {
     double largest = 0.0;
-    if (!reader_.empty()) reader_[0].check_finite(execution, "hessian");
+    if (reader_) reader_->check_finite(execution, "hessian");
     for (int64_t i = 0; i < args_.cols; ++i) {
       const double value = (*this)(i, i);
       if (value < 0) fail(Status::kInvalidArgument, "hessian[%lld, %lld] is %g, expected 0 or more", ll(i), ll(i), value);
       largest = std::max(largest, value);
     }
-    if (reader_.empty()) return;
+    if (!reader_) return;
     execution.parallel_for(args_.cols, [&](int64_t i) {
       for (int64_t j = 0; j < i; ++j) {
-        const double a = reader_[0](i, j), b = reader_[0](j, i);
+        const double a = (*reader_)(i, j), b = (*reader_)(j, i);
         if (!(std::fabs(a - b) <= 1e-4 * largest))
           fail(Status::kInvalidArgument, "hessian[%lld, %lld] is %g and [%lld, %lld] is %g, expected a symmetric matrix", ll(i), ll(j), a,
                ll(j), ll(i), b);
@@ -72,7 +73,7 @@ class GivenHessian {
 
  private:
   const GptqPrepareArgs& args_;
-  std::vector<MatrixReader> reader_;  // one or none
+  std::optional<MatrixReader> reader_;  // where it is no sum of bands
 };
 
 double mean_diagonal(const GivenHessian& given, int64_t cols) {
