@@ -74,23 +74,21 @@ HWY_INLINE void for_each_step(const float* x, int64_t n, Step&& step) {
 struct SquaredLanes {
   HWY_INLINE VD operator()(VD d) const { return hn::Mul(d, d); }
 };
-struct AbsoluteLanes {
-  HWY_INLINE VD operator()(VD d) const { return hn::Abs(d); }
-};
 // A function of its own: it takes far longer than a call, and many loops have it.
 HWY_NOINLINE inline VD power_of_magnitude(VD d, VD power) { return power_of(hn::Abs(d), power); }
 
+// All powers but 2 share their loops.
 struct PowerLanes {
   VD power;
-  HWY_INLINE VD operator()(VD d) const { return power_of_magnitude(d, power); }
+  bool is_one;
+  HWY_INLINE VD operator()(VD d) const { return is_one ? hn::Abs(d) : power_of_magnitude(d, power); }
 };
 
 // body(error) for |d|^p.
 template <class Body>
 HWY_INLINE void with_power(double p, Body&& body) {
   if (p == 2.0) return body(SquaredLanes());
-  if (p == 1.0) return body(AbsoluteLanes());
-  body(PowerLanes{hn::Set(DD(), p)});
+  body(PowerLanes{hn::Set(DD(), p), p == 1.0});
 }
 
 // ---- rounding ----
