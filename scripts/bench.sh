@@ -1,12 +1,10 @@
 #!/usr/bin/env bash
 # Builds the benchmark and runs it; other options go to it (docs/performance.md): --json, --op, --input, --dtype, --threads, --target, --clock cpu, ...
 #   bench.sh [--check] [--scaling] [--prototype DIR] [options]
+#   bench.sh --peers [options of bench/peers/run.py]
 #     --check           1 if a ratio misses its target: also the Hessian-weighted search, and the search under AVX2
 #     --scaling         instead: cost of an element from 2^20 to 2^30 of them, two threads beside two processes
-#   bench.sh [--check] [--prototype DIR] [options]
-#   bench.sh --peers [options of bench/peers/run.py]
-#     --check           1 if a ratio misses its target
-#     --peers           times the searches of ModelOpt, llm-compressor and qwantize beside the Python package's, and compares their results
+#     --peers           instead: times the searches of ModelOpt, llm-compressor and qwantize beside the Python package's, and compares their results
 #     --prototype DIR   also builds the prototype of the search in DIR (cpu/b2.cpp, cpu/gen.cpp) and times the two in turn
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
