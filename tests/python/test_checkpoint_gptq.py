@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from test_checkpoint_resume import contents, run_until_shards
 from test_tool import LIMIT, TOOL, ok, report_of, tool
 
 import nvfp4cal as n
@@ -80,6 +81,26 @@ def test_folders_that_are_none(calibrated, tmp_path):
     result = tool("quantize", calibrated / "model", tmp_path / "out", "--method", "gptq", "--hessians", tmp_path / "empty")
     assert result.returncode == 1 and result.stderr == f"nvfp4cal: {tmp_path / 'empty'} has no Hessian of a layer to quantize\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_run_goes_on(tmp_path, rng):
+    """With the same effort. Gate and up share a global scale over two shards."""
+    model, hessians = tmp_path / "model", tmp_path / "hessians"
+    model.mkdir()
+    hessians.mkdir()
+    files = {f"layers.{i}.{layer}_proj": f"model-{2 * i + j + 1:05}-of-00006.safetensors" for i in range(3) for j, layer in enumerate(("gate", "up"))}
+    for i, (name, file) in enumerate(files.items()):
+        save_file({f"{name}.weight": rng.standard_normal((128, 128)).astype(np.float32)}, model / file)
+        write_hessian(hessians / f"{name}.hessian", 128, 256, i)
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {f"{name}.weight": file for name, file in files.items()}}))
+    options = {"method": "gptq", "hessians": hessians}
+    undisturbed = n.quantize_checkpoint(model, tmp_path / "undisturbed", **options)
+    run_until_shards(model, tmp_path / "killed", 3, **options)
+    again = n.quantize_checkpoint(model, tmp_path / "killed", **options)
+    assert again["totals"]["shards_kept"] >= 3 and again["tensors"] == undisturbed["tensors"]
+    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
+    run_until_shards(model, tmp_path / "other", 3, **options)
+    assert n.quantize_checkpoint(model, tmp_path / "other", effort="fast", **options)["totals"]["shards_kept"] == 0
 
 
 @pytest.fixture(scope="module")
