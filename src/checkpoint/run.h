@@ -52,8 +52,7 @@ class Run {
   void find_amaxes(const std::vector<size_t>& sources);
   void warn_of_small_groups();
   void write_shard(const OutputShard& planned, OutputFolder& output);
-  // Sources that are dealt with together: whole groups, so much of them that the system still has what was read for the amaxes when it
-  // is read again.
+  // Sources that are dealt with together: whole groups, so few of them that what was read for the amaxes is still there to be quantized.
   std::vector<std::vector<size_t>> portions_of(const OutputShard& planned) const;
   using Places = std::map<std::string_view, int64_t>;  // of tensors in a file
   void write_portion(const std::vector<size_t>& sources, const Places& places, OutputFile& file);

@@ -11,7 +11,7 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-constexpr int64_t kPortionBytes = int64_t{64} << 20;
+constexpr int64_t kPortionBytes = int64_t{32} << 20;
 
 }  // namespace
 

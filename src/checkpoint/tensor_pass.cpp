@@ -19,6 +19,8 @@ namespace {
 // A piece fits into a second-level cache. A batch of pieces keeps many threads busy and is what a cancelled run finishes.
 constexpr int64_t kPieceBytes = int64_t{512} << 10;
 constexpr size_t kBatch = 64;
+// What stays of what was read for amaxes. Reading it again from the system's cache took an eighth of a job.
+constexpr int64_t kKeptBytes = int64_t{96} << 20;
 constexpr int64_t kGptqRows = 64;  // of a task of GPTQ
 
 Dtype dtype_of(const Source& source) {
@@ -109,24 +111,47 @@ void TensorPass::add_pieces(std::vector<Piece>& pieces, size_t task, const Sourc
   }
 }
 
+void TensorPass::keep(std::vector<Piece>& pieces) {
+  kept_pieces_.clear();
+  int64_t used = 0;
+  for (Piece& piece : pieces) {
+    if (used + piece.bytes > kKeptBytes) break;
+    if (!kept_) kept_.reset(new char[static_cast<size_t>(kKeptBytes)]);  // not cleared: memory is taken as it is used
+    piece.kept = kept_.get() + used;
+    kept_pieces_[{piece.source, piece.first}] = piece.kept;
+    used += piece.bytes;
+  }
+}
+
+void TensorPass::find_kept(std::vector<Piece>& pieces) const {
+  for (Piece& piece : pieces) {
+    const auto found = kept_pieces_.find({piece.source, piece.first});
+    if (piece.raw || found == kept_pieces_.end()) continue;
+    piece.kept = found->second;
+    piece.loaded = true;
+  }
+}
+
 const char* TensorPass::read(const Piece& piece, Buffers& buffers) const {
+  if (piece.loaded) return piece.kept;
   const Source& source = *piece.source;
-  if (static_cast<int64_t>(buffers.data.size()) < piece.bytes) buffers.data.resize(static_cast<size_t>(piece.bytes));
+  if (!piece.kept && static_cast<int64_t>(buffers.data.size()) < piece.bytes) buffers.data.resize(static_cast<size_t>(piece.bytes));
+  char* const data = piece.kept ? piece.kept : buffers.data.data();
   const int64_t size = piece.bytes / piece.count;
   if (piece.raw || !source.part || source.part->col_step == 1) {
     const int64_t first = piece.raw ? piece.first : source.element(piece.first);
-    source.shard->read(*source.stored, first * size, buffers.data.data(), piece.bytes);
-    return buffers.data.data();
+    source.shard->read(*source.stored, first * size, data, piece.bytes);
+    return data;
   }
   const int64_t cols = source.part->cols, rows = piece.count / cols;
   if (static_cast<int64_t>(buffers.columns.size()) < piece.bytes) buffers.columns.resize(static_cast<size_t>(piece.bytes));
   for (int64_t c = 0; c < cols; ++c) {
     source.shard->read(*source.stored, source.element(piece.first + c) * size, buffers.columns.data() + c * rows * size, rows * size);
   }
-  if (size == 2) transpose<uint16_t>(buffers.columns.data(), buffers.data.data(), rows, cols);
-  if (size == 4) transpose<uint32_t>(buffers.columns.data(), buffers.data.data(), rows, cols);
-  if (size == 8) transpose<uint64_t>(buffers.columns.data(), buffers.data.data(), rows, cols);
-  return buffers.data.data();
+  if (size == 2) transpose<uint16_t>(buffers.columns.data(), data, rows, cols);
+  if (size == 4) transpose<uint32_t>(buffers.columns.data(), data, rows, cols);
+  if (size == 8) transpose<uint64_t>(buffers.columns.data(), data, rows, cols);
+  return data;
 }
 
 void TensorPass::read_ahead(const Piece& piece) const {
@@ -162,6 +187,7 @@ void TensorPass::for_each_piece(const std::vector<Piece>& pieces, OutputFile* wr
 std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources) {
   std::vector<Piece> pieces;
   for (size_t i = 0; i < sources.size(); ++i) add_pieces(pieces, i, *sources[i], false);
+  keep(pieces);
   std::vector<float> found(pieces.size()), result(sources.size());
   for_each_piece(pieces, nullptr, [&](size_t i, Buffers&, const char* data) {
     const Piece& piece = pieces[i];
@@ -287,6 +313,7 @@ void TensorPass::measure(WriteTask& task, const TensorView& x, const Buffers& qu
 void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
   std::vector<Piece> pieces;
   for (size_t i = 0; i < tasks.size(); ++i) add_pieces(pieces, i, *tasks[i].source, !tasks[i].quantize);
+  find_kept(pieces);
   std::vector<SquaredError> errors(pieces.size());
   for_each_piece(pieces, &target, [&](size_t i, Buffers& buffers, const char* data) {
     const WriteTask& task = tasks[pieces[i].task];

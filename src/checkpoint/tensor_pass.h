@@ -1,11 +1,13 @@
 // The two passes over weights, in pieces that threads read, compute and write each on their own: memory does not depend on the size of a
-// tensor, and what a thread has read is still in its cache when it is searched.
+// tensor, and what a thread has read is still in its cache when it is searched. The second pass finds what the first one has kept.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "calib/gptq.h"
@@ -64,6 +66,8 @@ class TensorPass {
     const Source* source;
     int64_t first, count, bytes;
     bool raw;
+    char* kept = nullptr;  // where its elements stay for the second pass; NULL: nowhere
+    bool loaded = false;   // they are there
   };
   class BorrowedBuffers;
 
@@ -71,6 +75,10 @@ class TensorPass {
   // use(number of the piece, buffers, data) for each piece, on all threads. written: NULL, or the file that they write.
   template <class Use>
   void for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
+  // Gives the pieces places to stay, as many as there is room for.
+  void keep(std::vector<Piece>& pieces);
+  // Finds those that stayed.
+  void find_kept(std::vector<Piece>& pieces) const;
   const char* read(const Piece& piece, Buffers& buffers) const;
   // Asks the system to fetch what it may not have yet.
   void read_ahead(const Piece& piece) const;
@@ -90,7 +98,9 @@ class TensorPass {
   std::mutex mutex_;
   ScaleCounts counts_;
   std::vector<std::unique_ptr<Buffers>> idle_;
-  std::set<const Source*> cached_;  // read for their amaxes a moment ago: the system still has them
+  std::set<const Source*> cached_;  // read for their amaxes a moment ago: the system still has them, if they are not kept
+  std::unique_ptr<char[]> kept_;
+  std::map<std::pair<const Source*, int64_t>, char*> kept_pieces_;  // by source and first element, within kept_
 };
 
 // True for amaxes too small for a global scale (below 3.2e-35): it would be subnormal, which many kernels flush to zero.

@@ -118,7 +118,7 @@ def test_memory_does_not_grow_with_the_model(tmp_path, child_environment):
     """)
     layer = np.random.default_rng(0).standard_normal((2048, 1024)).astype(np.float32)  # 8 MiB
     sizes = {}
-    for layers in (2, 64):
+    for layers in (16, 64):  # the smaller one, too, is more than what a run keeps between its two passes
         folder = tmp_path / str(layers)
         folder.mkdir()
         save_file({f"layers.{i}.weight": layer for i in range(layers)}, folder / "model.safetensors")
@@ -126,7 +126,7 @@ def test_memory_does_not_grow_with_the_model(tmp_path, child_environment):
                                 timeout=LIMIT)  # fmt: skip
         assert result.returncode == 0, result.stderr
         sizes[layers] = int(result.stdout)
-    assert abs(sizes[64] - sizes[2]) < 8 << 10, sizes  # KiB
+    assert abs(sizes[64] - sizes[16]) < 8 << 10, sizes  # KiB
 
 
 def test_options(model, tmp_path):
