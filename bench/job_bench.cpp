@@ -150,12 +150,12 @@ class Parts {
   }
 
   std::vector<Part> measure_all(const nlohmann::json& totals) {
-    const double elements = totals.at("elements_quantized").get<double>(), in = totals.at("bytes_in").get<double>();
-    const double out = totals.at("bytes_out").get<double>();
+    const double elements = totals.at("elements_quantized").get<double>();
+    const double in = totals.at("bytes_in").get<double>(), out = totals.at("bytes_out").get<double>();
     const double read = of_pieces(kPieceBytes, [](int64_t) {});
     const double amax = of_pieces(kElements, [&](int64_t) { find_amax(); }) - read * kBytesOfElement;
     const double searched = quantize(false, false), packed = quantize(true, false), measured = quantize(true, true);
-    std::vector<Part> parts = {{"read, twice what is quantized", in + elements * kBytesOfElement, read},
+    std::vector<Part> parts = {{"read", in, read},
                                {"amax", elements, amax},
                                {"search", elements, searched - read * kBytesOfElement},
                                {"pack", elements, packed - searched}};
