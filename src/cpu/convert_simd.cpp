@@ -223,21 +223,25 @@ template <class Loader>
 void squared_error_of(const char* data, const float* HWY_RESTRICT decoded, int64_t n, double* HWY_RESTRICT sums) {
   const DF df;
   const hn::Repartition<double, DF> dd;
-  const hn::Rebind<float, decltype(dd)> half;
+  const hn::Half<DF> half;
   constexpr int kHalf = kLanes / 2;
-  HWY_ALIGN float values[16];
-  for (int part = 0; part < 16; part += kHalf) {  // kHalf of the 16 columns at a time: their sums stay in two registers
-    auto error = hn::LoadU(dd, sums + part), energy = hn::LoadU(dd, sums + 16 + part);
-    for (int64_t i = 0; i < n; i += 16) {
-      const int whole = part / kLanes * kLanes;
-      hn::Store(Loader::load(data + (i + whole) * Loader::kBytes), df, values + whole);
-      const auto value = hn::PromoteTo(dd, hn::Load(half, values + part));
-      const auto r = hn::Sub(value, hn::PromoteTo(dd, hn::LoadU(half, decoded + i + part)));
-      error = hn::Add(error, hn::Mul(r, r));
-      energy = hn::Add(energy, hn::Mul(value, value));
+  for (int part = 0; part < 16; part += kLanes) {  // a vector of the 16 columns at a time: their sums stay in four registers
+    auto error0 = hn::LoadU(dd, sums + part), error1 = hn::LoadU(dd, sums + part + kHalf);
+    auto energy0 = hn::LoadU(dd, sums + 16 + part), energy1 = hn::LoadU(dd, sums + 16 + part + kHalf);
+    for (int64_t i = part; i < n; i += 16) {
+      const VF x = Loader::load(data + i * Loader::kBytes);
+      const auto x0 = hn::PromoteTo(dd, hn::LowerHalf(half, x)), x1 = hn::PromoteTo(dd, hn::UpperHalf(half, x));
+      const auto r0 = hn::Sub(x0, hn::PromoteTo(dd, hn::LoadU(half, decoded + i)));
+      const auto r1 = hn::Sub(x1, hn::PromoteTo(dd, hn::LoadU(half, decoded + i + kHalf)));
+      error0 = hn::Add(error0, hn::Mul(r0, r0));
+      error1 = hn::Add(error1, hn::Mul(r1, r1));
+      energy0 = hn::Add(energy0, hn::Mul(x0, x0));
+      energy1 = hn::Add(energy1, hn::Mul(x1, x1));
     }
-    hn::StoreU(error, dd, sums + part);
-    hn::StoreU(energy, dd, sums + 16 + part);
+    hn::StoreU(error0, dd, sums + part);
+    hn::StoreU(error1, dd, sums + part + kHalf);
+    hn::StoreU(energy0, dd, sums + 16 + part);
+    hn::StoreU(energy1, dd, sums + 16 + part + kHalf);
   }
 }
 
