@@ -9,11 +9,11 @@ namespace device_test {
 struct Layer {
   Floats values = random_values(64 * 64, 5), rows = Floats(static_cast<size_t>(4 * 256));
   OnDevice<float> x{values}, weights{Floats(64, 2.0f)}, amaxes{Floats(256)}, decoded{Floats(64 * 64)};
-  OnDevice<uint8_t> packed{Bytes(64 * 32)}, scales{Bytes(512)};
+  OnDevice<uint8_t> packed{Bytes(64 * 32)}, scales{Bytes(512)}, tiles{Bytes(512)};
   nvfp4cal_tensor view_x = x.view(NVFP4CAL_DTYPE_F32, {64, 64}), view_weights = weights.view(NVFP4CAL_DTYPE_F32, {64}),
                   view_amaxes = amaxes.view(NVFP4CAL_DTYPE_F32, {64, 4}), view_decoded = decoded.view(NVFP4CAL_DTYPE_F32, {64, 64}),
                   view_packed = packed.view(NVFP4CAL_DTYPE_U8, {64, 32}), view_scales = scales.view(NVFP4CAL_DTYPE_U8, {64, 4}),
-                  view_tiles = scales.view(NVFP4CAL_DTYPE_U8, {512}), view_hessian = view(rows, {4, 16, 16});
+                  view_tiles = tiles.view(NVFP4CAL_DTYPE_U8, {512}), view_hessian = view(rows, {4, 16, 16});
 
   Layer() {
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = i / 16 % 16 == i % 16 ? 1.0f : 0.0f;

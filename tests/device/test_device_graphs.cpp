@@ -21,13 +21,17 @@ struct StatusContext {
 // Every output of one_calls.h's functions.
 struct Results {
   Floats amaxes, decoded;
-  Bytes packed, scales;
+  Bytes packed, scales, tiles;
 
   explicit Results(const Layer& layer)
-      : amaxes(layer.amaxes.read()), decoded(layer.decoded.read()), packed(layer.packed.read()), scales(layer.scales.read()) {}
+      : amaxes(layer.amaxes.read()),
+        decoded(layer.decoded.read()),
+        packed(layer.packed.read()),
+        scales(layer.scales.read()),
+        tiles(layer.tiles.read()) {}
   bool operator==(const Results& other) const {
     return same_bits(amaxes, other.amaxes) && same_bits(decoded, other.decoded) && same_bits(packed, other.packed) &&
-           same_bits(scales, other.scales);
+           same_bits(scales, other.scales) && same_bits(tiles, other.tiles);
   }
 };
 

@@ -98,6 +98,18 @@ class ContextTest {
 
   /** Handles keep the pool of a context that is closed and forgotten. */
   @Test
+  void settingsForDevices() {
+    try (Context context = new Context()) {
+      TestData.assertStatus(
+          Status.INVALID_ARGUMENT, "release is NULL", () -> context.setDeviceAllocator(4096, 0, 0));
+      context.setDeviceAllocator(0, 0, 0).setDeviceStatus(null);
+      TestData.assertStatus(
+          Status.UNSUPPORTED, "status lies in host memory", () -> context.setDeviceStatus(Tensor.of(new float[4], 4)));
+      TestData.assertStatus(Status.WRONG_STATE, "no device status", () -> context.checkDeviceStatus(0));
+    }
+  }
+
+  @Test
   void handlesKeepWhatTheyNeed() throws InterruptedException {
     AtomicLong tasks = new AtomicLong();
     try (SweepCalibrator sweep = new SweepCalibrator();
