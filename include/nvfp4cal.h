@@ -35,8 +35,9 @@
  *   Devices  tensors of CUDA devices go to the CUDA module (docs/cuda.md says which functions have a path there; the others answer them with
  *            UNSUPPORTED). Without a module or a device they are CUDA_UNAVAILABLE. What belongs to x lies on its device; errors of CUDA are
  *            ERROR_CUDA with its text. The thread's current device is restored.
- *   Stream   is for device tensors (NULL: the default stream); host tensors ignore it. A calibrator's collect enqueues its work there and returns; a NaN or
- *            an infinity is then reported by whoever needs the result, and until reset. Other functions wait for what the device has found.
+ *   Stream   is for device tensors (NULL: the default stream); host tensors ignore it. A calibrator's collect enqueues its work there and returns (those of
+ *            nvfp4cal_sweep and nvfp4cal_observer wait); a NaN or an infinity is then reported by whoever needs the result, and until reset. Other functions
+ *            wait for what the device has found, unless the context has a device status.
  *   Bits     results are the same bits for every thread count, CPU target and machine (nvfp4cal_gptq: all targets but sse4). The floating-point environment of the
  *            calling thread (flush-to-zero, rounding mode) is saved, set and restored.
  *   Finite   a NaN or an infinity in x is NVFP4CAL_ERROR_NOT_FINITE; the message names the first one's flat (row-major) index.

@@ -20,6 +20,7 @@ void DeviceState::begin(const Device& device, int64_t bytes) {
   if (active()) return device.wait_event(event_);
   drop();
   device_ = device.at_default_stream();
+  device_->is_capturing();  // throws while another stream is captured, which work on the default stream would spoil
   state_ = DeviceArray<uint8_t>(*device_, bytes);
   sticky_ = DeviceArray<DeviceCheck>(*device_, 1);
   state_.clear();
@@ -48,6 +49,7 @@ void DeviceState::add(const Device& device, const TensorView& x, DeviceMerge kin
 
 void DeviceState::take(void* to, int64_t bytes) {
   require_clean();
+  device_->is_capturing();
   device_->synchronize_event(event_);
   const DeviceCheck sticky = sticky_.read()[0];
   if (sticky.fault != static_cast<int32_t>(DeviceFault::kNone)) fault_ = error_of(sticky, "x");

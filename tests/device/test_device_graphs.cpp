@@ -215,6 +215,33 @@ TEST_CASE("what cannot be captured says so and spoils no graph") {
   destroy_stream(stream);
 }
 
+TEST_CASE("calibrators elsewhere leave a capture whole, and go on after it") {
+  NEEDS_EMULATION();
+  CUstream_st *const stream = make_stream(0), *const other = make_stream(0);
+  Layer layer;
+  const Max fresh = make_max(), begun = make_max();
+  REQUIRE(nvfp4cal_max_collect(begun.get(), &layer.view_x, other) == NVFP4CAL_OK);
+  float amax = 0.0f;
+  nvfp4cal_tensor out = scalar(amax);
+  begin_capture(stream);
+  CHECK(nvfp4cal_max_collect(begun.get(), &layer.view_x, other) == NVFP4CAL_OK);
+  // these need the default stream
+  CHECK(nvfp4cal_max_collect(fresh.get(), &layer.view_x, other) == NVFP4CAL_ERROR_CUDA);
+  CHECK(contains(last_error(), "cudaErrorStreamCaptureImplicit"));
+  CHECK(nvfp4cal_max_compute_amax(begun.get(), &out) == NVFP4CAL_ERROR_CUDA);
+  FakeGraph* const graph = end_capture(stream);
+  REQUIRE(graph != nullptr);
+  destroy_graph(graph);
+  for (nvfp4cal_max* max : {fresh.get(), begun.get()}) {
+    REQUIRE(nvfp4cal_max_collect(max, &layer.view_x, other) == NVFP4CAL_OK);
+    amax = 0.0f;
+    REQUIRE(nvfp4cal_max_compute_amax(max, &out) == NVFP4CAL_OK);
+    CHECK(amax == amax_of(layer.values));
+  }
+  destroy_stream(stream);
+  destroy_stream(other);
+}
+
 TEST_CASE("a device without memory pools captures with the caller's memory alone") {
   NEEDS_EMULATION();
   CUstream_st* const stream = make_stream(1);

@@ -280,7 +280,7 @@ public final class Tensor extends TensorElements {
   }
 
   /**
-   * Says that the address belongs to a device. This release answers device tensors with status ERROR_CUDA_UNAVAILABLE.
+   * Says that the address belongs to a device. Without the CUDA module, device tensors are ERROR_CUDA_UNAVAILABLE.
    *
    * @param deviceType DLPack's code, 2 for CUDA
    * @param deviceId number of the device
