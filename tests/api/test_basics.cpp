@@ -276,6 +276,9 @@ TEST_CASE("checkpoint jobs check their options and keep their state", "[api][che
   CHECK(std::string(nvfp4cal_checkpoint_last_error(job.get())) == "quantized is NULL");
   CHECK(nvfp4cal_checkpoint_inspect(job.get(), "no/such/folder") == NVFP4CAL_ERROR_IO);
   CHECK(nvfp4cal_checkpoint_verify(job.get(), "no/such/folder", "no/such/output") == NVFP4CAL_ERROR_IO);
+  CHECK(nvfp4cal_checkpoint_run(job.get(), "no/such/folder", "no/such/output") == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+  CHECK(contains(nvfp4cal_checkpoint_last_error(job.get()), "essian"));  // method gptq, and no folder of them
+  CHECK(nvfp4cal_checkpoint_set_method(job.get(), NVFP4CAL_METHOD_MSE) == NVFP4CAL_OK);
   CHECK(nvfp4cal_checkpoint_run(job.get(), "no/such/folder", "no/such/output") < 0);
   CHECK(contains(nvfp4cal_checkpoint_last_error(job.get()), "no/such"));
   CHECK(nvfp4cal_checkpoint_report(job.get(), &json) == NVFP4CAL_ERROR_NO_DATA);
