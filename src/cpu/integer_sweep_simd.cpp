@@ -47,10 +47,32 @@ struct Queue {
   }
 };
 
-// One function for all loaders: few blocks come here.
+// ---- one function for all loaders: few blocks come here
+
 template <bool weighted>
 HWY_NOINLINE VI search_floats(const SweepPlan& plan, Group<16>& g) {
   return search<16, weighted>(plan, g);
+}
+
+template <class Weights>
+HWY_NOINLINE Verdict judge_main_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta, const Weights& weigh) {
+  return judge_main(ladder, g, Position(ladder, g.m), delta, weigh);
+}
+
+template <class Rungs>
+HWY_NOINLINE Verdict judge_ends_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta) {
+  return judge_ends<Rungs>(ladder, g, delta);
+}
+
+// Each lane the better of its own two codes, by the float filter.
+template <bool weighted>
+HWY_NOINLINE Choice choose_of_two(const SweepPlan& plan, const Group<16>& g, VI first, VI second) {
+  LevelFilter level;
+  const VF first_error = filter_error<16, weighted>(g, level, rung_of(plan, first));
+  const VF second_error = filter_error<16, weighted>(g, level, rung_of(plan, second));
+  const VF best = hn::Min(first_error, second_error);
+  const MF near = hn::Le(hn::Max(first_error, second_error), near_limit(g, best));
+  return {hn::IfThenElse(hn::RebindMask(DI(), hn::Lt(second_error, first_error)), second, first), near};
 }
 
 template <class Loader, bool weighted>
@@ -138,7 +160,7 @@ class IntegerSweep {
     for (int64_t line = 0; line < kLanes * kRowBytes; line += 64) __builtin_prefetch(data_ + b * kRowBytes + kPrefetchBytes + line);
     const Weigher weigh(*this, b);
     const VU numbers = hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b)));
-    const VI code = search_group(data_ + b * kRowBytes, weigh, numbers, all_lanes());
+    const VI code = search_group<true>(data_ + b * kRowBytes, weigh, numbers, all_lanes());
     const hn::Rebind<uint8_t, DI> d8;
     hn::StoreU(hn::DemoteTo(d8, code), d8, codes_ + b);
     return finite_;
@@ -149,12 +171,13 @@ class IntegerSweep {
     memcpy(rows, data_ + b * kRowBytes, static_cast<size_t>(count * kRowBytes));
     const VU numbers = hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b)));
     HWY_ALIGN int32_t lane_codes[kLanes];
-    hn::Store(search_group(rows, Weigher(*this, numbers), numbers, first_lanes(count)), DI(), lane_codes);
+    hn::Store(search_group<false>(rows, Weigher(*this, numbers), numbers, first_lanes(count)), DI(), lane_codes);
     for (int64_t i = 0; i < count; ++i) codes_[b + i] = static_cast<uint8_t>(lane_codes[i]);
     return finite_;
   }
 
-  // Codes of a group; lanes that are not settled go into queues (their code is of no use yet).
+  // Codes of a group; lanes that are not settled go into queues (their code is of no use yet). often: worth a copy of the filter.
+  template <bool often>
   HWY_INLINE VI search_group(const char* rows, const Weigher& weigh, VU numbers, MF lanes) {
     const DF df;
     IntegerGroup g;
@@ -162,7 +185,9 @@ class IntegerSweep {
     const Position at(ladder_, g.m);
     const MF enough = hn::RebindMask(df, hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
     if (HWY_LIKELY(hn::AllTrue(df, hn::And(at.inside(), enough)))) {  // NaN and infinities are not inside
-      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta, weigh.weights());
+      constexpr float kDelta = IntegerLoad<Loader>::kDelta;
+      const Verdict verdict =
+          often ? judge_main(ladder_, g, at, kDelta, weigh.weights()) : judge_main_apart(ladder_, g, kDelta, weigh.weights());
       enqueue(verdict, lanes, numbers);
       return verdict.code;
     }
@@ -183,20 +208,29 @@ class IntegerSweep {
     MF open = hn::AndNot(hn::Or(zero, saturated), lanes);
     rest_.push(hn::And(open, odd), numbers);
     open = hn::AndNot(odd, open);
-    const MF low = hn::And(open, at.low());
-    const MF main = hn::AndNot(low, open);
     VI code = hn::Set(di, 1);
-    if (hn::CountTrue(df, low) > hn::CountTrue(df, main)) {
-      code = end_codes<LowRungs>(g, low, numbers);
-      main_.push(main, numbers);
-    } else if (!hn::AllFalse(df, main)) {
-      low_.push(low, numbers);
-      const Verdict verdict = judge_main(ladder_, g, at, IntegerLoad<Loader>::kDelta, weigh.weights());
-      enqueue(verdict, main, numbers);
+    if (!ends_first(g, at, open, numbers, code) && !hn::AllFalse(df, open)) {
+      const Verdict verdict = judge_main_apart(ladder_, g, IntegerLoad<Loader>::kDelta, weigh.weights());
+      enqueue(verdict, open, numbers);
       code = verdict.code;
     }
     code = hn::IfThenElse(hn::RebindMask(di, saturated), hn::Set(di, num::kE4m3Count), code);
     return hn::IfThenElse(hn::RebindMask(di, zero), hn::Set(di, 1), code);
+  }
+
+  // Takes the lanes among E4M3's first codes out of `open`: searches them if they are the most, and lets the others wait; else lets them wait.
+  HWY_INLINE bool ends_first(const IntegerGroup& g, const Position& at, MF& open, VU numbers, VI& code) {
+    if constexpr (!weighted) {
+      const MF low = hn::And(open, at.low());
+      open = hn::AndNot(low, open);
+      if (hn::CountTrue(DF(), low) > hn::CountTrue(DF(), open)) {
+        code = end_codes<LowRungs>(g, low, numbers);
+        main_.push(open, numbers);
+        return true;
+      }
+      if (!hn::AllFalse(DF(), open)) low_.push(low, numbers);
+    }
+    return false;
   }
 
   HWY_INLINE void enqueue(const Verdict& verdict, MF lanes, VU numbers) {
@@ -212,8 +246,8 @@ class IntegerSweep {
   }
 
   template <class Rungs>
-  HWY_NOINLINE VI end_codes(const IntegerGroup& g, MF lanes, VU numbers) {
-    const Verdict verdict = judge_ends<Rungs>(ladder_, g, IntegerLoad<Loader>::kDelta);
+  HWY_INLINE VI end_codes(const IntegerGroup& g, MF lanes, VU numbers) {
+    const Verdict verdict = judge_ends_apart<Rungs>(ladder_, g, IntegerLoad<Loader>::kDelta);
     enqueue(verdict, lanes, numbers);
     return verdict.code;
   }
@@ -222,11 +256,21 @@ class IntegerSweep {
 
   // Takes groups out of the queues until none is full (all: empty). Blocks move from earlier queues to later ones only.
   void settle(bool all) {
+    if constexpr (!weighted) settle_plain(all);
+    take(pairs_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR { return better_of_two(rows, entries, lanes); });
+    take(rest_, all, [&](const char* rows, VU entries, MF) HWY_ATTR {
+      Group<kBlock> g;
+      load_float(rows, entries, g);
+      return search_floats<weighted>(plan_, g);
+    });
+  }
+
+  // Queues that only the search without weights fills.
+  void settle_plain(bool all) {
     take(main_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
       IntegerGroup g;
       load(rows, g);
-      const Weigher weigh(*this, entries);
-      const Verdict verdict = judge_main(ladder_, g, Position(ladder_, g.m), IntegerLoad<Loader>::kDelta, weigh.weights());
+      const Verdict verdict = judge_main_apart(ladder_, g, IntegerLoad<Loader>::kDelta, NoWeights());
       enqueue(verdict, lanes, entries);
       return verdict.code;
     });
@@ -239,12 +283,6 @@ class IntegerSweep {
       IntegerGroup g;
       load(rows, g);
       return end_codes<EndRungs>(g, lanes, entries);
-    });
-    take(pairs_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR { return better_of_two(rows, entries, lanes); });
-    take(rest_, all, [&](const char* rows, VU entries, MF) HWY_ATTR {
-      Group<kBlock> g;
-      load_float(rows, entries, g);
-      return search_floats<weighted>(plan_, g);
     });
   }
 
@@ -278,19 +316,14 @@ class IntegerSweep {
 
   // Each lane its own two codes, by the float filter; too near for that: the whole search.
   VI better_of_two(const char* rows, VU entries, MF lanes) {
-    const DF df;
     const DI di;
     Group<kBlock> g;
     load_float(rows, entries, g);
     const VI first = hn::BitCast(di, hn::And(hn::ShiftRight<16>(entries), hn::Set(DU(), 0xFF)));
     const VI second = hn::BitCast(di, hn::ShiftRight<24>(entries));
-    LevelFilter level;
-    const VF first_error = filter_error<kBlock, weighted>(g, level, rung_of(plan_, first));
-    const VF second_error = filter_error<kBlock, weighted>(g, level, rung_of(plan_, second));
-    const VF best = hn::Min(first_error, second_error);
-    const MF near = hn::Le(hn::Max(first_error, second_error), near_limit(g, best));
-    rest_.push(hn::And(near, lanes), hn::And(entries, hn::Set(DU(), 0xFFFF)));
-    return hn::IfThenElse(hn::RebindMask(di, hn::Lt(second_error, first_error)), second, first);
+    const Choice choice = choose_of_two<weighted>(plan_, g, first, second);
+    rest_.push(hn::And(choice.near, lanes), hn::And(entries, hn::Set(DU(), 0xFFFF)));
+    return choice.code;
   }
 
   // For the float filter.

@@ -24,6 +24,12 @@ HWY_INLINE void load_weights(const BlockWeights& weights, int64_t first, int64_t
   load_transposed<block>(buffer, block, g.w);
 }
 
+// One function for all loaders.
+template <int block, bool weighted>
+HWY_NOINLINE VI search_apart(const SweepPlan& plan, Group<block>& g) {
+  return search<block, weighted>(plan, g);
+}
+
 template <class Loader, int block, bool weighted>
 bool sweep_blocks(const SweepPlan& plan, const char* data, int64_t blocks, const BlockWeights* weights, uint8_t* HWY_RESTRICT codes) {
   constexpr int64_t kBlockBytes = block * Loader::kBytes;
@@ -41,7 +47,7 @@ bool sweep_blocks(const SweepPlan& plan, const char* data, int64_t blocks, const
     Group<block> g;
     if (!load_group<Loader>(plan, rows, g)) return false;
     if constexpr (weighted) load_weights(*weights, b, here, weight_rows, g);
-    const VI code = search<block, weighted>(plan, g);
+    const VI code = search_apart<block, weighted>(plan, g);
     if (here == kLanes) {
       const hn::Rebind<uint8_t, DI> d8;
       hn::StoreU(hn::DemoteTo(d8, code), d8, codes + b);
