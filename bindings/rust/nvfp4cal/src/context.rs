@@ -122,7 +122,7 @@ impl Context {
     }
 
     /// The one-call functions keep their first failure on a device in `status` instead of waiting for it; `None`: they wait. Streams that are being
-    /// captured in a CUDA graph need this. `status`: int64 [4] on a CUDA device, zeros at first.
+    /// captured in a CUDA graph need this. `status`: int64 `[4]` on a CUDA device, zeros at first.
     ///
     /// # Safety
     /// The memory stays, and is the library's to write, until another status or none is set; calls that use it are on one stream at a time.
