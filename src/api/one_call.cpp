@@ -185,6 +185,7 @@ nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp
     const Options options = read_options(options_in);
     calib::check_blocks(view, options.sweep.block);
     if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out", &view)) return;
+    check_apart(out, "out", options.weights_or_null(), "weights");
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, nullptr, stream);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
@@ -237,6 +238,7 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       if (answer_queries(outputs_of(view, options, call.amax.floats.count(), packed, scales, global_scale))) return;
+      for (const nvfp4cal_tensor* out : {packed, scales}) check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
       if (!block_amax && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
       return request.quantize(options.method, call.blocks.floats, options.layout,
@@ -245,6 +247,7 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     }
     std::vector<float> amax = read_amax(global_amax);
     if (answer_queries(outputs_of(view, options, static_cast<int64_t>(amax.size()), packed, scales, global_scale))) return;
+    for (const nvfp4cal_tensor* out : {packed, scales}) check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
     calib::SweepRequest request(execution, view, std::move(amax), options.weights_or_null(), options.sweep);
     std::vector<float> s2(request.global_amax().size());
     calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), options.layout,
@@ -263,6 +266,7 @@ nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nv
     if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
     calib::check_columns(view, options.sweep.block);
     if (answer_float_query(out, shape_of(view), view, true)) return;
+    check_apart(out, "out", options.weights_or_null(), "weights");
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       const TensorView decoded = output(out);
@@ -292,10 +296,12 @@ nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context* context, const nvfp4
       require(global_scale, "global_scale");
       const DeviceInput given(global_scale, packed_view, "global_scale");
       if (answer_float_query(out, encoded.shape, packed_view)) return;
+      check_apart(out, "out", &scales_view, "scales");
       return calib::dequantize_on_device(device, encoded, given.floats, static_cast<DecodeOrder>(order), output(out));
     }
     const std::vector<float> global = calib::read_float32(input(global_scale, "global_scale"), "global_scale");
     if (answer_float_query(out, encoded.shape, packed_view)) return;
+    check_apart(out, "out", &scales_view, "scales");
     calib::dequantize(execution_of(context), encoded, global, static_cast<DecodeOrder>(order), output(out));
   });
 }

@@ -157,8 +157,19 @@ TensorView input_anywhere(const nvfp4cal_tensor* tensor, const char* name) {
   return view;
 }
 
+void check_apart(const nvfp4cal_tensor* out, const char* name, const TensorView* other, const char* other_name) {
+  if (!out->data || !other || !other->data) return;
+  const TensorView view = view_of(out, name);
+  if (same_place(view, *other) && overlap(view, *other)) fail(Status::kInvalidArgument, "%s overlaps the memory of %s", name, other_name);
+}
+
 bool answer_queries(const std::vector<Output>& outputs) {
   for (const Output& out : outputs) check_output(out);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i].tensor->data) continue;
+    const TensorView view = view_of(outputs[i].tensor, outputs[i].name);
+    for (size_t j = 0; j < i; ++j) check_apart(outputs[j].tensor, outputs[j].name, &view, outputs[i].name);
+  }
   bool question = false;
   for (const Output& out : outputs) {
     if (out.tensor->data) continue;

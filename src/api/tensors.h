@@ -42,6 +42,9 @@ inline bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const ch
   return answer_queries({{tensor, wanted, name, beside}});
 }
 
+// Throws kInvalidArgument if an output that has been checked lies in memory of another input that is read while it is written. other: may be NULL.
+void check_apart(const nvfp4cal_tensor* out, const char* name, const TensorView* other, const char* other_name);
+
 // A view of an output that has been checked.
 TensorView output(const nvfp4cal_tensor* tensor);
 

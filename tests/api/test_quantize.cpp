@@ -249,6 +249,34 @@ TEST_CASE("outputs that overlap x are refused, in gaps of x they are not", "[api
   REQUIRE(Floats(memory.begin() + 16, memory.begin() + 48) == expected);
 }
 
+TEST_CASE("outputs that overlap weights, scales or each other are refused", "[api][quantize]") {
+  Floats memory = random_values(8 * 64, 37);
+  for (float& value : memory) value = std::fabs(value) + 1.0f;
+  const Floats before = memory;
+  Floats x_values = random_values(64, 38);
+  const nvfp4cal_tensor weights = view(memory.data(), NVFP4CAL_DTYPE_F32, {2, 32});
+  nvfp4cal_options weighted = options_of(NVFP4CAL_METHOD_MSE, 16, 448);
+  weighted.weights = &weights;
+  nvfp4cal_tensor x = view(x_values.data(), NVFP4CAL_DTYPE_F32, {2, 32});
+  const auto refused = [&](nvfp4cal_status status, const char* text) {
+    CHECK(status == NVFP4CAL_ERROR_INVALID_ARGUMENT);
+    CHECK(std::string(nvfp4cal_last_error()) == text);
+    CHECK(memory == before);
+  };
+  nvfp4cal_tensor out = view(memory.data() + 63, NVFP4CAL_DTYPE_F32, {2, 32}), amax = view(memory.data() + 63, NVFP4CAL_DTYPE_F32, {2, 2});
+  refused(nvfp4cal_fake_quantize(nullptr, &x, nullptr, nullptr, &weighted, &out, nullptr), "out overlaps the memory of weights");
+  refused(nvfp4cal_scale_sweep(nullptr, &x, nullptr, &weighted, &amax, nullptr), "out overlaps the memory of weights");
+  nvfp4cal_tensor packed = view(memory.data() + 63, NVFP4CAL_DTYPE_U8, {2, 16}), scales = view(memory.data() + 100, NVFP4CAL_DTYPE_E4M3, {2, 2});
+  refused(nvfp4cal_quantize(nullptr, &x, nullptr, nullptr, &weighted, &packed, &scales, nullptr, nullptr), "packed overlaps the memory of weights");
+  scales.data = memory.data() + 70;  // among the 32 bytes of packed
+  packed.data = memory.data() + 64;
+  refused(nvfp4cal_quantize(nullptr, &x, nullptr, nullptr, nullptr, &packed, &scales, nullptr, nullptr), "packed overlaps the memory of scales");
+  std::vector<uint8_t> codes(32, 0x11);
+  nvfp4cal_tensor nibbles = view(codes.data(), NVFP4CAL_DTYPE_U8, {2, 16}), s2 = view(x_values.data(), NVFP4CAL_DTYPE_F32, {});
+  out.data = memory.data() + 70;
+  refused(nvfp4cal_dequantize(nullptr, &nibbles, &scales, &s2, NVFP4CAL_DECODE_MODELOPT, &out, nullptr), "out overlaps the memory of scales");
+}
+
 TEST_CASE("views of any strides and any alignment give what a copy gives", "[api][quantize]") {
   Floats x = random_values(12 * 64, 10), transposed(12 * 64), shifted(12 * 64 + 1);
   for (size_t r = 0; r < 12; ++r) {
