@@ -25,9 +25,22 @@ std::set<std::string> module_folders(const std::string& folder) {
   if (!is_regular_file(list)) return paths;
   const nlohmann::json modules = nlohmann::json::parse(read_text_file(list), nullptr, false);
   for (const nlohmann::json& module : modules) {
-    if (module.is_object() && module.contains("path") && module["path"].is_string()) paths.insert(module["path"].get<std::string>());
+    if (!module.is_object() || !module.contains("path") || !module["path"].is_string()) continue;
+    std::string path = std::filesystem::path(module["path"].get<std::string>()).lexically_normal().string();
+    while (path.ends_with('/')) path.pop_back();
+    paths.insert(path);
   }
   return paths;
+}
+
+// The journal holds names as JSON.
+bool is_utf8(const std::string& name) {
+  try {
+    nlohmann::json(name).dump();
+    return true;
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
 }
 
 // Why a file or folder stays behind; empty: it is carried over.
@@ -35,11 +48,13 @@ std::string why_left(const std::string& path, const std::string& name, bool weig
   std::error_code error;
   if (is_dangling_link(path)) return kDanglingLink;
   if (name[0] == '.') return "hidden";
+  if (!is_utf8(name)) return "a name that is not UTF-8";
+  if (name.ends_with(kTemporarySuffix)) return "temporary";
   if (std::filesystem::is_directory(path, error)) return std::filesystem::is_symlink(path, error) ? "a link to a folder" : "";
   if (!is_regular_file(path)) return "not a regular file";
-  if (name.ends_with(".safetensors")) return weights_belong ? "" : "weights that are no part of the model";
+  if (weights_belong) return "";
+  if (name.ends_with(".safetensors")) return "weights that are no part of the model";
   if (name.ends_with(".index.json")) return "index of other weights";
-  if (name.ends_with(kTemporarySuffix)) return "temporary";
   for (const char* pattern : kOtherWeights) {
     if (matches(pattern, lower(name))) return "weights in another format, or an archive";
   }

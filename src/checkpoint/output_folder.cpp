@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <filesystem>
 #include <set>
@@ -132,9 +133,12 @@ void OutputFolder::clear_leftovers() {
   }
 }
 
-std::string OutputFolder::temporary_of(std::string name) const {
-  std::replace(name.begin(), name.end(), '/', '%');
-  return path_of(name) + kTemporarySuffix;
+std::string OutputFolder::temporary_of(const std::string& name) const {
+  const bool fits = name.find('/') == std::string::npos && name.size() + std::string_view(kTemporarySuffix).size() <= NAME_MAX;
+  if (fits) return path_of(name) + kTemporarySuffix;
+  char of_path[24];  // no other file of a run has it: hidden files are not carried over
+  std::snprintf(of_path, sizeof of_path, ".%016llx", static_cast<unsigned long long>(checksum(name.data(), static_cast<int64_t>(name.size()), 0)));
+  return path_of(of_path) + kTemporarySuffix;
 }
 
 void OutputFolder::make_folders_of(const std::string& name) {

@@ -52,7 +52,7 @@ class OutputFolder {
   std::string path_of(const std::string& name) const { return path_ + "/" + name; }
   std::string path_of(const Entry& entry) const { return entry.renamed ? path_of(entry.name) : temporary_of(entry.name); }
   // In the output folder itself, also for a file of a folder inside it.
-  std::string temporary_of(std::string name) const;
+  std::string temporary_of(const std::string& name) const;
   void make_folders_of(const std::string& name);
   void remove_folders_of(const std::string& name) const;
 
