@@ -160,3 +160,9 @@ def test_progress_inside_a_layer(calibrated, tmp_path):
     parts = [int(line.split()[1]) for line in result.stderr.splitlines() if "%" in line]
     assert {50, 62, 75, 88} <= set(parts) and parts == sorted(parts), parts
     assert json.loads(ok("inspect", tmp_path / "out", "--json").stdout)["totals"]["layers"] == 1
+
+
+def test_options_of_another_method_are_refused(tmp_path):
+    for options in ({"effort": "fast"}, {"damping": 0.1}):
+        with pytest.raises(ValueError, match="effort and damping are of method gptq, not of max"):
+            n.quantize_checkpoint(tmp_path, tmp_path / "out", "max", **options)

@@ -66,6 +66,8 @@ class Checkpoint:
             self._handle.set_input_scales_file(_path(input_scales, "input_scales"))
         if hessians is not None:
             self._handle.set_hessians(_path(hessians, "hessians"))
+        if method != "gptq" and (effort, damping) != ("default", 0.02):
+            raise ValueError(f"effort and damping are of method gptq, not of {method}")
         self._handle.set_effort(choose("effort", effort, EFFORTS))
         self._handle.set_damping(damping)
         self._handle.set_dry_run(1 if dry_run else 0)

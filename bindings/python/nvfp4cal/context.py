@@ -65,7 +65,8 @@ class Context:
                 ``(torch.cuda.caching_allocator_alloc, lambda address, *_: torch.cuda.caching_allocator_delete(address))``.
                 An exception of allocate is raised by the call that needs the memory. Both functions are kept until the process ends.
         """
-        if allocator is not None and (len(allocator) != 2 or not all(callable(function) for function in allocator)):
+        pair = isinstance(allocator, (tuple, list)) and len(allocator) == 2 and all(callable(function) for function in allocator)
+        if allocator is not None and not pair:
             raise TypeError(f"a device allocator is a pair of functions, not {allocator!r}")
         self._handle.set_device_allocator(None if allocator is None else tuple(allocator))
 
