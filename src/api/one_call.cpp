@@ -238,7 +238,8 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       if (answer_queries(outputs_of(view, options, call.amax.floats.count(), packed, scales, global_scale))) return;
-      for (const nvfp4cal_tensor* out : {packed, scales}) check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
+      for (const nvfp4cal_tensor* out : {packed, scales})
+        check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
       if (!block_amax && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
       return request.quantize(options.method, call.blocks.floats, options.layout,
@@ -247,7 +248,8 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     }
     std::vector<float> amax = read_amax(global_amax);
     if (answer_queries(outputs_of(view, options, static_cast<int64_t>(amax.size()), packed, scales, global_scale))) return;
-    for (const nvfp4cal_tensor* out : {packed, scales}) check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
+    for (const nvfp4cal_tensor* out : {packed, scales})
+      check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
     calib::SweepRequest request(execution, view, std::move(amax), options.weights_or_null(), options.sweep);
     std::vector<float> s2(request.global_amax().size());
     calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), options.layout,

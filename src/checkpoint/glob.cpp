@@ -15,7 +15,8 @@ Glob::Glob(std::string pattern) : text_(std::move(pattern)), closing_(text_.size
     if (text_[i] != '{' && text_[i] != '}') continue;
     const bool inside = open != std::string::npos;
     if ((text_[i] == '}') != inside)
-      fail(Status::kInvalidArgument, text_[i] == '{' ? "the pattern %s has braces in braces" : "the braces of the pattern %s are not paired",
+      fail(Status::kInvalidArgument,
+           text_[i] == '{' ? "the pattern %s has braces in braces" : "the braces of the pattern %s are not paired",
            in_quotes(text_).c_str());
     if (inside) std::fill(closing_.begin() + static_cast<std::ptrdiff_t>(open), closing_.begin() + static_cast<std::ptrdiff_t>(i) + 1, i);
     open = inside ? std::string::npos : i;

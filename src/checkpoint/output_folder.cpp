@@ -25,7 +25,8 @@ bool is_leftover(const std::string& name) { return name == kJournalName || name.
 // The folders of a path in it, "a", "a/b" of "a/b/c".
 std::vector<std::string> folders_of(const std::string& name) {
   std::vector<std::string> folders;
-  for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1)) folders.push_back(name.substr(0, slash));
+  for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1))
+    folders.push_back(name.substr(0, slash));
   return folders;
 }
 
@@ -137,7 +138,8 @@ std::string OutputFolder::temporary_of(const std::string& name) const {
   const bool fits = name.find('/') == std::string::npos && name.size() + std::string_view(kTemporarySuffix).size() <= NAME_MAX;
   if (fits) return path_of(name) + kTemporarySuffix;
   char of_path[24];  // no other file of a run has it: hidden files are not carried over
-  std::snprintf(of_path, sizeof of_path, ".%016llx", static_cast<unsigned long long>(checksum(name.data(), static_cast<int64_t>(name.size()), 0)));
+  std::snprintf(of_path, sizeof of_path, ".%016llx",
+                static_cast<unsigned long long>(checksum(name.data(), static_cast<int64_t>(name.size()), 0)));
   return path_of(of_path) + kTemporarySuffix;
 }
 

@@ -231,7 +231,7 @@ TEST_CASE("outputs that overlap x are refused, in gaps of x they are not", "[api
     REQUIRE(call(a + 64, {2, 32}, 32, a + 64 + shift) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
     REQUIRE(std::string(nvfp4cal_last_error()) == "out overlaps the input's memory in part: it is the same tensor, or memory of its own");
   }
-  REQUIRE(call(a, {4, 16}, 64, a) == NVFP4CAL_ERROR_INVALID_ARGUMENT);        // x's rows are not where out's are
+  REQUIRE(call(a, {4, 16}, 64, a) == NVFP4CAL_ERROR_INVALID_ARGUMENT);         // x's rows are not where out's are
   REQUIRE(call(a + 128, {3, 16}, -64, a) == NVFP4CAL_ERROR_INVALID_ARGUMENT);  // rows backwards
   nvfp4cal_tensor x = view(a, NVFP4CAL_DTYPE_F32, {2, 32}), packed = view(a + 63, NVFP4CAL_DTYPE_U8, {2, 16}),
                   scales = view(a + 100, NVFP4CAL_DTYPE_E4M3, {2, 2});
@@ -266,15 +266,19 @@ TEST_CASE("outputs that overlap weights, scales or each other are refused", "[ap
   nvfp4cal_tensor out = view(memory.data() + 63, NVFP4CAL_DTYPE_F32, {2, 32}), amax = view(memory.data() + 63, NVFP4CAL_DTYPE_F32, {2, 2});
   refused(nvfp4cal_fake_quantize(nullptr, &x, nullptr, nullptr, &weighted, &out, nullptr), "out overlaps the memory of weights");
   refused(nvfp4cal_scale_sweep(nullptr, &x, nullptr, &weighted, &amax, nullptr), "out overlaps the memory of weights");
-  nvfp4cal_tensor packed = view(memory.data() + 63, NVFP4CAL_DTYPE_U8, {2, 16}), scales = view(memory.data() + 100, NVFP4CAL_DTYPE_E4M3, {2, 2});
-  refused(nvfp4cal_quantize(nullptr, &x, nullptr, nullptr, &weighted, &packed, &scales, nullptr, nullptr), "packed overlaps the memory of weights");
+  nvfp4cal_tensor packed = view(memory.data() + 63, NVFP4CAL_DTYPE_U8, {2, 16}),
+                  scales = view(memory.data() + 100, NVFP4CAL_DTYPE_E4M3, {2, 2});
+  refused(nvfp4cal_quantize(nullptr, &x, nullptr, nullptr, &weighted, &packed, &scales, nullptr, nullptr),
+          "packed overlaps the memory of weights");
   scales.data = memory.data() + 70;  // among the 32 bytes of packed
   packed.data = memory.data() + 64;
-  refused(nvfp4cal_quantize(nullptr, &x, nullptr, nullptr, nullptr, &packed, &scales, nullptr, nullptr), "packed overlaps the memory of scales");
+  refused(nvfp4cal_quantize(nullptr, &x, nullptr, nullptr, nullptr, &packed, &scales, nullptr, nullptr),
+          "packed overlaps the memory of scales");
   std::vector<uint8_t> codes(32, 0x11);
   nvfp4cal_tensor nibbles = view(codes.data(), NVFP4CAL_DTYPE_U8, {2, 16}), s2 = view(x_values.data(), NVFP4CAL_DTYPE_F32, {});
   out.data = memory.data() + 70;
-  refused(nvfp4cal_dequantize(nullptr, &nibbles, &scales, &s2, NVFP4CAL_DECODE_MODELOPT, &out, nullptr), "out overlaps the memory of scales");
+  refused(nvfp4cal_dequantize(nullptr, &nibbles, &scales, &s2, NVFP4CAL_DECODE_MODELOPT, &out, nullptr),
+          "out overlaps the memory of scales");
 }
 
 TEST_CASE("views of any strides and any alignment give what a copy gives", "[api][quantize]") {

@@ -302,25 +302,25 @@ TEST_CASE("files of folders in the model's", "[checkpoint]") {
   const std::string input = folder.make("in"), output = folder / "out";
   write_safetensors(input + "/model.safetensors", small_model());
   const std::string long_name(250, 'x');
-  for (const char* name : {"in/1_Pooling", "in/2_Dense", "in/a", "in/a/b", "in/empty", "in/.git", "in/onnx", "in/t.nvfp4cal-tmp"}) folder.make(name);
+  for (const char* name : {"in/1_Pooling", "in/2_Dense", "in/a", "in/a/b", "in/empty", "in/.git", "in/onnx", "in/t.nvfp4cal-tmp"})
+    folder.make(name);
   write_file(input + "/modules.json", R"([{"path": "", "type": "Transformer"}, {"path": "1_Pooling"}, {"path": "./2_Dense/"}, 7, {}])");
   write_file(input + "/1_Pooling/config.json", "{\"pooling\": 1}");
-  for (const char* name : {"2_Dense/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin", "a/b/template.jinja", "a/b/old.safetensors",
-                           "a/.hidden", ".git/HEAD", "onnx/model.onnx", "a%c", "a/c", "t.nvfp4cal-tmp/f", "f\xff"}) {
+  for (const char* name : {"2_Dense/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin", "a/b/template.jinja",
+                           "a/b/old.safetensors", "a/.hidden", ".git/HEAD", "onnx/model.onnx", "a%c", "a/c", "t.nvfp4cal-tmp/f", "f\xff"}) {
     write_file(input + "/" + name, name);
   }
   write_file(input + "/a/" + long_name, "long");
   fs::create_directory_symlink(input + "/a", input + "/a/loop");
   const json report = run(input, output);
   CHECK(report["files_carried"] ==
-        json::array({"1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin", "a/b/template.jinja",
-                     "a/c", "a/" + long_name, "a%c", "modules.json"}));
+        json::array({"1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin",
+                     "a/b/template.jinja", "a/c", "a/" + long_name, "a%c", "modules.json"}));
   std::vector<std::string> left;
   for (const json& file : report["files_left"]) left.push_back(file["name"].get<std::string>() + ": " + file["reason"].get<std::string>());
-  CHECK(left == std::vector<std::string>{".git: hidden", "a/.hidden: hidden",
-                                         "a/b/old.safetensors: weights that are no part of the model", "a/loop: a link to a folder",
-                                         "f\uFFFD: a name that is not UTF-8", "onnx/model.onnx: weights in another format, or an archive",
-                                         "t.nvfp4cal-tmp: temporary"});
+  CHECK(left == std::vector<std::string>{".git: hidden", "a/.hidden: hidden", "a/b/old.safetensors: weights that are no part of the model",
+                                         "a/loop: a link to a folder", "f\uFFFD: a name that is not UTF-8",
+                                         "onnx/model.onnx: weights in another format, or an archive", "t.nvfp4cal-tmp: temporary"});
   CHECK(read_file(output + "/1_Pooling/config.json") == "{\"pooling\": 1}");
   CHECK(read_file(output + "/2_Dense/model.safetensors") == "2_Dense/model.safetensors");
   CHECK(read_file(output + "/a/b/template.jinja") == "a/b/template.jinja");
