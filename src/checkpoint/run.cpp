@@ -162,18 +162,28 @@ void Run::find_hessians() {
   }
 }
 
-std::string Run::key() const {
+Run::HessianStamps Run::hessian_stamps() const {
+  HessianStamps stamps;
+  for (size_t i = 0; i < sources_->all().size(); ++i) {
+    if (!result_.has_hessian[i]) continue;
+    const std::string module = module_of(sources_->all()[i].entry.name);
+    stamps[module] = hessians_.stamp(module);
+  }
+  return stamps;
+}
+
+void Run::check_hessians(const HessianStamps& before) const {
+  for (const auto& [module, stamp] : before) {
+    if (hessians_.stamp(module) != stamp) fail(Status::kIo, "the Hessian of %s was changed while it was read", module.c_str());
+  }
+}
+
+std::string Run::key(const HessianStamps& hessians) const {
   nlohmann::json input = nlohmann::json::array(), scales = nlohmann::json::array();
   for (const Shard& shard : model_.shards) {
     input.push_back({shard.name, shard.file.size(), shard.file.modified(), shard.header_checksum});
   }
   for (const float scale : result_.input_scales) scales.push_back(scale);
-  nlohmann::json hessians = nlohmann::json::array();
-  for (size_t i = 0; i < sources_->all().size(); ++i) {
-    if (!result_.has_hessian[i]) continue;
-    const std::string module = module_of(sources_->all()[i].entry.name);
-    hessians.push_back({module, hessians_.stamp(module)});
-  }
   const nlohmann::json all = {NVFP4CAL_VERSION,
                               result_.format,
                               result_.method,

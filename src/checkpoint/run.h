@@ -42,8 +42,12 @@ class Run {
   OutputShard plan_output(const Shard& shard, size_t first_source) const;
   std::vector<TensorEntry> output_entries(const OutputShard& shard) const;
   void count_bytes();
+  // Modules that have a Hessian, with the size and time of change of its file.
+  using HessianStamps = std::map<std::string, std::pair<int64_t, int64_t>>;
+  HessianStamps hessian_stamps() const;
+  void check_hessians(const HessianStamps& before) const;
   // What the output depends on.
-  std::string key() const;
+  std::string key(const HessianStamps& hessians) const;
 
   void write(const std::string& input, const std::string& output);
   // Amaxes of the groups that have members in several shards.

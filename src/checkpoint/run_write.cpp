@@ -16,7 +16,8 @@ constexpr int64_t kPortionBytes = int64_t{32} << 20;
 }  // namespace
 
 void Run::write(const std::string& input, const std::string& output) {
-  OutputFolder folder(output, input, key());
+  const HessianStamps hessians = hessian_stamps();
+  OutputFolder folder(output, input, key(hessians));
   try {
     find_shared_amaxes(folder);
     for (const OutputShard* shard : unfinished(folder, output)) write_shard(*shard, folder);
@@ -31,6 +32,7 @@ void Run::write(const std::string& input, const std::string& output) {
   if (model_.has_index) write_index(folder);
   write_configs(folder);
   check_unchanged(model_);
+  check_hessians(hessians);
   monitor_.check();
   folder.commit();
 }

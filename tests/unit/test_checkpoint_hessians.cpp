@@ -170,3 +170,18 @@ TEST_CASE("what is wrong with a folder of Hessians is said with the file's name"
     CHECK(f.error().find("/a.0.down_proj.hessian is of 48 columns, the layer has 32") != std::string::npos);
   }
 }
+
+TEST_CASE("a Hessian that is written anew during a run ends it", "[checkpoint]") {
+  Fixture f;
+  f.use_hessians(f.hessians);
+  const auto rewrite = [](void* user, int64_t, int64_t, const char*) -> int32_t {
+    write_hessian(*static_cast<std::string*>(user) + "/a.0.q_proj.hessian", 64);
+    return 0;
+  };
+  f.job.set_progress(rewrite, &f.hessians);
+  CHECK(f.error() == "the Hessian of a.0.k_proj was changed while it was read");  // a link to that of q_proj
+  CHECK_FALSE(fs::exists(f.output));
+  f.job.set_progress(nullptr, nullptr);
+  f.job.run(f.input, f.output);
+  CHECK(fs::exists(f.output));
+}
