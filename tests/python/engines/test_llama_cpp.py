@@ -4,7 +4,7 @@ import safetensors.torch
 import torch
 
 import llama_cpp
-import models
+import small_models
 import nvfp4cal as n
 
 TOKENS = [1, 259, 260, 261, 270, 280, 265, 266, 267, 300, 310, 262]
@@ -55,7 +55,7 @@ def load_decoded(model, tensors):
 @pytest.fixture(scope="module", params=["llama", "qwen3-moe"])
 def original(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    models.write(folder, request.param)
+    small_models.write(folder, request.param)
     return request.param, folder
 
 
@@ -64,7 +64,7 @@ def original(request, tmp_path_factory):
 def test_runs_what_was_written(original, form, options, tmp_path):
     kind, folder = original
     n.quantize_checkpoint(folder, tmp_path / "out", format=form, method="mse", **options)
-    model = models.write(tmp_path, kind)
+    model = small_models.write(tmp_path, kind)
     before = expected(model)
     tensors = tensors_of(tmp_path / "out")
     layers = load_decoded(model, tensors)
@@ -72,7 +72,7 @@ def test_runs_what_was_written(original, form, options, tmp_path):
 
     said = llama_cpp.convert(tmp_path / "out", tmp_path / "model.gguf")
     assert said.count("and quantization NVFP4") == (14 if kind == "llama" else 2 * (4 + 3))
-    after, found = expected(model), llama_cpp.probabilities(tmp_path / "model.gguf", TOKENS, models.VOCABULARY)
+    after, found = expected(model), llama_cpp.probabilities(tmp_path / "model.gguf", TOKENS, small_models.VOCABULARY)
 
     assert torch.allclose(found.sum(-1), torch.ones(len(TOKENS), dtype=torch.float64), atol=1e-3)
     # The engine rounds activations to eight bits: that is all that remains of the distance which the quantization of weights makes.
@@ -81,9 +81,9 @@ def test_runs_what_was_written(original, form, options, tmp_path):
 
 
 def test_a_wrong_order_would_be_seen(tmp_path):
-    models.write(tmp_path / "model", "llama")
+    small_models.write(tmp_path / "model", "llama")
     n.quantize_checkpoint(tmp_path / "model", tmp_path / "out", method="mse")
-    model = models.write(tmp_path, "llama")
+    model = small_models.write(tmp_path, "llama")
     tensors = tensors_of(tmp_path / "out")
     load_decoded(model, tensors)
     for name, tensor in tensors.items():
@@ -91,4 +91,4 @@ def test_a_wrong_order_would_be_seen(tmp_path):
             tensors[name] = tensor >> 4 | (tensor & 15) << 4
     safetensors.torch.save_file(tensors, tmp_path / "out/model.safetensors", {"format": "pt"})
     llama_cpp.convert(tmp_path / "out", tmp_path / "model.gguf")
-    assert divergence(expected(model), llama_cpp.probabilities(tmp_path / "model.gguf", TOKENS, models.VOCABULARY)) > 0.1
+    assert divergence(expected(model), llama_cpp.probabilities(tmp_path / "model.gguf", TOKENS, small_models.VOCABULARY)) > 0.1
