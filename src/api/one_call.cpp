@@ -26,6 +26,7 @@ struct Options {
   std::optional<TensorView> weights;
 
   const TensorView* weights_or_null() const { return weights ? &*weights : nullptr; }
+  Neighbour weights_read() const { return {weights_or_null(), "weights"}; }
 };
 
 Options read_options(const nvfp4cal_options* in) {
@@ -88,11 +89,12 @@ std::vector<int64_t> scales_shape(const TensorView& x, const Options& options) {
 }
 
 // A float output of x's shape; for a query its dtype may be 0.
-bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape, const TensorView& beside, bool may_be_beside = false) {
+bool answer_float_query(nvfp4cal_tensor* out, const std::vector<int64_t>& shape, const TensorView& beside, const Neighbour& apart,
+                        bool may_be_beside = false) {
   require(out, "out");
   const Dtype dtype = out->dtype == 0 && !out->data ? Dtype::kF32 : dtype_of(out, "out");
   if (!is_float_input(dtype)) fail(Status::kUnsupported, "out is %s, expected float32, bfloat16, float16 or float64", dtype_name(dtype));
-  return answer_queries({{out, {dtype, shape}, "out", &beside, may_be_beside}});
+  return answer_queries({{out, {dtype, shape}, "out", &beside, may_be_beside, apart}});
 }
 
 }  // namespace
@@ -169,8 +171,9 @@ struct DeviceCall {
 
 std::vector<Output> outputs_of(const TensorView& x, const Options& options, int64_t global_amaxes, nvfp4cal_tensor* packed,
                                nvfp4cal_tensor* scales, nvfp4cal_tensor* global_scale) {
-  std::vector<Output> outputs = {{packed, {Dtype::kU8, packed_shape(x)}, "packed", &x},
-                                 {scales, {Dtype::kE4m3, scales_shape(x, options), Dtype::kU8}, "scales", &x}};
+  std::vector<Output> outputs = {
+      {packed, {Dtype::kU8, packed_shape(x)}, "packed", &x, false, options.weights_read()},
+      {scales, {Dtype::kE4m3, scales_shape(x, options), Dtype::kU8}, "scales", &x, false, options.weights_read()}};
   if (global_scale) outputs.push_back({global_scale, {Dtype::kF32, slices_shape(global_amaxes)}, "global_scale", &x});
   return outputs;
 }
@@ -184,8 +187,7 @@ nvfp4cal_status nvfp4cal_scale_sweep(const nvfp4cal_context* context, const nvfp
     const TensorView view = input_anywhere(x, "x");
     const Options options = read_options(options_in);
     calib::check_blocks(view, options.sweep.block);
-    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out", &view)) return;
-    check_apart(out, "out", options.weights_or_null(), "weights");
+    if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out", &view, options.weights_read())) return;
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, nullptr, stream);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
@@ -238,8 +240,6 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       if (answer_queries(outputs_of(view, options, call.amax.floats.count(), packed, scales, global_scale))) return;
-      for (const nvfp4cal_tensor* out : {packed, scales})
-        check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
       if (!block_amax && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
       return request.quantize(options.method, call.blocks.floats, options.layout,
@@ -248,8 +248,6 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
     }
     std::vector<float> amax = read_amax(global_amax);
     if (answer_queries(outputs_of(view, options, static_cast<int64_t>(amax.size()), packed, scales, global_scale))) return;
-    for (const nvfp4cal_tensor* out : {packed, scales})
-      check_apart(out, out == packed ? "packed" : "scales", options.weights_or_null(), "weights");
     calib::SweepRequest request(execution, view, std::move(amax), options.weights_or_null(), options.sweep);
     std::vector<float> s2(request.global_amax().size());
     calib::quantize(execution, request, options.method, read_block_amax(block_amax, request.blocks()), options.layout,
@@ -267,8 +265,7 @@ nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nv
     const Options options = read_options(options_in);
     if (view.ndim == 0) fail(Status::kInvalidArgument, "x is a scalar, expected [..., cols]");
     calib::check_columns(view, options.sweep.block);
-    if (answer_float_query(out, shape_of(view), view, true)) return;
-    check_apart(out, "out", options.weights_or_null(), "weights");
+    if (answer_float_query(out, shape_of(view), view, options.weights_read(), true)) return;
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       const TensorView decoded = output(out);
@@ -297,13 +294,11 @@ nvfp4cal_status nvfp4cal_dequantize(const nvfp4cal_context* context, const nvfp4
       const Device device = one_call_device(packed_view, "packed", execution_of(context), stream);
       require(global_scale, "global_scale");
       const DeviceInput given(global_scale, packed_view, "global_scale");
-      if (answer_float_query(out, encoded.shape, packed_view)) return;
-      check_apart(out, "out", &scales_view, "scales");
+      if (answer_float_query(out, encoded.shape, packed_view, {&scales_view, "scales"})) return;
       return calib::dequantize_on_device(device, encoded, given.floats, static_cast<DecodeOrder>(order), output(out));
     }
     const std::vector<float> global = calib::read_float32(input(global_scale, "global_scale"), "global_scale");
-    if (answer_float_query(out, encoded.shape, packed_view)) return;
-    check_apart(out, "out", &scales_view, "scales");
+    if (answer_float_query(out, encoded.shape, packed_view, {&scales_view, "scales"})) return;
     calib::dequantize(execution_of(context), encoded, global, static_cast<DecodeOrder>(order), output(out));
   });
 }

@@ -96,6 +96,11 @@ void check_overlap(const TensorView& out, const TensorView& input, bool may_be_i
        may_be_input ? " in part: it is the same tensor, or memory of its own" : ", which is read while it is written");
 }
 
+void check_apart(const TensorView& out, const Neighbour& other, const char* name) {
+  if (!other.view || !same_place(out, *other.view) || !overlap(out, *other.view)) return;
+  fail(Status::kInvalidArgument, "%s overlaps the memory of %s", name, other.name);
+}
+
 void check_output(const Output& out) {
   const char* name = out.name;
   check_struct(out.tensor, name);
@@ -111,6 +116,7 @@ void check_output(const Output& out) {
          static_cast<long long>(view.elements()), static_cast<long long>(want.elements()), want.shape_text().c_str());
   }
   if (out.beside) check_overlap(view, *out.beside, out.may_be_beside, name);
+  check_apart(view, out.apart, name);
 }
 
 void fill(const Output& out) {
@@ -157,18 +163,14 @@ TensorView input_anywhere(const nvfp4cal_tensor* tensor, const char* name) {
   return view;
 }
 
-void check_apart(const nvfp4cal_tensor* out, const char* name, const TensorView* other, const char* other_name) {
-  if (!out->data || !other || !other->data) return;
-  const TensorView view = view_of(out, name);
-  if (same_place(view, *other) && overlap(view, *other)) fail(Status::kInvalidArgument, "%s overlaps the memory of %s", name, other_name);
-}
-
 bool answer_queries(const std::vector<Output>& outputs) {
   for (const Output& out : outputs) check_output(out);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (!outputs[i].tensor->data) continue;
-    const TensorView view = view_of(outputs[i].tensor, outputs[i].name);
-    for (size_t j = 0; j < i; ++j) check_apart(outputs[j].tensor, outputs[j].name, &view, outputs[i].name);
+  for (auto out = outputs.begin(); out != outputs.end(); ++out) {
+    if (!out->tensor->data) continue;
+    const TensorView view = view_of(out->tensor, out->name);
+    for (auto earlier = outputs.begin(); earlier != out; ++earlier) {
+      if (earlier->tensor->data) check_apart(view_of(earlier->tensor, earlier->name), {&view, out->name}, earlier->name);
+    }
   }
   bool question = false;
   for (const Output& out : outputs) {

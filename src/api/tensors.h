@@ -25,6 +25,12 @@ struct Wanted {
   Dtype also = dtype;  // a second dtype of the same size that is taken
 };
 
+// An input, or another output.
+struct Neighbour {
+  const TensorView* view = nullptr;  // NULL: none
+  const char* name = "";
+};
+
 struct Output {
   nvfp4cal_tensor* tensor;
   Wanted wanted;
@@ -32,18 +38,17 @@ struct Output {
   const TensorView* beside =
       nullptr;                 // the input that is read while this is written: on the same device, in other memory; NULL: host memory
   bool may_be_beside = false;  // or in the very same: data, dtype, contiguous
+  Neighbour apart = {};        // another input that is read while this is written
 };
 
 // Checks that all outputs can be written. If any of them is a question (data == NULL), those are answered and the result is true: there
 // is nothing to compute. Nothing is filled in if a check fails.
 bool answer_queries(const std::vector<Output>& outputs);
 
-inline bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name, const TensorView* beside = nullptr) {
-  return answer_queries({{tensor, wanted, name, beside}});
+inline bool answer_query(nvfp4cal_tensor* tensor, const Wanted& wanted, const char* name, const TensorView* beside = nullptr,
+                         const Neighbour& apart = {}) {
+  return answer_queries({{tensor, wanted, name, beside, false, apart}});
 }
-
-// Throws kInvalidArgument if an output that has been checked lies in memory of another input that is read while it is written. other: may be NULL.
-void check_apart(const nvfp4cal_tensor* out, const char* name, const TensorView* other, const char* other_name);
 
 // A view of an output that has been checked.
 TensorView output(const nvfp4cal_tensor* tensor);
