@@ -128,15 +128,19 @@ HWY_INLINE VI max_code(VF m, VF six_global_scales) {
 
 void max_codes(const SweepPlan& plan, Span x, int64_t blocks, uint8_t* HWY_RESTRICT codes) {
   const DF df;
+  const hn::Rebind<uint8_t, DI> d8;
   const VF prescale = hn::Set(df, plan.prescale), prescale2 = hn::Set(df, plan.prescale2);
   const VF divisor = hn::Set(df, 6.0f * plan.global_scale);
-  with_blocks(x, plan.block, [&](auto loader, auto size) HWY_ATTR {
-    for_each_maxima<decltype(loader), size()>(static_cast<const char*>(x.data), blocks, [&](int64_t b, VU maxima) HWY_ATTR {
-      const VF m = hn::Mul(hn::Mul(hn::BitCast(df, maxima), prescale), prescale2);
-      const hn::Rebind<uint8_t, DI> d8;
-      store_first(hn::DemoteTo(d8, max_code(m, divisor)), d8, codes + b, blocks - b);
-    });
-  });
+  constexpr int64_t kTile = 256;
+  HWY_ALIGN uint32_t maxima[kTile];
+  for (int64_t first = 0; first < blocks; first += kTile) {
+    const int64_t count = HWY_MIN(kTile, blocks - first);
+    block_max_bits(x.at(first * plan.block), plan.block, count, maxima);
+    for (int64_t b = 0; b < count; b += kLanes) {
+      const VF m = hn::Mul(hn::Mul(hn::BitCast(df, hn::Load(DU(), maxima + b)), prescale), prescale2);
+      store_first(hn::DemoteTo(d8, max_code(m, divisor)), d8, codes + first + b, count - b);
+    }
+  }
 }
 
 // ---- scales ------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,14 @@ struct Span {
   Span at(int64_t element) const { return {dtype, static_cast<const char*>(data) + element * static_cast<int64_t>(dtype_size(dtype))}; }
 };
 
+// Where decoded values go. Streamed: past the caches, for tensors beyond their size; data is then a multiple of 16 bytes, and the thread calls
+// finish_streams() (store.h) before it tells others of them.
+struct DecodedSpan {
+  Dtype dtype;  // float32, bfloat16 or float16
+  void* data;
+  bool streamed = false;
+};
+
 // Weights of consecutive blocks: block b has weights rows[(first + b) % period], normalized by weight_prescale.
 struct BlockWeights {
   const float* rows;
@@ -60,8 +68,11 @@ struct Kernels {
   // Nibbles of x / (v * s2), [blocks * block / 2].
   void (*pack)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed);
 
-  // E2M1 * scale, scale given for each block, as float32, bfloat16 or float16.
-  void (*decode)(const uint8_t* packed, int block, int64_t blocks, const float* scales, Dtype dtype, void* out);
+  // E2M1 * scale, scale given for each block.
+  void (*decode)(const uint8_t* packed, int block, int64_t blocks, const float* scales, const DecodedSpan& out);
+
+  // What pack and decode make of x with these codes, in x's dtype; NULL where a target has nothing faster than the two.
+  void (*fake_quantize)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, const DecodedSpan& out);
 
   // Adds (x - decoded)^2 of element i to sums[i % 16] and x^2 to sums[16 + i % 16], in float64. n is a multiple of 16.
   void (*squared_error)(Span x, const float* decoded, int64_t n, double* sums);

@@ -54,9 +54,11 @@ void dequantize(const Execution& execution, const DequantizeArgs& args) {
     for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
       const int64_t first = chunk.first + b, count = std::min(blocks_per_tile, chunk.count - b);
       kernels.block_scales(codes.read(first, count), count, args.order, global, scales.data());
-      decode_into(kernels, packed.read(first * block / 2, count * block / 2), args.block, count, scales.data(), *args.out, first * block,
-                  buffer);
+      const DecodedSpan out = decoded_span(*args.out, first * block, count * block, buffer);
+      kernels.decode(packed.read(first * block / 2, count * block / 2), args.block, count, scales.data(), out);
+      store_doubles(*args.out, first * block, count * block, buffer);
     }
+    finish_streams();
   });
 }
 

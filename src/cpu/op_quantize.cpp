@@ -30,17 +30,19 @@ class Quantizer {
     const Span x = reader.read(chunk.first * block, chunk.count * block);
     Scratch scratch;
     uint8_t* codes = sweep_.codes ? sweep_.codes + chunk.first : sized(scratch.codes, chunk.count);
-    choose_codes(chunk, x, scratch, codes);
+    if (searches_) choose_codes(chunk, x, scratch, codes);
     for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
       const BlockRange tile{chunk.slice, chunk.first + b, std::min(blocks_per_tile, chunk.count - b)};
+      if (!searches_) choose_codes(tile, x.at(b * block), scratch, codes + b);
       run_tile(tile, x.at(b * block), codes + b, scratch, sums);
     }
+    if (args_.decoded) finish_streams();
   }
 
  private:
   struct Scratch {
     std::vector<uint8_t> codes, packed;
-    std::vector<float> scales, decoded, weights;
+    std::vector<float> scales, decoded, doubles, weights;
   };
 
   template <class T>
@@ -54,19 +56,30 @@ class Quantizer {
     // An all-zero slice has G = 0; any finite scale will do.
     const float global_amax = sweep_.global_amax[tile.slice];
     const float global_scale = global_amax > 0.0f ? num::global_scale(global_amax, sweep_.normalization) : 1.0f;
+    DecodedSpan out = {};
+    if (args_.decoded) out = decoded_span(*args_.decoded, tile.first * sweep_.block, n, scratch.doubles);
+    if (out.data && out.dtype == x.dtype && kernels_.fake_quantize && !args_.packed && !sums) {
+      kernels_.fake_quantize(x, sweep_.block, tile.count, codes, global_scale, out);
+    } else {
+      pack_tile(tile, x, codes, global_scale, out, scratch, sums);
+    }
+    if (args_.decoded) store_doubles(*args_.decoded, tile.first * sweep_.block, n, scratch.doubles);
+  }
+
+  void pack_tile(const BlockRange& tile, Span x, const uint8_t* codes, float global_scale, const DecodedSpan& out, Scratch& scratch,
+                 double* sums) const {
+    const int64_t n = tile.count * sweep_.block;
     uint8_t* packed = args_.packed ? args_.packed + tile.first * sweep_.block / 2 : sized(scratch.packed, n / 2);
     kernels_.pack(x, sweep_.block, tile.count, codes, global_scale, packed);
-    if (!args_.decoded && !sums) return;
+    if (!out.data && !sums) return;
     float* scales = sized(scratch.scales, tile.count);
     kernels_.block_scales(codes, tile.count, DecodeOrder::kModelopt, global_scale, scales);
     if (sums) {
       float* decoded = sized(scratch.decoded, n);
-      kernels_.decode(packed, sweep_.block, tile.count, scales, Dtype::kF32, decoded);
+      kernels_.decode(packed, sweep_.block, tile.count, scales, {Dtype::kF32, decoded});
       kernels_.squared_error(x, decoded, n, sums);
     }
-    if (args_.decoded) {
-      decode_into(kernels_, packed, sweep_.block, tile.count, scales, *args_.decoded, tile.first * sweep_.block, scratch.decoded);
-    }
+    if (out.data) kernels_.decode(packed, sweep_.block, tile.count, scales, out);
   }
 
   void choose_codes(const BlockRange& chunk, Span x, Scratch& scratch, uint8_t* codes) const {

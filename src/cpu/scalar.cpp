@@ -72,11 +72,11 @@ void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_
   }
 }
 
-void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, Dtype dtype, void* out) {
-  char* to = static_cast<char*>(out);
+void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, const DecodedSpan& out) {
+  char* to = static_cast<char*>(out.data);
   const auto store = [&](float value) {
-    const uint16_t half = dtype == Dtype::kBf16 ? num::f32_to_bf16(value) : num::f32_to_f16(value);
-    const size_t size = dtype_size(dtype);
+    const uint16_t half = out.dtype == Dtype::kBf16 ? num::f32_to_bf16(value) : num::f32_to_f16(value);
+    const size_t size = dtype_size(out.dtype);
     std::memcpy(to, size == 4 ? static_cast<const void*>(&value) : &half, size);
     to += size;
   };

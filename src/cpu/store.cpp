@@ -2,19 +2,42 @@
 
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace nvfp4cal::cpu {
 
-void decode_into(const Kernels& kernels, const uint8_t* packed, int block, int64_t blocks, const float* scales, const TensorView& out,
-                 int64_t begin, std::vector<float>& buffer) {
-  char* to = static_cast<char*>(out.data) + begin * static_cast<int64_t>(dtype_size(out.dtype));
-  if (out.dtype != Dtype::kF64) return kernels.decode(packed, block, blocks, scales, out.dtype, to);
-  const int64_t n = blocks * block;
-  buffer.resize(static_cast<size_t>(n));
-  kernels.decode(packed, block, blocks, scales, Dtype::kF32, buffer.data());
+namespace {
+
+// More than a core's share of most last-level caches: whoever reads the output next would not find its beginning there.
+constexpr int64_t kStreamedBytes = int64_t{32} << 20;
+
+}  // namespace
+
+DecodedSpan decoded_span(const TensorView& out, int64_t begin, int64_t n, std::vector<float>& buffer) {
+  if (out.dtype == Dtype::kF64) {
+    buffer.resize(static_cast<size_t>(n));
+    return {Dtype::kF32, buffer.data()};
+  }
+  const auto size = static_cast<int64_t>(dtype_size(out.dtype));
+  const bool streamed = out.elements() * size >= kStreamedBytes && reinterpret_cast<uintptr_t>(out.data) % 16 == 0;
+  return {out.dtype, static_cast<char*>(out.data) + begin * size, streamed};
+}
+
+void store_doubles(const TensorView& out, int64_t begin, int64_t n, const std::vector<float>& buffer) {
+  if (out.dtype != Dtype::kF64) return;
+  char* const to = static_cast<char*>(out.data) + begin * 8;
   for (int64_t i = 0; i < n; ++i) {
     const double value = static_cast<double>(buffer[static_cast<size_t>(i)]);
     std::memcpy(to + i * 8, &value, 8);
   }
+}
+
+void finish_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 }  // namespace nvfp4cal::cpu

@@ -1,4 +1,4 @@
-// Writing decoded values to an output of any float type.
+// Outputs of decoded values: where a part of one lies, and which go past the caches.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,12 @@
 
 namespace nvfp4cal::cpu {
 
-// out[begin ..) = the decoded values of `blocks` blocks; out is contiguous. The buffer is used for float64 alone.
-void decode_into(const Kernels& kernels, const uint8_t* packed, int block, int64_t blocks, const float* scales, const TensorView& out,
-                 int64_t begin, std::vector<float>& buffer);
+// Element `begin` of a contiguous output; of float64 the buffer, which then holds n float32 values for store_doubles().
+DecodedSpan decoded_span(const TensorView& out, int64_t begin, int64_t n, std::vector<float>& buffer);
+// After the span was written: nothing, or its values to float64.
+void store_doubles(const TensorView& out, int64_t begin, int64_t n, const std::vector<float>& buffer);
+
+// What a thread has streamed is seen by others that it tells of its work.
+void finish_streams();
 
 }  // namespace nvfp4cal::cpu

@@ -215,7 +215,7 @@ TEST_CASE("decoded values and error sums are the scalar kernels' bits", "[parity
     std::vector<float> scales(static_cast<size_t>(blocks));
     for (float& scale : scales) scale = static_cast<float>((mine.chance(0.2) ? -1 : 1) * std::exp2(mine.uniform(-140, 100)));
     std::vector<float> decoded(static_cast<size_t>(blocks * block), -7.0f);
-    kernels.decode(packed.data() + blocks % 4, block, blocks, scales.data(), Dtype::kF32, decoded.data());
+    kernels.decode(packed.data() + blocks % 4, block, blocks, scales.data(), {Dtype::kF32, decoded.data()});
     bool right = true;
     for (size_t i = 0; i < decoded.size(); ++i) {
       const int code = packed[static_cast<size_t>(blocks % 4) + i / 2] >> (i % 2 * 4) & 15;

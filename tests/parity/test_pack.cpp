@@ -2,58 +2,20 @@
 // two codes, all scale codes, all output types.
 #include <cstring>
 
-#include "parity/sweep_run.h"
-#include "support/catch.h"
+#include "parity/pack_inputs.h"
 
 using namespace nvfp4cal;
 using namespace nvfp4cal::test;
 
-namespace {
-
-constexpr Dtype kDtypes[] = {Dtype::kF32, Dtype::kBf16, Dtype::kF16};
-
-template <class Body>
-void for_each_target(Body&& body) {
-  for (int target = 0; target < cpu_target_count(); ++target) {
-    INFO(cpu_target_name(target));
-    body(kernels_of_target(target));
-  }
-}
-
-// Elements whose quotients lie at the boundaries of their block's scale or some float32 (bfloat16, float16) steps beside.
-std::vector<float> near_boundaries(Random& random, const std::vector<uint8_t>& codes, float s2, int block) {
-  constexpr double kBoundaries[] = {0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0, 0.5, 6.0, 7.0};
-  std::vector<float> x;
-  for (const uint8_t code : codes) {
-    const float scale = static_cast<float>(e4m3_value_of(code)) * s2;
-    for (int i = 0; i < block; ++i) {
-      float value = static_cast<float>(kBoundaries[random.below(10)] * static_cast<double>(scale));
-      const uint32_t step = random.chance(0.5) ? 1 : random.chance(0.5) ? 0x10000 : 0x2000;
-      if (value != 0.0f) value = num::from_bits(num::bits_of(value) + step * static_cast<uint32_t>(random.below(5)) - 2 * step);
-      if (random.chance(0.02)) value = 0.0f;
-      x.push_back(random.chance(0.5) ? -value : value);
-    }
-  }
-  return x;
-}
-
-}  // namespace
-
 TEST_CASE("nibbles beside boundaries are those of the quotient", "[parity]") {
   Random random(51);
   for (int round = 0; round < 60; ++round) {
-    // ordinary scales, global scales of bfloat16 maxima (whose ties are exact), scales of which quotients underflow
-    const double exponent = round % 6 == 5 ? random.uniform(-150, 100) : random.uniform(-24, 4);
-    float s2 = static_cast<float>(std::exp2(exponent) * random.uniform(1, 2));
-    if (round % 2 == 0) s2 = num::from_bits(num::bits_of(s2) & 0xFFFF0000u) / 2688.0f;
+    const PackSetting setting(random, round);
+    const auto& [s2, codes] = setting;
     for (const int block : {16, 32}) {
-      std::vector<uint8_t> codes(300);
-      // all codes side by side, or neighbours: a group's thresholds are found in several ways
-      const int64_t width = 1 + random.below(round % 4 == 3 ? 126 : 40), first = 1 + random.below(127 - width);
-      for (uint8_t& code : codes) code = static_cast<uint8_t>(first + random.below(width));
       std::vector<float> values = near_boundaries(random, codes, s2, block);
       for (float& value : values) value = num::is_finite(value) ? value : 1.0f;
-      for (const Dtype dtype : kDtypes) {
+      for (const Dtype dtype : kKernelDtypes) {
         if (dtype == Dtype::kF16) {
           for (float& value : values) value = num::abs_of(value) < 60000.0f ? value : 1.0f;
         }
@@ -77,7 +39,7 @@ TEST_CASE("codes of maxima are num::max_code", "[parity]") {
   for (const float amax : hard_amaxes()) {
     for (const int block : {16, 32}) {
       const cpu::SweepPlan plan(amax, block, random.chance(0.5) ? 448.0f : 256.0f);
-      for (const Dtype dtype : kDtypes) {
+      for (const Dtype dtype : kKernelDtypes) {
         std::vector<float> values;
         std::vector<uint8_t> wanted;
         for (int b = 0; b < 203; ++b) {
@@ -160,7 +122,7 @@ TEST_CASE("values decoded to half types are rounded to nearest even", "[parity]"
     for_each_target([&, d = dtype, size = block](const cpu::Kernels& kernels) {
       INFO(dtype_name(d) << ", blocks of " << size);
       std::vector<uint16_t> decoded(wanted.size(), 0xEEEE);
-      kernels.decode(packed.data(), size, blocks, scales.data(), d, decoded.data());
+      kernels.decode(packed.data(), size, blocks, scales.data(), {d, decoded.data()});
       CHECK(decoded == wanted);
     });
   }

@@ -1,0 +1,124 @@
+// Fake quantization of every target against the scalar kernels' nibbles, decoded: quotients at and beside boundaries, signs of what is lost,
+// outputs past the caches.
+#include <cmath>
+#include <cstring>
+
+#include "num/e2m1.h"
+#include "parity/pack_inputs.h"
+
+using namespace nvfp4cal;
+using namespace nvfp4cal::test;
+
+namespace {
+
+// What the tests compare with: nibbles, then values.
+std::vector<char> packed_and_decoded(const TypedBlocks& x, Dtype dtype, int block, const PackSetting& setting) {
+  const int64_t blocks = static_cast<int64_t>(setting.codes.size());
+  std::vector<uint8_t> packed(static_cast<size_t>(blocks * block / 2));
+  std::vector<float> scales;
+  for (const uint8_t code : setting.codes) scales.push_back(static_cast<float>(e4m3_value_of(code)) * setting.s2);
+  cpu::scalar_kernels().pack({dtype, x.data()}, block, blocks, setting.codes.data(), setting.s2, packed.data());
+  std::vector<char> decoded(static_cast<size_t>(blocks * block) * dtype_size(dtype));
+  cpu::scalar_kernels().decode(packed.data(), block, blocks, scales.data(), {dtype, decoded.data()});
+  return decoded;
+}
+
+// Numbers of any size, zeros of both signs, and those whose quotients underflow.
+void add_others(Random& random, float s2, std::vector<float>& values) {
+  for (float& value : values) {
+    if (random.chance(0.7)) continue;
+    const int64_t kind = random.below(4);
+    if (kind == 0) value = static_cast<float>(std::exp2(random.uniform(-149, 127.9)));
+    if (kind == 1) value = 0.0f;
+    if (kind == 2) value = num::from_bits(static_cast<uint32_t>(random.below(64)));
+    if (kind == 3) value = static_cast<float>(static_cast<double>(s2) * std::exp2(-150.0) * random.uniform(0, 900));
+    if (random.chance(0.5)) value = -value;
+  }
+}
+
+void check_targets(const TypedBlocks& x, Dtype dtype, int block, const PackSetting& setting) {
+  const std::vector<char> wanted = packed_and_decoded(x, dtype, block, setting);
+  for_each_target([&](const cpu::Kernels& kernels) {
+    if (!kernels.fake_quantize) return;
+    for (const bool streamed : {false, true}) {
+      INFO(dtype_name(dtype) << ", blocks of " << block << ", s2 " << setting.s2 << (streamed ? ", streamed" : ""));
+      std::vector<char> out(wanted.size() + 64, 0x55);
+      char* const aligned = out.data() + (-reinterpret_cast<uintptr_t>(out.data()) & 15);
+      char* const to = streamed ? aligned : aligned + 2;
+      kernels.fake_quantize({dtype, x.data()}, block, static_cast<int64_t>(setting.codes.size()), setting.codes.data(), setting.s2,
+                            {dtype, to, streamed});
+      CHECK(std::memcmp(to, wanted.data(), wanted.size()) == 0);
+      CHECK(to[wanted.size()] == 0x55);
+      CHECK((to == out.data() || to[-1] == 0x55));
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE("fake quantization is packing and decoding", "[parity]") {
+  Random random(57);
+  for (int round = 0; round < 60; ++round) {
+    const PackSetting setting(random, round);
+    for (const int block : {16, 32}) {
+      std::vector<float> values = near_boundaries(random, setting.codes, setting.s2, block);
+      if (round % 3 != 0) add_others(random, setting.s2, values);
+      for (float& value : values) value = num::is_finite(value) ? value : 1.0f;
+      for (const Dtype dtype : kKernelDtypes) {
+        if (dtype == Dtype::kF16) {
+          for (float& value : values) value = num::abs_of(value) < 60000.0f ? value : 1.0f;
+        }
+        check_targets(as_dtype(values, dtype, static_cast<size_t>(random.below(4))), dtype, block, setting);
+      }
+    }
+  }
+}
+
+namespace {
+
+// The quotient that kernels round in place of x / scale (fake_simd.cpp).
+float refined_quotient(float x, float scale) {
+  const float reciprocal = 1.0f / scale, estimate = x * reciprocal;
+  return std::fma(std::fma(-estimate, scale, x), reciprocal, estimate);
+}
+
+// The first x, of the seven around each boundary of the scale, whose level is another than that of the quotient; 0 if there is none.
+float wrong_level(float scale) {
+  for (const double boundary : {0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0}) {
+    const uint32_t center = num::bits_of(static_cast<float>(boundary * static_cast<double>(scale)));
+    for (uint32_t bits = center - 3; bits <= center + 3; ++bits) {
+      const float x = num::from_bits(bits);
+      if (num::e2m1_round_no_nan(refined_quotient(x, scale)) != num::e2m1_round_no_nan(x / scale)) return x;
+    }
+  }
+  return 0.0f;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint32_t kStep = 331;
+#else
+constexpr uint32_t kStep = 1;
+#endif
+
+}  // namespace
+
+// Quotients near a boundary depend on the mantissas alone: no number that the kernels see there under- or overflows.
+TEST_CASE("refined quotients have the levels of the correctly rounded ones, for every mantissa of a scale", "[parity]") {
+  uint32_t bad = 0;
+  for (uint32_t mantissa = 0; mantissa < 1u << 23 && bad == 0; mantissa += kStep) {
+    const float scale = num::from_bits(127u << 23 | mantissa);
+    bad = num::bits_of(wrong_level(scale));
+    INFO("scale " << std::hexfloat << scale << ", x " << num::from_bits(bad));
+    if (bad != 0) CHECK(bad == 0);
+  }
+  CHECK(bad == 0);
+}
+
+TEST_CASE("the estimate alone would not do", "[parity]") {
+  int wrong = 0;
+  for (uint32_t mantissa = 0; mantissa < 1u << 23; mantissa += 331) {
+    const float scale = num::from_bits(127u << 23 | mantissa), x = 1.25f * scale;
+    wrong += num::e2m1_round_no_nan(x * (1.0f / scale)) != num::e2m1_round_no_nan(x / scale);
+  }
+  CHECK(wrong > 0);
+}
