@@ -40,11 +40,41 @@ HWY_INLINE VU largest_lanes(const VU* HWY_RESTRICT rows) {
 #endif
 }
 
+#if HWY_MAX_BYTES == 64
+// Lane r: the largest of the sixteen 16-bit numbers of row r; rows 2 j and 2 j + 1 are pairs[j]. Each step halves what is left of a row, and puts
+// two rows side by side.
+HWY_INLINE VU largest_halves(const __m512i* pairs) {
+  __m512i fours[4], eights[2];
+  for (int j = 0; j < 4; ++j) {
+    const __m512i a = pairs[2 * j], b = pairs[2 * j + 1];
+    fours[j] = _mm512_max_epu16(_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b));
+  }
+  for (int j = 0; j < 2; ++j) {
+    const __m512i a = fours[2 * j], b = fours[2 * j + 1];
+    eights[j] = _mm512_max_epu16(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  }
+  __m512i all = _mm512_max_epu16(_mm512_unpacklo_epi64(eights[0], eights[1]), _mm512_unpackhi_epi64(eights[0], eights[1]));
+  all = _mm512_max_epu16(all, _mm512_shuffle_i64x2(all, all, 0xB1));  // a row's two halves
+  // word j: row 2 j; word 16 + j: row 2 j + 1
+  const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  return VU{_mm512_maskz_permutexvar_epi16(0x55555555u, order, all)};
+}
+
+// The magnitudes of rows 2 j and 2 j + 1; those of a block of 32 lie on each other.
+template <int block>
+HWY_INLINE __m512i row_pair(const char* data, int j) {
+  const __m512i absolute = _mm512_set1_epi16(0x7FFF);
+  if constexpr (block == 16) return _mm512_and_si512(_mm512_loadu_si512(data + 64 * j), absolute);
+  const __m512i a = _mm512_and_si512(_mm512_loadu_si512(data + 128 * j), absolute);
+  const __m512i b = _mm512_and_si512(_mm512_loadu_si512(data + 128 * j + 64), absolute);
+  return _mm512_max_epu16(_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(a, b, 0xEE));
+}
+#endif
+
 // Bits of the maxima of kLanes blocks, as float32; at least num::kInfBits where an element is not finite.
 template <class Loader, int block>
 HWY_INLINE VU maxima_of(const char* data) {
   const DU du;
-  const float* words = reinterpret_cast<const float*>(data);  // only moved, never computed with
   if constexpr (Loader::kBytes == 4) {
     VU rows[kLanes];
     for (int b = 0; b < kLanes; ++b) {
@@ -56,13 +86,19 @@ HWY_INLINE VU maxima_of(const char* data) {
     }
     return largest_lanes(rows);
   } else {
+#if HWY_MAX_BYTES == 64
+    __m512i pairs[8];
+    for (int j = 0; j < 8; ++j) pairs[j] = row_pair<block>(data, j);
+    const VU halves = largest_halves(pairs);
+#else
     const hn::Repartition<uint16_t, DU> du16;
     VF pairs[block / 2];
-    load_transposed<block / 2>(words, block / 2, pairs);
+    load_transposed<block / 2>(reinterpret_cast<const float*>(data), block / 2, pairs);  // only moved, never computed with
     auto largest = hn::Zero(du16);
     for (int j = 0; j < block / 2; ++j) largest = hn::Max(largest, hn::And(hn::BitCast(du16, pairs[j]), hn::Set(du16, uint16_t{0x7FFF})));
     const VU both = hn::BitCast(du, largest);
     const VU halves = hn::Max(hn::And(both, hn::Set(du, 0xFFFFu)), hn::ShiftRight<16>(both));
+#endif
     if constexpr (std::is_same_v<Loader, LoadBf16>) return hn::ShiftLeft<16>(halves);
     return hn::BitCast(du, LoadF16::magnitude(halves));
   }

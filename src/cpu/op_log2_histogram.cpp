@@ -15,8 +15,9 @@ namespace {
 class Binner {
  public:
   explicit Binner(const Log2HistogramArgs& args) : edges_(args.edges, args.edges + args.bins - 1), cells_(kCells + 1) {
+    uint32_t first = 0;
     for (uint32_t cell = 0; cell <= kCells; ++cell) {
-      const auto first = static_cast<uint32_t>(std::upper_bound(edges_.begin(), edges_.end(), cell << kShift) - edges_.begin());
+      while (first < edges_.size() && edges_[first] <= cell << kShift) ++first;
       cells_[cell] = {first, first == edges_.size() ? ~0u : edges_[first]};
       one_edge_ = one_edge_ && (cell == 0 || first - cells_[cell - 1].first <= 1);
     }
@@ -41,6 +42,9 @@ class Binner {
   std::vector<Cell> cells_;
   bool one_edge_ = true;
 };
+
+// Small enough for what the next tile was asked for to wait in the first-level cache.
+constexpr int64_t kHistogramTile = 1024;
 
 // Counts of one task. Neighbouring blocks often have the same bin and would wait for each other: they count in turns in four columns. Of no use if a
 // block is not finite.
@@ -113,7 +117,7 @@ void log2_histogram(const Execution& execution, const Log2HistogramArgs& args) {
   const Kernels& kernels = kernels_of(execution);
   const Rows rows(args);
   const Binner binner(args);
-  const int64_t per_tile = kTileElements / args.block;
+  const int64_t per_tile = kHistogramTile / args.block;
   const int64_t stride =
       args.x->contiguous && args.x->dtype != Dtype::kF64 ? args.block * static_cast<int64_t>(dtype_size(args.x->dtype)) : 0;
   // Each task has counts of its own: as many tasks as pay for that.
