@@ -5,6 +5,7 @@
 
 #include "calib/read_floats.h"
 #include "core/backends.h"
+#include "num/block_hessian.h"
 
 namespace nvfp4cal::calib {
 
@@ -47,7 +48,7 @@ void check_symmetric(const double* h, int n, int64_t column) {
   for (int i = 0; i < n; ++i) {
     for (int k = 0; k < i; ++k) {
       const double lower = h[i * n + k], upper = h[k * n + i];
-      if (std::fabs(lower - upper) > 1e-4 * largest) {
+      if (!num::mirrors(lower, upper, largest)) {
         fail(Status::kInvalidArgument, "hessians[%lld] is not symmetric: element [%d, %d] is %g and [%d, %d] is %g", ll(column), i, k,
              lower, k, i, upper);
       }

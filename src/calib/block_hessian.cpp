@@ -1,22 +1,17 @@
 #include "calib/block_hessian.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/backends.h"
+#include "num/block_hessian.h"
 
 namespace nvfp4cal::calib {
 
 namespace {
 
-constexpr double kSymmetry = 1e-4;
-
-// Relative to the two elements and, where those are near zero, to what Cauchy and Schwarz allow them to be.
 bool symmetric(const float* h, int block, int i, int j) {
-  const double a = static_cast<double>(h[i * block + j]), b = static_cast<double>(h[j * block + i]);
-  const double size = std::max(std::fabs(a), std::fabs(b));
-  const double diagonal = std::sqrt(std::fabs(static_cast<double>(h[i * block + i]) * static_cast<double>(h[j * block + j])));
-  return std::fabs(a - b) <= kSymmetry * std::max(size, diagonal);
+  const auto at = [&](int row, int column) { return static_cast<double>(h[row * block + column]); };
+  return num::mirrors(at(i, j), at(j, i), at(i, i), at(j, j));
 }
 
 void check_matrix(const float* h, int block, int64_t index) {

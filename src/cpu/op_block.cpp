@@ -67,10 +67,10 @@ class Hessians {
     fail(Status::kInvalidArgument, "hessian %lld is not positive semidefinite: ADMM cannot invert it",
          static_cast<long long>(bad - singular.begin()));
   }
-  const BlockHessian& of_block(int64_t block) const { return all_[static_cast<size_t>(block) % all_.size()]; }
+  const num::BlockHessian& of_block(int64_t block) const { return all_[static_cast<size_t>(block) % all_.size()]; }
 
  private:
-  std::vector<BlockHessian> all_;
+  std::vector<num::BlockHessian> all_;
   std::vector<double> memory_;
 };
 

@@ -1,12 +1,14 @@
 // Eigenvalues and inverses of small matrices against what they mean.
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
 
-#include "core/small_linalg.h"
+#include "num/small_linalg.h"
 #include "support/catch.h"
 
 using namespace nvfp4cal;
+using num::OneLane;
 
 namespace {
 
@@ -39,6 +41,19 @@ int eigenvalues_below(Matrix h, int n, double shift) {
   return negative;
 }
 
+// Ascending.
+std::vector<double> eigenvalues_of(const Matrix& h, int n) {
+  Matrix work(h.size());
+  num::diagonalize(OneLane(), h.data(), n, work.data());
+  std::vector<double> values;
+  for (int i = 0; i < n; ++i) values.push_back(work[static_cast<size_t>(i * n + i)]);
+  std::sort(values.begin(), values.end());
+  const num::EigenvalueRange range = num::eigenvalue_range(OneLane(), h.data(), n, work.data());
+  CHECK(range.least == values.front());
+  CHECK(range.largest == values.back());
+  return values;
+}
+
 }  // namespace
 
 TEST_CASE("eigenvalues lie where the inertia says", "[linalg]") {
@@ -46,8 +61,7 @@ TEST_CASE("eigenvalues lie where the inertia says", "[linalg]") {
     for (const int rows : {1, n / 2 + 1, 4 * n}) {
       CAPTURE(n, rows);
       const Matrix h = random_gram(n, rows, static_cast<uint32_t>(n * 100 + rows));
-      std::vector<double> values(static_cast<size_t>(n));
-      symmetric_eigenvalues(h.data(), n, values.data());
+      const std::vector<double> values = eigenvalues_of(h, n);
       const double margin = 1e-11 * values.back();
       for (int k = 0; k < n; ++k) {
         CHECK(eigenvalues_below(h, n, values[static_cast<size_t>(k)] + margin) >= k + 1);
@@ -58,26 +72,25 @@ TEST_CASE("eigenvalues lie where the inertia says", "[linalg]") {
 }
 
 TEST_CASE("zero, diagonal and equal-valued matrices have their eigenvalues exactly", "[linalg]") {
-  double values[32];
   const Matrix zero(1024, 0.0);
-  symmetric_eigenvalues(zero.data(), 32, values);
+  std::vector<double> values = eigenvalues_of(zero, 32);
   CHECK(values[0] == 0.0);
   CHECK(values[31] == 0.0);
   Matrix diagonal(256, 0.0);
   for (size_t i = 0; i < 16; ++i) diagonal[i * 17] = 16.0 - static_cast<double>(i);
-  symmetric_eigenvalues(diagonal.data(), 16, values);
-  for (int i = 0; i < 16; ++i) CHECK(values[i] == i + 1);
+  values = eigenvalues_of(diagonal, 16);
+  for (size_t i = 0; i < 16; ++i) CHECK(values[i] == static_cast<double>(i + 1));
   const Matrix ones(256, 1.0);
-  symmetric_eigenvalues(ones.data(), 16, values);
+  values = eigenvalues_of(ones, 16);
   CHECK(std::fabs(values[15] - 16.0) < 1e-13);
   CHECK(std::fabs(values[0]) < 1e-13);
 }
 
 TEST_CASE("a matrix times its inverse is the identity; a singular one is reported", "[linalg]") {
   for (const int n : {1, 3, 16, 32}) {
-    Matrix h = random_gram(n, 3 * n, static_cast<uint32_t>(n)), inverse(h.size());
+    Matrix h = random_gram(n, 3 * n, static_cast<uint32_t>(n)), inverse(h.size()), work(h.size());
     if (n > 1) std::swap(h[0], h[static_cast<size_t>(n)]);  // not symmetric, another order of pivots
-    REQUIRE(invert(h.data(), n, inverse.data()));
+    REQUIRE(num::invert(OneLane(), h.data(), n, work.data(), inverse.data()));
     double worst = 0;
     for (int i = 0; i < n; ++i) {
       for (int j = 0; j < n; ++j) {
@@ -88,7 +101,7 @@ TEST_CASE("a matrix times its inverse is the identity; a singular one is reporte
     }
     CHECK(worst < 1e-9);
   }
-  Matrix inverse(256);
-  CHECK(!invert(Matrix(256, 1.0).data(), 16, inverse.data()));
-  CHECK(!invert(Matrix(256, 0.0).data(), 16, inverse.data()));
+  Matrix inverse(256), work(256);
+  CHECK(!num::invert(OneLane(), Matrix(256, 1.0).data(), 16, work.data(), inverse.data()));
+  CHECK(!num::invert(OneLane(), Matrix(256, 0.0).data(), 16, work.data(), inverse.data()));
 }
