@@ -83,7 +83,7 @@ Status start_check(const DeviceQueue& queue, DeviceCheck* check, char* message) 
 
 Status close_check(const DeviceQueue& queue, const DeviceCloseArgs& args, char* message) {
   return on_device(queue, "checking", message, [&] {
-    return launch(CloseCheck{*args.x, args.check, args.sticky, args.call}, 1, queue.stream);
+    return launch(CloseCheck{*args.x, args.check, args.sticky, args.call, args.fault}, 1, queue.stream);
   });
 }
 

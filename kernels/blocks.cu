@@ -1,5 +1,6 @@
 #include "kernels/blocks.cuh"
 
+#include "kernels/block_hessian.h"
 #include "kernels/ops.h"
 #include "kernels/status.h"
 
@@ -10,10 +11,12 @@ namespace {
 FloatOutput output_of(const TensorView* view) { return {view ? *view : TensorView()}; }
 
 template <int kBlock>
-cudaError_t launch_search(const DeviceBlockSearchArgs& args, cudaStream_t stream) {
+cudaError_t launch_search(const DeviceBlockSearchArgs& wanted, cudaStream_t stream) {
+  const BlockSearchArgs& args = wanted.search;
+  const bool optimal = args.method == BlockMethod::kOptimal;
   const BlockScales<kBlock> kernel{
-      *args.x,   args.x->elements() / kBlock, args.optimal, args.search_noise, args.scales, output_of(args.quants), output_of(args.dequant),
-      args.check};
+      *args.x,     args.x->elements() / kBlock, optimal, args.search_noise, args.scales, output_of(args.quants), output_of(args.dequant),
+      wanted.check};
   return launch(kernel, ceil_div(kernel.blocks, kernel.kThreads), stream);
 }
 
@@ -38,8 +41,10 @@ cudaError_t launch_apply(const DeviceBlockApplyArgs& args, cudaStream_t stream) 
 }  // namespace
 
 Status block_search(const DeviceQueue& queue, const DeviceBlockSearchArgs& args, char* message) {
-  return on_device(queue, "scales of blocks", message,
-                   [&] { return args.x->last() == 16 ? launch_search<16>(args, queue.stream) : launch_search<32>(args, queue.stream); });
+  return on_device(queue, "scales of blocks", message, [&] {
+    if (args.search.hessians) return launch_block_hessians(args, queue.stream);
+    return args.search.x->last() == 16 ? launch_search<16>(args, queue.stream) : launch_search<32>(args, queue.stream);
+  });
 }
 
 Status block_apply(const DeviceQueue& queue, const DeviceBlockApplyArgs& args, char* message) {

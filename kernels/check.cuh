@@ -19,11 +19,11 @@ NVFP4CAL_HD inline void set_fault(DeviceCheck& check, DeviceFault fault, int64_t
 }
 
 // The fault of x's first element that is not finite, if there is one.
-NVFP4CAL_HD inline void set_x_fault(DeviceCheck& check, const TensorView& x) {
-  if (check.first_bad == kNoIndex) return;
+NVFP4CAL_HD inline void set_x_fault(DeviceCheck& check, const TensorView& x, DeviceFault fault = DeviceFault::kNotFinite) {
+  if (check.first_bad == kNoIndex || !is_clean(check)) return;
   const int64_t index = static_cast<int64_t>(check.first_bad);
-  set_fault(check, DeviceFault::kNotFinite, index, stored_at(x, index));
-  check.dtype = static_cast<int32_t>(x.dtype);
+  set_fault(check, fault, index, stored_at(x, index));
+  check.detail = static_cast<int32_t>(x.dtype);
 }
 
 struct StartCheck {
@@ -55,7 +55,7 @@ struct Publish {
     status->index = check->index;
     status->value = check->value;
     status->fault = check->fault;
-    status->dtype = check->dtype;
+    status->detail = check->detail;
     status->status = static_cast<int64_t>(nvfp4cal::status_of(static_cast<DeviceFault>(check->fault)));
   }
 };
@@ -82,9 +82,10 @@ struct CloseCheck {
   TensorView x;
   DeviceCheck *check, *sticky;
   int32_t call;
+  DeviceFault fault;
 
   NVFP4CAL_HD void operator()(const Index&) const {
-    set_x_fault(*check, x);
+    set_x_fault(*check, x, fault);
     check->call = call;
     if (sticky && is_clean(*sticky)) *sticky = *check;
   }

@@ -145,7 +145,7 @@ class HessianBlockSearch {
   NVFP4CAL_HD void evaluate(CodeSet& codes) {
     NVFP4CAL_NO_UNROLL
     while (!codes.empty()) {
-      read_anew();
+      num::read_anew();
       const int code = codes.take();
       float r[kBlock];
       residuals<kBlock>(shared_, x_, code, r);
@@ -167,7 +167,7 @@ class HessianBlockSearch {
     NVFP4CAL_NO_UNROLL
     for (int code = top_ + 1; code > top_ - kBelow; --code) {
       if (!in_range(code)) continue;
-      read_anew();
+      num::read_anew();
       float r[kBlock];
       residuals<kBlock>(shared_, x_, code, r);
       float error = 0.0f;
@@ -187,7 +187,7 @@ class HessianBlockSearch {
 
   // Rows are added until the limit is exceeded.
   NVFP4CAL_HD Bound bound_of(int code) const {
-    read_anew();
+    num::read_anew();
     const DeviceHessian& h = shared_.hessian;
     float r[kBlock];
     residuals<kBlock>(shared_, x_, code, r);
@@ -247,7 +247,7 @@ class HessianBlockSearch {
   // At this and every smaller scale: |r| >= |x| - 6 s, and r = x - z with z of x's sign and at most min(6 s, 2 |x|), so that w . r lies within half the
   // sum of |w| z of w . (x - z / 2).
   NVFP4CAL_HD float bound_from_here_down(float scale) const {
-    read_anew();
+    num::read_anew();
     const DeviceHessian& h = shared_.hessian;
     const float most = scale * (6.0f * (1.0f + 0x1p-20f));
     float sum = 0.0f;

@@ -40,6 +40,8 @@ const DeviceOps& table() {
     made.log2_histogram = cuda::log2_histogram;
     made.hessian_workspace = cuda::hessian_workspace;
     made.hessian = cuda::hessian;
+    made.check_hessians = cuda::check_hessians;
+    made.block_search_workspace = cuda::block_search_workspace;
     made.block_search = cuda::block_search;
     made.block_apply = cuda::block_apply;
     made.group_range = cuda::group_range;

@@ -36,6 +36,8 @@ Status swizzle(const DeviceQueue&, const DeviceSwizzleArgs&, char* message);
 Status log2_histogram(const DeviceQueue&, const DeviceHistogramArgs&, char* message);
 int64_t hessian_workspace(const DeviceHessianArgs&);
 Status hessian(const DeviceQueue&, const DeviceHessianArgs&, char* message);
+Status check_hessians(const DeviceQueue&, const DeviceHessianCheckArgs&, char* message);
+int64_t block_search_workspace(const BlockSearchArgs&);
 Status block_search(const DeviceQueue&, const DeviceBlockSearchArgs&, char* message);
 Status block_apply(const DeviceQueue&, const DeviceBlockApplyArgs&, char* message);
 Status group_range(const DeviceQueue&, const DeviceGroupRangeArgs&, char* message);

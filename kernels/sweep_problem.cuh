@@ -11,12 +11,8 @@
 
 #if defined(__CUDACC__)
 #include <cuda_fp16.h>
-#define NVFP4CAL_UNROLL _Pragma("unroll")
-#define NVFP4CAL_NO_UNROLL _Pragma("unroll 1")
 #define NVFP4CAL_HD_CALL __host__ __device__ __noinline__
 #else
-#define NVFP4CAL_UNROLL
-#define NVFP4CAL_NO_UNROLL
 #define NVFP4CAL_HD_CALL
 #endif
 
@@ -39,13 +35,6 @@ struct SweepProblem {
   unsigned long long* first_bad;         // lowered to the least flat index in x that is not finite
   unsigned long long* first_bad_weight;  // the same for weights that are not positive and finite
 };
-
-// Memory is read anew after this: what all turns of a loop read is not kept in registers, which would be too few.
-NVFP4CAL_HD inline void read_anew() {
-#if defined(__CUDA_ARCH__)
-  asm volatile("" ::: "memory");
-#endif
-}
 
 // *at = min(*at, value) from any thread: the same result in any order.
 NVFP4CAL_HD inline void lower_to(unsigned long long* at, unsigned long long value) {

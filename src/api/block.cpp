@@ -73,10 +73,38 @@ struct Outputs {
   nvfp4cal_tensor *scales, *quants, *dequant;
 };
 
-// What the four searches share; hessians is called once the outputs are known to be no questions.
-template <class Hessians>
+// The Hessians of a search, or the activations that make them, in host memory or beside w on its device.
+class HessianInput {
+ public:
+  HessianInput(const nvfp4cal_tensor* hessians, const nvfp4cal_tensor* activations) : hessians_(hessians), activations_(activations) {}
+
+  // Those in host memory are read, and checked.
+  calib::BlockHessians read(const Execution& execution, const calib::BlockedTensor& w) const {
+    if (hessians_) return calib::given_hessians(w, input(hessians_, "hessians"));
+    return calib::hessians_of(execution, w, input(required_activations(), "activations"));
+  }
+  // The others are checked where they lie. `view` becomes theirs.
+  calib::BlockHessianInput place(const Execution& execution, const calib::BlockedTensor& w, TensorView& view) const {
+    const char* const name = hessians_ ? "hessians" : "activations";
+    view = input_anywhere(hessians_ ? hessians_ : required_activations(), name);
+    if (!view.on_device()) return {read(execution, w), nullptr, nullptr};
+    if (!same_place(view, w.view))
+      fail(Status::kUnsupported, "%s lies %s, expected %s", name, place_text(view).c_str(), place_text(w.view).c_str());
+    return hessians_ ? calib::BlockHessianInput{{}, &view, nullptr} : calib::BlockHessianInput{{}, nullptr, &view};
+  }
+
+ private:
+  const nvfp4cal_tensor* required_activations() const {
+    if (!activations_) fail(Status::kInvalidArgument, "hessians and activations are both NULL");
+    return activations_;
+  }
+
+  const nvfp4cal_tensor *hessians_, *activations_;
+};
+
+// What the four searches share. hessians: NULL for those without.
 nvfp4cal_status search(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_block_options* options_in,
-                       BlockMethod method, const Outputs& out, nvfp4cal_stream stream, Hessians&& hessians) {
+                       BlockMethod method, const Outputs& out, nvfp4cal_stream stream, const HessianInput* hessians = nullptr) {
   return barrier([&] {
     const calib::BlockedTensor blocked(input_anywhere(w, "w"), dim, "w");
     calib::check_block_extent(blocked);
@@ -87,11 +115,13 @@ nvfp4cal_status search(const nvfp4cal_context* context, const nvfp4cal_tensor* w
     if (out.dequant) outputs.push_back({out.dequant, {Dtype::kF32, shape}, "dequant", &blocked.view});
     if (answer_queries(outputs)) return;
     if (blocked.view.on_device()) {
+      TensorView view;
       return calib::block_search_on_device(
-          one_call_device(blocked.view, "w", execution_of(context), stream), blocked, method, options,
+          one_call_device(blocked.view, "w", execution_of(context), stream), blocked, method,
+          hessians ? hessians->place(execution_of(context), blocked, view) : calib::BlockHessianInput(), options,
           {static_cast<float*>(out.scales->data), out.quants->data, out.dequant ? out.dequant->data : nullptr});
     }
-    const calib::BlockHessians matrices = hessians(blocked);
+    const calib::BlockHessians matrices = hessians ? hessians->read(execution_of(context), blocked) : calib::BlockHessians();
     std::vector<float> scales(static_cast<size_t>(blocked.count()));
     calib::block_search(execution_of(context), blocked, method, matrices.columns > 0 ? &matrices : nullptr, options,
                         {scales.data(), out.quants->data, out.dequant ? out.dequant->data : nullptr});
@@ -102,14 +132,9 @@ nvfp4cal_status search(const nvfp4cal_context* context, const nvfp4cal_tensor* w
 nvfp4cal_status search_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, const nvfp4cal_tensor* hessians,
                                const nvfp4cal_tensor* activations, const nvfp4cal_block_options* options, BlockMethod method,
                                const Outputs& out, nvfp4cal_stream stream) {
-  return search(context, w, dim, options, method, out, stream, [&](const calib::BlockedTensor& blocked) {
-    if (hessians) return calib::given_hessians(blocked, input(hessians, "hessians"));
-    if (!activations) fail(Status::kInvalidArgument, "hessians and activations are both NULL");
-    return calib::hessians_of(execution_of(context), blocked, input(activations, "activations"));
-  });
+  const HessianInput input(hessians, activations);
+  return search(context, w, dim, options, method, out, stream, &input);
 }
-
-constexpr auto kNoHessians = [](const calib::BlockedTensor&) { return calib::BlockHessians(); };
 
 }  // namespace
 
@@ -179,13 +204,13 @@ nvfp4cal_status nvfp4cal_block_sse(const nvfp4cal_context* context, const nvfp4c
 
 nvfp4cal_status nvfp4cal_block_naive(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim, nvfp4cal_tensor* scales,
                                      nvfp4cal_tensor* quants, nvfp4cal_tensor* dequant, nvfp4cal_stream stream) {
-  return search(context, w, dim, nullptr, BlockMethod::kNaive, {scales, quants, dequant}, stream, kNoHessians);
+  return search(context, w, dim, nullptr, BlockMethod::kNaive, {scales, quants, dequant}, stream);
 }
 
 nvfp4cal_status nvfp4cal_block_optimal(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim,
                                        const nvfp4cal_block_options* options, nvfp4cal_tensor* scales, nvfp4cal_tensor* quants,
                                        nvfp4cal_tensor* dequant, nvfp4cal_stream stream) {
-  return search(context, w, dim, options, BlockMethod::kOptimal, {scales, quants, dequant}, stream, kNoHessians);
+  return search(context, w, dim, options, BlockMethod::kOptimal, {scales, quants, dequant}, stream);
 }
 
 nvfp4cal_status nvfp4cal_block_optimal_hessian(const nvfp4cal_context* context, const nvfp4cal_tensor* w, int32_t dim,

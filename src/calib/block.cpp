@@ -5,6 +5,7 @@
 
 #include "calib/read_floats.h"
 #include "core/backends.h"
+#include "core/hessian_text.h"
 #include "num/block_hessian.h"
 
 namespace nvfp4cal::calib {
@@ -49,8 +50,7 @@ void check_symmetric(const double* h, int n, int64_t column) {
     for (int k = 0; k < i; ++k) {
       const double lower = h[i * n + k], upper = h[k * n + i];
       if (!num::mirrors(lower, upper, largest)) {
-        fail(Status::kInvalidArgument, "hessians[%lld] is not symmetric: element [%d, %d] is %g and [%d, %d] is %g", ll(column), i, k,
-             lower, k, i, upper);
+        throw Error(Status::kInvalidArgument, hessians_asymmetric_text({(column * n + i) * n + k, n}, lower, upper));
       }
     }
   }
@@ -89,18 +89,19 @@ void check_block_extent(const BlockedTensor& w) {
   fail(Status::kInvalidArgument, "dimension %d of w has %lld elements, expected a block of 16 or 32", w.dim, ll(w.extent()));
 }
 
-BlockHessians given_hessians(const BlockedTensor& w, const TensorView& h) {
+int64_t check_hessians_shape(const BlockedTensor& w, const TensorView& h) {
   const int64_t n = w.extent();
   if (h.ndim != 3 || h.shape[1] != n || h.shape[2] != n) {
     fail(Status::kInvalidArgument, "hessians of shape %s, expected [columns, %lld, %lld]", h.shape_text().c_str(), ll(n), ll(n));
   }
   check_columns_divide(w, h.shape[0], "hessians");
-  BlockHessians hessians{read_finite(h, "hessians"), h.shape[0]};
-  for (int64_t j = 0; j < h.shape[0]; ++j) check_symmetric(hessians.values.data() + j * n * n, static_cast<int>(n), j);
-  return hessians;
+  if (!is_float_input(h.dtype)) {
+    fail(Status::kUnsupported, "hessians is %s, expected float32, bfloat16, float16 or float64", dtype_name(h.dtype));
+  }
+  return h.shape[0];
 }
 
-BlockHessians hessians_of(const Execution& execution, const BlockedTensor& w, const TensorView& x) {
+int64_t check_activations_shape(const BlockedTensor& w, const TensorView& x) {
   const int64_t n = w.extent();
   if (!is_float_input(x.dtype)) {
     fail(Status::kUnsupported, "activations is %s, expected float32, bfloat16, float16 or float64", dtype_name(x.dtype));
@@ -109,7 +110,19 @@ BlockHessians hessians_of(const Execution& execution, const BlockedTensor& w, co
     fail(Status::kInvalidArgument, "activations of shape %s, expected [rows, a multiple of %lld]", x.shape_text().c_str(), ll(n));
   }
   check_columns_divide(w, x.shape[1] / n, "activations");
-  BlockHessians hessians{std::vector<double>(static_cast<size_t>(x.shape[1] * n)), x.shape[1] / n};
+  return x.shape[1] / n;
+}
+
+BlockHessians given_hessians(const BlockedTensor& w, const TensorView& h) {
+  const int64_t columns = check_hessians_shape(w, h), n = w.extent();
+  BlockHessians hessians{read_finite(h, "hessians"), columns};
+  for (int64_t j = 0; j < h.shape[0]; ++j) check_symmetric(hessians.values.data() + j * n * n, static_cast<int>(n), j);
+  return hessians;
+}
+
+BlockHessians hessians_of(const Execution& execution, const BlockedTensor& w, const TensorView& x) {
+  const int64_t columns = check_activations_shape(w, x), n = w.extent();
+  BlockHessians hessians{std::vector<double>(static_cast<size_t>(columns * n * n)), columns};
   const HessianArgs args{&x, HessianLayout::kBlocks, static_cast<int>(n), hessians.values.data(), "activations"};
   call(ops_for(x).hessian, execution, args);
   return hessians;

@@ -38,6 +38,9 @@ struct BlockHessians {
   std::vector<double> values;
   int64_t columns = 0;
 };
+// Throw unless h is [columns, block, block], or x [rows, columns * block], of floats, and columns divides w's blocks. Return columns.
+int64_t check_hessians_shape(const BlockedTensor& w, const TensorView& h);
+int64_t check_activations_shape(const BlockedTensor& w, const TensorView& x);
 // h [columns, block, block]: finite, symmetric to 1e-4 of the matrix's largest element.
 BlockHessians given_hessians(const BlockedTensor& w, const TensorView& h);
 // x [rows, columns * block]: sums of x_j^T x_j.

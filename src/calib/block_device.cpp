@@ -12,19 +12,60 @@ void check_finite(const Device& device, const BlockedTensor& x, const DeviceChec
   device.run(&DeviceOps::close_check, DeviceCloseArgs{&x.view, check.get(), nullptr, 0});
 }
 
+// [columns, block, block] on the device, from wherever they are.
+struct PlacedHessians {
+  DeviceArray<double> values{};
+  int64_t columns = 0;
+};
+
+PlacedHessians place_given(const Device& device, const BlockedTensor& w, const TensorView& hessians, const DeviceChecker& check) {
+  const int64_t columns = check_hessians_shape(w, hessians), n = w.extent();
+  PlacedHessians placed{DeviceArray<double>(device, columns * n * n), columns};
+  device.run(&DeviceOps::check_hessians, DeviceHessianCheckArgs{&hessians, HessianUse::kBlocks, placed.values.data(), check.get()});
+  return placed;
+}
+
+PlacedHessians place_products(const Device& device, const BlockedTensor& w, const TensorView& x, const DeviceChecker& check) {
+  const int64_t columns = check_activations_shape(w, x), n = w.extent();
+  PlacedHessians placed{DeviceArray<double>(device, columns * n * n), columns};
+  DeviceHessianArgs args{&x, HessianLayout::kBlocks, static_cast<int>(n), placed.values.data(), nullptr, check.get()};
+  const DeviceArray<double> workspace(device, device.ops().hessian_workspace(args));
+  args.workspace = workspace.data();
+  device.run(&DeviceOps::hessian, args);
+  device.run(&DeviceOps::close_check, DeviceCloseArgs{&x, check.get(), nullptr, 0, DeviceFault::kActivationsNotFinite});
+  return placed;
+}
+
+PlacedHessians place_hessians(const Device& device, const BlockedTensor& w, const BlockHessianInput& given, const DeviceChecker& check) {
+  if (given.hessians) return place_given(device, w, *given.hessians, check);
+  if (given.activations) return place_products(device, w, *given.activations, check);
+  PlacedHessians placed{DeviceArray<double>(device, static_cast<int64_t>(given.host.values.size())), given.host.columns};
+  placed.values.set(given.host.values.data());
+  return placed;
+}
+
 }  // namespace
 
-void block_search_on_device(const Device& device, const BlockedTensor& w, BlockMethod method, const BlockOptions& options,
-                            const BlockOutputs& outputs) {
-  if (method != BlockMethod::kNaive && method != BlockMethod::kOptimal)
-    fail(Status::kUnsupported, "w lies on CUDA device %d: block searches with Hessians compute on host tensors", w.view.device_id);
+void block_search_on_device(const Device& device, const BlockedTensor& w, BlockMethod method, const BlockHessianInput& given,
+                            const BlockOptions& options, const BlockOutputs& outputs) {
   const DeviceChecker check(device);
+  const PlacedHessians hessians = place_hessians(device, w, given, check);
   check_finite(device, w, check);
   const TensorView quants = w.like(outputs.quants), dequant = w.like(outputs.dequant);
-  if (w.count() > 0) {
-    device.run(&DeviceOps::block_search, DeviceBlockSearchArgs{&w.blocks, method == BlockMethod::kOptimal, options.search_noise,
-                                                               outputs.scales, &quants, &dequant, check.get()});
-  }
+  BlockSearchArgs args{};
+  args.x = &w.blocks;
+  args.method = method;
+  args.search_noise = options.search_noise;
+  args.from_optimal = options.from_optimal;
+  args.n_outer = options.n_outer;
+  args.n_inner = options.n_inner;
+  args.hessians = hessians.values.data();
+  args.columns = hessians.columns;
+  args.scales = outputs.scales;
+  args.quants = &quants;
+  args.dequant = &dequant;
+  const DeviceArray<double> workspace(device, device.ops().block_search_workspace(args));
+  if (w.count() > 0) device.run(&DeviceOps::block_search, DeviceBlockSearchArgs{args, workspace.data(), check.get()});
   check.finish("w");
 }
 

@@ -6,9 +6,15 @@
 
 namespace nvfp4cal::calib {
 
-// Throws kUnsupported for the methods that use Hessians. Outputs lie beside w.
-void block_search_on_device(const Device& device, const BlockedTensor& w, BlockMethod method, const BlockOptions& options,
-                            const BlockOutputs& outputs);
+// The Hessians of a search: one of these, or none.
+struct BlockHessianInput {
+  BlockHessians host;                       // checked
+  const TensorView* hessians = nullptr;     // beside w, to be checked
+  const TensorView* activations = nullptr;  // likewise
+};
+// Outputs lie beside w.
+void block_search_on_device(const Device& device, const BlockedTensor& w, BlockMethod method, const BlockHessianInput& given,
+                            const BlockOptions& options, const BlockOutputs& outputs);
 
 // What is made of x with given scales: one of these.
 struct BlockResults {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/backends.h"
+#include "core/hessian_text.h"
 #include "num/block_hessian.h"
 
 namespace nvfp4cal::calib {
@@ -15,17 +16,18 @@ bool symmetric(const float* h, int block, int i, int j) {
 }
 
 void check_matrix(const float* h, int block, int64_t index) {
+  const auto place = [&](int i, int j) { return HessianPlace((index * block + i) * block + j, block); };
   for (int i = 0; i < block; ++i) {
     for (int j = 0; j < block; ++j) {
       const double value = static_cast<double>(h[i * block + j]);
-      if (!std::isfinite(value)) fail(Status::kNotFinite, "hessian[%lld, %d, %d] is %g", ll(index), i, j, value);
+      if (!std::isfinite(value)) throw Error(Status::kNotFinite, hessian_not_finite_text(place(i, j), value));
     }
   }
   for (int i = 0; i < block; ++i) {
     for (int j = 0; j < i; ++j) {
       if (symmetric(h, block, i, j)) continue;
-      fail(Status::kInvalidArgument, "hessian[%lld] is not symmetric: [%d, %d] is %g and [%d, %d] is %g", ll(index), i, j,
-           static_cast<double>(h[i * block + j]), j, i, static_cast<double>(h[j * block + i]));
+      throw Error(Status::kInvalidArgument,
+                  hessian_asymmetric_text(place(i, j), static_cast<double>(h[i * block + j]), static_cast<double>(h[j * block + i])));
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "core/hessian_text.h"
 #include "core/non_finite.h"
 
 namespace nvfp4cal {
@@ -221,7 +222,7 @@ void check_device_status(const Execution& execution, CUstream_st* stream) {
   check.fault = found.fault;
   check.index = found.index;
   check.value = found.value;
-  check.dtype = found.dtype;
+  check.detail = found.detail;
   throw error_of(check, "x");
 }
 
@@ -234,9 +235,11 @@ Error error_of(const DeviceCheck& check, const char* name) {
     std::snprintf(text, sizeof text, format, values...);
     return Error(status_of(fault), text);
   };
+  const HessianPlace place(check.index, check.detail > 0 ? check.detail : 1);
+  const double first = static_cast<double>(value_of_pair(value, false)), second = static_cast<double>(value_of_pair(value, true));
   switch (fault) {
     case DeviceFault::kNotFinite: {
-      const std::string what = non_finite_text(name, check.index, static_cast<Dtype>(check.dtype), value);
+      const std::string what = non_finite_text(name, check.index, static_cast<Dtype>(check.detail), value);
       if (check.call == 0) return Error(Status::kNotFinite, what);
       return Error(Status::kNotFinite, "collect " + std::to_string(check.call) + ": " + what);
     }
@@ -253,6 +256,13 @@ Error error_of(const DeviceCheck& check, const char* name) {
     case DeviceFault::kScaleNegative: return make("scales[%lld] is %g, expected 0 or more", i, value);
     case DeviceFault::kDecodeNotFinite: return make("global_scale[%lld] is %g", i, value);
     case DeviceFault::kDecodeNotPositive: return make("global_scale[%lld] is %g, expected a positive value", i, value);
+    case DeviceFault::kHessianNotFinite: return Error(status_of(fault), hessian_not_finite_text(place, value));
+    case DeviceFault::kHessianAsymmetric: return Error(status_of(fault), hessian_asymmetric_text(place, first, second));
+    case DeviceFault::kHessiansNotFinite: return make("hessians[%lld] is %g", i, value);
+    case DeviceFault::kHessiansAsymmetric: return Error(status_of(fault), hessians_asymmetric_text(place, first, second));
+    case DeviceFault::kHessianSingular: return Error(status_of(fault), hessian_singular_text(check.index));
+    case DeviceFault::kActivationsNotFinite:
+      return Error(status_of(fault), non_finite_text("activations", check.index, static_cast<Dtype>(check.detail), value));
     default: return Error(Status::kInternal, "the device reports fault " + std::to_string(check.fault) + ", which is not known");
   }
 }

@@ -11,6 +11,7 @@
 #include "core/group_parts.h"
 #include "core/hessian_layout.h"
 #include "core/ops.h"
+#include "num/bits.h"
 #include "num/target.h"
 
 struct CUstream_st;
@@ -18,7 +19,7 @@ struct CUstream_st;
 namespace nvfp4cal {
 
 // Raised with every change of this file or of the argument structs of core/ops.h that it uses: a module of another number is refused.
-inline constexpr int32_t kDeviceOpsAbi = 3;
+inline constexpr int32_t kDeviceOpsAbi = 4;
 // The one symbol of the module: const DeviceOps* nvfp4cal_device_ops(void).
 inline constexpr char kDeviceOpsSymbol[] = "nvfp4cal_device_ops";
 
@@ -27,7 +28,7 @@ struct DeviceStatus {
   int64_t status;  // 0 or a nvfp4cal_status
   int64_t index;
   double value;
-  int32_t fault, dtype;
+  int32_t fault, detail;
 };
 
 // Where work goes.
@@ -52,17 +53,37 @@ enum class DeviceFault : int32_t {
   kDecodeNotPositive,  // global_scale[index] is value
   kScaleNotFinite,     // scales[index] is value
   kScaleNegative,      // scales[index] is value
+  kHessianNotFinite,   // of a search's Hessian, of detail rows: the element at flat index is value
+  kHessianAsymmetric,  // likewise: the elements at flat index and mirrored there are the two of value (pair_value)
+  kHessiansNotFinite,  // the same for single-level blocks
+  kHessiansAsymmetric,
+  kHessianSingular,       // matrix index has no inverse for ADMM
+  kActivationsNotFinite,  // activations[index], value
 };
+
+// Two float32 values in the place of one float64.
+NVFP4CAL_HD inline double pair_value(float first, float second) {
+  const uint64_t bits = static_cast<uint64_t>(num::bits_of(first)) << 32 | num::bits_of(second);
+  double both;
+  memcpy(&both, &bits, sizeof both);
+  return both;
+}
+NVFP4CAL_HD inline float value_of_pair(double both, bool is_second) {
+  uint64_t bits;
+  memcpy(&bits, &both, sizeof bits);
+  return num::from_bits(static_cast<uint32_t>(is_second ? bits : bits >> 32));
+}
 
 // What a call has found, in device memory. first_* are set by many threads at once, the rest by one thread after them.
 struct DeviceCheck {
-  uint64_t first_bad;    // flat index of the first element of x that is not finite as float32, kNoIndex: none
-  uint64_t first_other;  // index of the first element of a second array that is bad (block amaxes, scale bytes)
-  int32_t fault;         // DeviceFault
-  int32_t call;          // number of the collect, from 1; 0 outside of calibrators
+  uint64_t first_bad;  // flat index of the first element of x that is not finite as float32, kNoIndex: none
+  uint64_t
+      first_other;  // index of the first element of a second array that is bad (block amaxes, scale bytes); of Hessians, with what is wrong
+  int32_t fault;    // DeviceFault
+  int32_t call;     // number of the collect, from 1; 0 outside of calibrators
   int64_t index;
   double value;
-  int32_t dtype;  // x's
+  int32_t detail;  // of an element that is not finite: its dtype; of a Hessian: its rows
 };
 inline constexpr uint64_t kNoIndex = ~uint64_t{0};
 
@@ -75,7 +96,10 @@ NVFP4CAL_HD constexpr Status status_of(DeviceFault fault) {
     case DeviceFault::kBlockNotFinite:
     case DeviceFault::kScaleNan:
     case DeviceFault::kScaleNotFinite:
-    case DeviceFault::kDecodeNotFinite: return Status::kNotFinite;
+    case DeviceFault::kDecodeNotFinite:
+    case DeviceFault::kHessianNotFinite:
+    case DeviceFault::kHessiansNotFinite:
+    case DeviceFault::kActivationsNotFinite: return Status::kNotFinite;
     default: return Status::kInvalidArgument;
   }
 }
@@ -114,6 +138,7 @@ struct DeviceCloseArgs {
   DeviceCheck* check;
   DeviceCheck* sticky;  // NULL, or the handle's
   int32_t call;
+  DeviceFault fault = DeviceFault::kNotFinite;  // or kActivationsNotFinite
 };
 
 enum class DeviceMerge : int32_t { kMaxBits = 0, kAddInt64 = 1, kAddFloat64 = 2 };
@@ -250,13 +275,21 @@ struct DeviceGroupSearchArgs {
   uint32_t* improved;  // [steps], becomes 1 where any group got better
 };
 
+// Whose Hessians: what symmetry is measured by, and which faults they have.
+enum class HessianUse : int32_t { kSearch, kBlocks };
+// Checks matrices [count, n, n] that lie on the device, and closes the check.
+struct DeviceHessianCheckArgs {
+  const TensorView* hessians;
+  HessianUse use;
+  double* wide;  // NULL, or [count, n, n]: them
+  DeviceCheck* check;
+};
+
 // The last dimension of x is a block of 16 or 32. Views of outputs with data NULL are not wanted, here and below.
 struct DeviceBlockSearchArgs {
-  const TensorView* x;
-  bool optimal, search_noise;  // not optimal: the naive scales
-  float* scales;               // [blocks]
-  const TensorView *quants, *dequant;
-  const DeviceCheck* check;  // closed
+  BlockSearchArgs search;  // scales, quants, dequant and hessians are device memory; dequant is not NULL
+  double* workspace;       // block_search_workspace(search) float64 values
+  DeviceCheck* check;      // closed; closed anew where Hessians cannot be used
 };
 
 struct DeviceBlockApplyArgs {
@@ -307,6 +340,8 @@ struct DeviceOps {
   Status (*log2_histogram)(const DeviceQueue&, const DeviceHistogramArgs&, char* message);
   int64_t (*hessian_workspace)(const DeviceHessianArgs&);
   Status (*hessian)(const DeviceQueue&, const DeviceHessianArgs&, char* message);
+  Status (*check_hessians)(const DeviceQueue&, const DeviceHessianCheckArgs&, char* message);
+  int64_t (*block_search_workspace)(const BlockSearchArgs&);
   Status (*block_search)(const DeviceQueue&, const DeviceBlockSearchArgs&, char* message);
   Status (*block_apply)(const DeviceQueue&, const DeviceBlockApplyArgs&, char* message);
   Status (*group_range)(const DeviceQueue&, const DeviceGroupRangeArgs&, char* message);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/hessian_text.h"
 #include "cpu/block_search.h"
 #include "cpu/chunk.h"
 #include "cpu/load.h"
@@ -64,8 +65,7 @@ class Hessians {
     });
     const auto bad = std::find(singular.begin(), singular.end(), 1);
     if (bad == singular.end()) return;
-    fail(Status::kInvalidArgument, "hessian %lld is not positive semidefinite: ADMM cannot invert it",
-         static_cast<long long>(bad - singular.begin()));
+    throw Error(Status::kInvalidArgument, hessian_singular_text(bad - singular.begin()));
   }
   const num::BlockHessian& of_block(int64_t block) const { return all_[static_cast<size_t>(block) % all_.size()]; }
 

@@ -56,6 +56,7 @@ namespace block_hessian_detail {
 
 // out = a v, every sum in the order of the columns.
 NVFP4CAL_HD inline void multiply(const double* a, const double* v, int n, double* out) {
+  NVFP4CAL_NO_UNROLL
   for (int i = 0; i < n; ++i) {
     double sum = 0.0;
     for (int j = 0; j < n; ++j) sum += a[i * n + j] * v[j];
@@ -65,8 +66,11 @@ NVFP4CAL_HD inline void multiply(const double* a, const double* v, int n, double
 
 NVFP4CAL_HD inline double quadratic(const double* h, const double* r, int n) {
   double all = 0.0;
+  NVFP4CAL_UNROLL
   for (int i = 0; i < n; ++i) {
+    read_anew();
     double sum = 0.0;
+    NVFP4CAL_UNROLL
     for (int j = 0; j < n; ++j) sum += h[i * n + j] * r[j];
     all += r[i] * sum;
   }
@@ -77,6 +81,7 @@ NVFP4CAL_HD inline double quadratic(const double* h, const double* r, int n) {
 template <int kMost>
 NVFP4CAL_HD double error_at(const float* x, int n, float scale, const BlockHessian& hessian, double limit) {
   double r[kMost], sse = 0.0;
+  NVFP4CAL_UNROLL
   for (int i = 0; i < n; ++i) {
     r[i] = block_residual(x[i], e2m1_level_ties_down(x[i], scale), scale);
     sse += r[i] * r[i];
@@ -97,15 +102,18 @@ NVFP4CAL_HD inline double level_of(double y) {
 template <int kMost>
 NVFP4CAL_HD void project(const float* x, int n, float scale, const BlockHessian& hessian, int n_inner, double* z) {
   double hw[kMost], u[kMost], rhs[kMost], q[kMost];
+  NVFP4CAL_NO_UNROLL
   for (int i = 0; i < n; ++i) {
     q[i] = static_cast<double>(x[i]) / static_cast<double>(scale);
     z[i] = level_of(q[i]);
     u[i] = 0.0;
   }
   multiply(hessian.normalized, q, n, hw);
+  NVFP4CAL_NO_UNROLL
   for (int step = 0; step < n_inner; ++step) {
     for (int i = 0; i < n; ++i) rhs[i] = hw[i] + (z[i] - u[i]);
     multiply(hessian.inverse, rhs, n, q);
+    NVFP4CAL_NO_UNROLL
     for (int i = 0; i < n; ++i) {
       z[i] = level_of(q[i] + u[i]);
       u[i] = u[i] + q[i] - z[i];
@@ -116,6 +124,7 @@ NVFP4CAL_HD void project(const float* x, int n, float scale, const BlockHessian&
 // The scale that suits the levels best, rounded; the one they were found with where that is no good.
 NVFP4CAL_HD inline float refit(const float* x, const double* z, int n, const double* h, float scale) {
   double numerator = 0.0, denominator = 0.0;
+  NVFP4CAL_NO_UNROLL
   for (int i = 0; i < n; ++i) {
     double sum = 0.0;
     for (int j = 0; j < n; ++j) sum += h[i * n + j] * z[j];
@@ -152,6 +161,7 @@ NVFP4CAL_HD float admm(const float* x, int n, const BlockHessian& hessian, const
   if (start == 0.0f) return start;  // nothing to divide by
   double z[kMost] = {}, r[kMost] = {};
   float scale = start;
+  NVFP4CAL_NO_UNROLL
   for (int outer = 0; outer < steps.n_outer; ++outer) {
     project<kMost>(x, n, scale, hessian, steps.n_inner, z);
     const float next = refit(x, z, n, hessian.h, scale);

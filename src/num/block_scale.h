@@ -37,6 +37,7 @@ NVFP4CAL_HD inline double block_sse(const float* x, int n, float scale, double l
 // `scale`. All scales at which every element is zero are the same: the first of them is the last one tried.
 template <class ErrorOf>
 NVFP4CAL_HD float search_block_scale(float amax, float scale, double best, ErrorOf&& error_of) {
+  NVFP4CAL_NO_UNROLL
   for (int code = 1; code <= kE4m3Count; ++code) {
     const float candidate = e4m3_magnitude(code);
     const double error = error_of(candidate, best);
