@@ -113,16 +113,6 @@ class PrunedSearch {
 
   HWY_INLINE VI code_at(int offset) const { return hn::Add(top_, hn::Set(DI(), offset)); }
 
-  // The largest code with value <= v, at least 1, at most 126.
-  static HWY_INLINE VI floor_code(VF v) {
-    const DF df;
-    const DI di;
-    const VF capped = hn::Min(v, hn::Set(df, num::kE4m3Max));
-    const VI normal = hn::Sub(hn::ShiftRight<20>(hn::BitCast(di, capped)), hn::Set(di, 960));
-    const VI linear = hn::ConvertTo(di, hn::Mul(capped, hn::Set(df, 512.0f)));
-    return hn::Max(hn::IfThenElse(hn::RebindMask(di, hn::Lt(capped, hn::Set(df, 0x1p-6f))), linear, normal), hn::Set(di, 1));
-  }
-
   static HWY_INLINE VI clamped(VI code) { return hn::Min(hn::Max(code, hn::Set(DI(), 1)), hn::Set(DI(), num::kE4m3Count)); }
 
   // Lanes for which this is a code that can win: once all elements become zero (4 m <= s), every larger code has the same error.
@@ -147,7 +137,7 @@ class PrunedSearch {
   };
 
   // The bound of a code of each lane, no more rows than it takes to put all of `lanes` above the limit.
-  HWY_INLINE Parts bound_of(VI code, MF lanes, int rows, bool stop_early) const {
+  HWY_NOINLINE Parts bound_of(VI code, MF lanes, int rows) const {
     const DF df;
     const LaneScale s = lane_scale(plan_, clamped(code));
     Parts parts;
@@ -159,7 +149,7 @@ class PrunedSearch {
     for (int i = 0; i < block; ++i) r[i] = quick_residual(g_.x[i], g_.sign[i], s);
     parts.diagonal = parts.all = diagonal_part<block>(bound_, r);
     for (int k = 0; k < rows; k += 2) {
-      if (stop_early && hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::Gt(parts.all, limit_)))) break;
+      if (hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::Gt(parts.all, limit_)))) break;
       parts.all = hn::Add(parts.all, row_pair_part<block>(bound_, k, r));
     }
     return parts;
@@ -173,12 +163,13 @@ class PrunedSearch {
     const int rows = bound_.rows < kGuessRows ? bound_.rows : kGuessRows;
     VF least = infinity;
     guess_ = clamped(top_);
+    limit_ = infinity;
     for (int k = 0; k < kLadder; ++k) {
       const VI code = code_at(kAbove - k);
       const MF lanes = in_range(code);
       ladder_[k] = infinity;
       if (hn::AllFalse(df, lanes)) continue;
-      const Parts parts = bound_of(code, lanes, rows, false);
+      const Parts parts = bound_of(code, lanes, rows);
       if (k < kAbove) ladder_diagonal_[k] = parts.diagonal;
       ladder_[k] = hn::IfThenElse(lanes, parts.all, infinity);
       guess_ = hn::IfThenElse(hn::RebindMask(di, hn::Lt(ladder_[k], least)), code, guess_);
@@ -189,7 +180,7 @@ class PrunedSearch {
     set_limit();
   }
 
-  HWY_INLINE VF error_of(const HessianGroup<block>& g, VI code) const {
+  HWY_NOINLINE VF error_of(const HessianGroup<block>& g, VI code) const {
     const LaneScale s = lane_scale(plan_, code);
     VF r[block];
     for (int i = 0; i < block; ++i) r[i] = quick_residual(g.x[i], g.sign[i], s);
@@ -210,7 +201,7 @@ class PrunedSearch {
       const VI code = code_at(offset);
       const MF lanes = in_range(code);
       if (hn::AllFalse(df, lanes)) break;
-      const Parts parts = bound_of(code, lanes, bound_.rows, true);
+      const Parts parts = bound_of(code, lanes, bound_.rows);
       if (closes_class(code, lanes, parts.diagonal)) live &= ~(1u << offset % 8);
       add_survivors(hn::AndNot(hn::Gt(parts.all, limit_), lanes), code);
     }
@@ -244,7 +235,7 @@ class PrunedSearch {
       if (hn::AllFalse(df, open)) return;
       const MF lanes = hn::And(open, in_range(code));
       if (hn::AllFalse(df, lanes)) continue;
-      const Parts parts = bound_of(code, lanes, bound_.rows, true);
+      const Parts parts = bound_of(code, lanes, bound_.rows);
       add_survivors(hn::AndNot(hn::Gt(parts.all, limit_), lanes), code);
     }
   }

@@ -184,6 +184,16 @@ HWY_INLINE VF values_of(VI code) {
   return hn::IfThenElse(hn::RebindMask(df, hn::Lt(code, hn::Set(di, 8))), linear, normal);
 }
 
+// num::e4m3_floor_code: the largest code with value <= v, at least 1, at most 126.
+HWY_INLINE VI floor_code(VF v) {
+  const DF df;
+  const DI di;
+  const VF capped = hn::Min(v, hn::Set(df, num::kE4m3Max));
+  const VI normal = hn::Sub(hn::ShiftRight<20>(hn::BitCast(di, capped)), hn::Set(di, 960));
+  const VI linear = hn::ConvertTo(di, hn::Mul(capped, hn::Set(df, 512.0f)));
+  return hn::Max(hn::IfThenElse(hn::RebindMask(di, hn::Lt(capped, hn::Set(df, 0x1p-6f))), linear, normal), hn::Set(di, 1));
+}
+
 // ---- rounding ----------------------------------------------------------------------------------------------------------
 
 // num::e2m1_round: nearest level of y >= 0, ties to even, saturating.
