@@ -1,4 +1,5 @@
-// Speed of the searches that try many scales on every element: nvfp4cal_mse and nvfp4cal_observer, in 10^9 elements * candidates a second. With --against, the
+// Speed of the searches that try many scales on every element: nvfp4cal_mse and nvfp4cal_observer, in 10^9 elements * candidates a second, and
+// nvfp4cal_block_*, in 10^9 elements a second. With --against, the
 // same calls go to another build of the library too, run by run in turn, and the ratio is printed: what a change is worth on a machine that others use.
 //   nvfp4cal_search_bench [--op NAME] [--dtype f32|bf16] [--rows N] [--cols N] [--runs N] [--threads N] [--target NAME] [--clock wall|cpu]
 //                         [--against libnvfp4cal.so]
@@ -139,6 +140,47 @@ void e4m3(const Library& library, nvfp4cal_mse* mse) { CALL(library, nvfp4cal_ms
 void e2m1(const Library& library, nvfp4cal_mse* mse) { CALL(library, nvfp4cal_mse_set_float_quantizer)(mse, NVFP4CAL_FLOAT_E2M1); }
 void nvfp4(const Library& library, nvfp4cal_mse* mse) { CALL(library, nvfp4cal_mse_set_nvfp4_quantizer)(mse, 5.0f); }
 
+// ---- nvfp4cal_block_*: single-level quantization of blocks of 16; elements alone are counted ----
+
+using BlockCall = void (*)(const Library&, const nvfp4cal_context*, const nvfp4cal_tensor& w, const nvfp4cal_tensor& hessians,
+                           nvfp4cal_tensor* scales, nvfp4cal_tensor* quants);
+
+Op block_op(const std::string& name, BlockCall call) {
+  return {"block_" + name, 1, [=](const Library& library, const nvfp4cal_context* context, const nvfp4cal_tensor& x) {
+            const int64_t rows = x.shape[0], blocks = x.shape[1] / 16;
+            const auto scales = std::make_shared<std::vector<float>>(static_cast<size_t>(rows * blocks));
+            const auto quants = std::make_shared<std::vector<float>>(static_cast<size_t>(rows * x.shape[1]));
+            const auto hessians = std::make_shared<std::vector<float>>(static_cast<size_t>(blocks * 256));
+            for (size_t i = 0; i < hessians->size(); ++i) {  // correlations of .5 to the distance
+              (*hessians)[i] = 1.0f / static_cast<float>(1 << std::abs(static_cast<int>(i / 16 % 16) - static_cast<int>(i % 16)));
+            }
+            return [=, &library] {
+              const nvfp4cal_tensor w = tensor(x.data, x.dtype, {rows, blocks, 16});
+              const nvfp4cal_tensor h = tensor(hessians->data(), NVFP4CAL_DTYPE_F32, {blocks, 16, 16});
+              nvfp4cal_tensor s = tensor(scales->data(), NVFP4CAL_DTYPE_F32, {rows, blocks});
+              nvfp4cal_tensor q = tensor(quants->data(), NVFP4CAL_DTYPE_F32, {rows, blocks, 16});
+              call(library, context, w, h, &s, &q);
+            };
+          }};
+}
+
+std::vector<Op> block_ops() {
+  using T = nvfp4cal_tensor;
+  return {block_op("naive", [](const Library& library, const nvfp4cal_context* context, const T& w, const T&, T* s,
+                               T* q) { CALL(library, nvfp4cal_block_naive)
+                                       (context, &w, -1, s, q, nullptr, nullptr); }),
+          block_op("optimal", [](const Library& library, const nvfp4cal_context* context, const T& w, const T&, T* s,
+                                 T* q) { CALL(library, nvfp4cal_block_optimal)
+                                         (context, &w, -1, nullptr, s, q, nullptr, nullptr); }),
+          block_op("hessian",
+                   [](const Library& library, const nvfp4cal_context* context, const T& w, const T& h, T* s, T* q) {
+                     CALL(library, nvfp4cal_block_optimal_hessian)(context, &w, -1, &h, nullptr, nullptr, s, q, nullptr, nullptr);
+                   }),
+          block_op("admm", [](const Library& library, const nvfp4cal_context* context, const T& w, const T& h, T* s, T* q) {
+            CALL(library, nvfp4cal_block_admm)(context, &w, -1, &h, nullptr, nullptr, s, q, nullptr, nullptr);
+          })};
+}
+
 std::vector<Op> all_ops() {
   std::vector<Op> ops;
   const std::pair<const char*, SetQuantizer> quantizers[] = {
@@ -156,6 +198,7 @@ std::vector<Op> all_ops() {
   ops.push_back(observer_op("fp8_channel", NVFP4CAL_OBSERVER_FORMAT_FP8, NVFP4CAL_OBSERVER_STRATEGY_CHANNEL, 1));
   ops.push_back(observer_op("nvfp4_group16", NVFP4CAL_OBSERVER_FORMAT_FP4, NVFP4CAL_OBSERVER_STRATEGY_TENSOR_GROUP, 16));
   ops.push_back(observer_op("nvfp4_group16_norm2", NVFP4CAL_OBSERVER_FORMAT_FP4, NVFP4CAL_OBSERVER_STRATEGY_TENSOR_GROUP, 16, 2.0));
+  for (const Op& op : block_ops()) ops.push_back(op);
   return ops;
 }
 

@@ -1,5 +1,7 @@
 #include "cpu/block_search.h"
 
+#include <limits>
+
 namespace nvfp4cal::cpu {
 
 num::BlockHessian bounded_hessian(const double* h, int n) {
@@ -21,6 +23,19 @@ float hessian_scale(const float* x, int n, const num::BlockHessian& hessian) { r
 
 float admm(const float* x, int n, const num::BlockHessian& hessian, const num::AdmmSteps& steps, float* quants) {
   return num::admm<kMaxBlock>(x, n, hessian, steps, quants);
+}
+
+float best_scale(const float* x, int n, const bool* codes) {
+  float chosen = num::naive_scale(x, n);
+  double least = num::block_sse(x, n, chosen, std::numeric_limits<double>::infinity());
+  for (int code = 1; code <= num::kE4m3Count; ++code) {
+    if (!codes[code]) continue;
+    const double error = num::block_sse(x, n, num::e4m3_magnitude(code), least);
+    if (!(error < least)) continue;  // the naive scale wins ties, then the smallest
+    least = error;
+    chosen = num::e4m3_magnitude(code);
+  }
+  return chosen;
 }
 
 void quantize_block(const float* x, int n, float scale, float* quants) {

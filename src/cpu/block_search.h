@@ -20,4 +20,7 @@ float admm(const float* x, int n, const num::BlockHessian& hessian, const num::A
 
 void quantize_block(const float* x, int n, float scale, float* quants);
 
+// The best of the naive scale and some codes by the definition (docs/numerics.md 8); codes [1, 126], true for those to try.
+float best_scale(const float* x, int n, const bool* codes);
+
 }  // namespace nvfp4cal::cpu

@@ -89,6 +89,12 @@ struct Kernels {
   void (*hessian_exhaustive)(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes);
   void (*hessian_sweep)(const HessianPlan& plan, const HessianMatrix& hessian, const float* rows, int64_t blocks, uint8_t* codes);
 
+  // Single-level quantization of finite blocks of n = 16 or 32 elements: the scale of the least squared error (docs/numerics.md 8).
+  void (*optimal_scales)(const float* x, int n, int64_t blocks, bool search_noise, float* scales);
+
+  // The signed levels of x / scale, ties toward zero; any n.
+  void (*block_levels)(const float* x, int64_t n, int64_t blocks, const float* scales, float* levels);
+
   // x as float32.
   void (*to_floats)(Span x, int64_t n, float* out);
 
@@ -135,6 +141,7 @@ void fill_scalar_hessian_kernels(Kernels& kernels);
 void fill_scalar_error_kernels(Kernels& kernels);
 void fill_scalar_linalg_kernels(Kernels& kernels);
 void fill_scalar_gptq_kernels(Kernels& kernels);
+void fill_scalar_block_kernels(Kernels& kernels);
 
 // One block by the definition: |x| in normalized units, weights normalized or NULL.
 uint8_t sweep_block(const SweepPlan& plan, const float* magnitudes, const float* weights);

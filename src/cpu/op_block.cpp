@@ -1,6 +1,5 @@
 // Single-level quantization over a tensor whose last dimension is the block.
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -9,16 +8,14 @@
 #include "core/hessian_text.h"
 #include "cpu/block_search.h"
 #include "cpu/chunk.h"
-#include "cpu/load.h"
+#include "cpu/float_reader.h"
 #include "cpu/ops.h"
+#include "cpu/targets.h"
 #include "num/block_scale.h"
 
 namespace nvfp4cal::cpu {
 
 namespace {
-
-// Blocks a task works on: an exhaustive search costs about a thousand times a plain pass, so tasks are small.
-constexpr int64_t kSearchBlocks = 256;
 
 // body(first block, count) for chunks of at most `size` blocks.
 template <class Body>
@@ -26,28 +23,29 @@ void for_each_chunk(const Execution& execution, int64_t blocks, int64_t size, Bo
   execution.parallel_for((blocks + size - 1) / size, [&](int64_t c) { body(c * size, std::min(size, blocks - c * size)); });
 }
 
-// Elements of x as float32, at most `most` at once.
-class FloatReader {
+// Elements of a float32 view of any strides, written where they belong or by way of a buffer.
+class FloatWriter {
  public:
-  FloatReader(const TensorView& view, int64_t most) : reader_(view), values_(static_cast<size_t>(most)) {}
-  const float* read(int64_t begin, int64_t n) {
-    const Span span = reader_.read(begin, n);
-    for (int64_t i = 0; i < n; ++i) values_[static_cast<size_t>(i)] = load_element(span, i);
-    return values_.data();
+  explicit FloatWriter(const TensorView& view) : view_(view) {}
+  // Memory for elements [begin, begin + n), which end() writes.
+  float* begin(int64_t begin, int64_t n) {
+    float* const here = static_cast<float*>(view_.data) + begin;
+    if (view_.contiguous && reinterpret_cast<uintptr_t>(here) % alignof(float) == 0) return here;
+    if (static_cast<int64_t>(buffer_.size()) < n) buffer_.resize(static_cast<size_t>(n));
+    return buffer_.data();
+  }
+  void end(int64_t begin, int64_t n, const float* values) {
+    if (values != buffer_.data()) return;
+    char* base = static_cast<char*>(view_.data);
+    for_each_run(view_, begin, begin + n, [&](int64_t offset, int64_t step, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) std::memcpy(base + (offset + i * step) * 4, values++, 4);
+    });
   }
 
  private:
-  SpanReader reader_;
-  std::vector<float> values_;
+  const TensorView& view_;
+  std::vector<float> buffer_;
 };
-
-// Elements [begin, begin + n) of a float32 view of any strides.
-void write_floats(const TensorView& out, int64_t begin, int64_t n, const float* values) {
-  char* base = static_cast<char*>(out.data);
-  for_each_run(out, begin, begin + n, [&](int64_t offset, int64_t step, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) std::memcpy(base + (offset + i * step) * 4, values++, 4);
-  });
-}
 
 // All Hessians of a call, prepared.
 class Hessians {
@@ -74,39 +72,70 @@ class Hessians {
   std::vector<double> memory_;
 };
 
-// The scale of one block; writes its levels.
-float search_block(const BlockSearchArgs& args, const Hessians* hessians, int64_t block, const float* x, float* quants) {
-  const int n = static_cast<int>(args.x->last());
-  if (args.method == BlockMethod::kAdmm) {
-    return admm(x, n, hessians->of_block(block), {args.n_outer, args.n_inner, args.from_optimal}, quants);
-  }
-  const float scale = args.method == BlockMethod::kNaive     ? num::naive_scale(x, n)
-                      : args.method == BlockMethod::kOptimal ? num::optimal_scale(x, n, args.search_noise)
-                                                             : hessian_scale(x, n, hessians->of_block(block));
-  quantize_block(x, n, scale, quants);
-  return scale;
-}
-
 void decode_block(const float* quants, int64_t n, float scale, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = quants[i] * scale;
 }
 
+// The search of one call.
+class Searcher {
+ public:
+  Searcher(const Execution& execution, const BlockSearchArgs& args)
+      : args_(args), kernels_(kernels_of(execution)), n_(static_cast<int>(args.x->last())) {
+    if (args.hessians) hessians_.emplace(execution, args);
+  }
+
+  // Scales and levels of blocks [first, first + count).
+  void run(int64_t first, int64_t count, const float* x, float* scales, float* quants) const {
+    if (args_.method == BlockMethod::kAdmm) {
+      const num::AdmmSteps steps{args_.n_outer, args_.n_inner, args_.from_optimal};
+      for (int64_t b = 0; b < count; ++b) scales[b] = admm(x + b * n_, n_, hessians_->of_block(first + b), steps, quants + b * n_);
+      return;
+    }
+    if (args_.method == BlockMethod::kOptimal) {
+      kernels_.optimal_scales(x, n_, count, args_.search_noise, scales);
+    } else if (args_.method == BlockMethod::kHessian) {
+      for (int64_t b = 0; b < count; ++b) scales[b] = hessian_scale(x + b * n_, n_, hessians_->of_block(first + b));
+    } else {
+      naive_scales(x, count, scales);
+    }
+    kernels_.block_levels(x, n_, count, scales, quants);
+  }
+
+  const Kernels& kernels() const { return kernels_; }
+
+ private:
+  void naive_scales(const float* x, int64_t count, float* scales) const {
+    uint32_t bits[kTileElements / 16];
+    kernels_.block_max_bits({Dtype::kF32, x}, n_, count, bits);
+    for (int64_t b = 0; b < count; ++b) scales[b] = num::naive_scale_of(num::from_bits(bits[b]));
+  }
+
+  const BlockSearchArgs& args_;
+  const Kernels& kernels_;
+  int n_;
+  std::optional<Hessians> hessians_;
+};
+
 }  // namespace
 
 void block_search(const Execution& execution, const BlockSearchArgs& args) {
-  const int64_t n = args.x->last(), blocks = args.x->elements() / n;
-  std::optional<Hessians> hessians;
-  if (args.hessians) hessians.emplace(execution, args);
-  for_each_chunk(execution, blocks, kSearchBlocks, [&](int64_t first, int64_t count) {
-    FloatReader reader(*args.x, n);
-    std::vector<float> quants(static_cast<size_t>(n)), decoded(static_cast<size_t>(n));
-    for (int64_t b = first; b < first + count; ++b) {
-      const float scale = search_block(args, hessians ? &*hessians : nullptr, b, reader.read(b * n, n), quants.data());
-      args.scales[b] = scale;
-      write_floats(*args.quants, b * n, n, quants.data());
-      if (!args.dequant) continue;
-      decode_block(quants.data(), n, scale, decoded.data());
-      write_floats(*args.dequant, b * n, n, decoded.data());
+  const Searcher searcher(execution, args);
+  const int64_t n = args.x->last(), blocks = args.x->elements() / n, tile = kTileElements / n;
+  // Hessians make a search a hundred times slower: smaller tasks.
+  const int64_t tiles = args.hessians ? 1 : kChunkElements / kTileElements;
+  for_each_chunk(execution, blocks, tile * tiles, [&](int64_t first, int64_t count) {
+    FloatReader reader(searcher.kernels(), *args.x);
+    FloatWriter quants_writer(*args.quants), dequant_writer(args.dequant ? *args.dequant : *args.quants);
+    for (int64_t b = first; b < first + count; b += tile) {
+      const int64_t here = std::min(tile, first + count - b);
+      float *const quants = quants_writer.begin(b * n, here * n), *const scales = args.scales + b;
+      searcher.run(b, here, reader.read(b * n, here * n), scales, quants);
+      if (args.dequant) {
+        float* const dequant = dequant_writer.begin(b * n, here * n);
+        for (int64_t i = 0; i < here; ++i) decode_block(quants + i * n, n, scales[i], dequant + i * n);
+        dequant_writer.end(b * n, here * n, dequant);
+      }
+      quants_writer.end(b * n, here * n, quants);
     }
   });
 }
@@ -114,9 +143,11 @@ void block_search(const Execution& execution, const BlockSearchArgs& args) {
 // Blocks of any extent, in pieces.
 void block_apply(const Execution& execution, const BlockApplyArgs& args) {
   const int64_t n = args.x->last(), blocks = n > 0 ? args.x->elements() / n : 0, piece = std::min(n, kTileElements);
+  const Kernels& kernels = kernels_of(execution);
   for_each_chunk(execution, blocks, std::max<int64_t>(1, kChunkElements / std::max<int64_t>(n, 1)), [&](int64_t first, int64_t count) {
-    FloatReader reader(*args.x, piece);
-    std::vector<float> out(static_cast<size_t>(piece));
+    FloatReader reader(kernels, *args.x);
+    std::optional<FloatWriter> writer;
+    if (!args.squared_error) writer.emplace(args.dequant ? *args.dequant : *args.quants);
     for (int64_t b = first; b < first + count; ++b) {
       const float scale = num::abs_of(args.scales[b * args.scale_step]);  // -0 is 0
       double error = 0.0;
@@ -125,13 +156,11 @@ void block_apply(const Execution& execution, const BlockApplyArgs& args) {
         const float* x = reader.read(begin, here);
         if (args.squared_error) {
           error = num::block_sse(x, static_cast<int>(here), scale, std::numeric_limits<double>::infinity(), error);
-        } else if (args.dequant) {
-          decode_block(x, here, scale, out.data());
-          write_floats(*args.dequant, begin, here, out.data());
-        } else {
-          quantize_block(x, static_cast<int>(here), scale, out.data());
-          write_floats(*args.quants, begin, here, out.data());
+          continue;
         }
+        float* const out = writer->begin(begin, here);
+        args.dequant ? decode_block(x, here, scale, out) : kernels.block_levels(x, here, 1, &scale, out);
+        writer->end(begin, here, out);
       }
       if (args.squared_error) args.squared_error[b] = error;
     }

@@ -135,6 +135,7 @@ const Kernels& scalar_kernels() {
     fill_scalar_error_kernels(table);
     fill_scalar_linalg_kernels(table);
     fill_scalar_gptq_kernels(table);
+    fill_scalar_block_kernels(table);
     return table;
   }();
   return kernels;

@@ -394,8 +394,8 @@ TEST_CASE("empty tensors, the codebook and the scale table", "[api][block]") {
 }
 
 TEST_CASE("a failing runner leaves block functions usable", "[api][block]") {
-  Floats x = random_values(3000 * 16, 13);
-  const nvfp4cal_tensor w = view(x, {3000, 16});
+  Floats x = random_values(9000 * 16, 13);
+  const nvfp4cal_tensor w = view(x, {9000, 16});
   const Context context = make_context();
   REQUIRE(nvfp4cal_context_set_threads(context.get(), 4) == NVFP4CAL_OK);
   REQUIRE(nvfp4cal_context_set_runner(
