@@ -61,35 +61,42 @@ void decode(const uint8_t* packed, int block, int64_t blocks, const float* scale
 
 // ---- errors ------------------------------------------------------------------------------------------------------------
 
+// Adds what rows of 16 elements (one group at most) add to the sums of columns [part, part + kLanes).
 template <class Loader>
-void squared_error_of(const char* data, const float* HWY_RESTRICT decoded, int64_t n, double* HWY_RESTRICT sums) {
+HWY_INLINE void add_group_errors(const char* data, const uint8_t* HWY_RESTRICT packed, const float* HWY_RESTRICT scales, int64_t rows,
+                                 int64_t rows_per_scale, VF factor, double* HWY_RESTRICT sums) {
   const DF df;
   const hn::Repartition<double, DF> dd;
   const hn::Half<DF> half;
-  constexpr int kHalf = kLanes / 2;
-  for (int part = 0; part < 16; part += kLanes) {  // a vector of the 16 columns at a time: their sums stay in four registers
-    auto error0 = hn::LoadU(dd, sums + part), error1 = hn::LoadU(dd, sums + part + kHalf);
-    auto energy0 = hn::LoadU(dd, sums + 16 + part), energy1 = hn::LoadU(dd, sums + 16 + part + kHalf);
-    for (int64_t i = part; i < n; i += 16) {
-      const VF x = Loader::load(data + i * Loader::kBytes);
-      const auto x0 = hn::PromoteTo(dd, hn::LowerHalf(half, x)), x1 = hn::PromoteTo(dd, hn::UpperHalf(half, x));
-      const auto r0 = hn::Sub(x0, hn::PromoteTo(dd, hn::LoadU(half, decoded + i)));
-      const auto r1 = hn::Sub(x1, hn::PromoteTo(dd, hn::LoadU(half, decoded + i + kHalf)));
-      error0 = hn::Add(error0, hn::Mul(r0, r0));
-      error1 = hn::Add(error1, hn::Mul(r1, r1));
-      energy0 = hn::Add(energy0, hn::Mul(x0, x0));
-      energy1 = hn::Add(energy1, hn::Mul(x1, x1));
+  constexpr int kRow = 16, kHalf = kLanes / 2;
+  const auto add = [&](VF values, double* to) HWY_ATTR {
+    hn::StoreU(hn::Add(hn::LoadU(dd, to), hn::PromoteTo(dd, hn::LowerHalf(half, values))), dd, to);
+    hn::StoreU(hn::Add(hn::LoadU(dd, to + kHalf), hn::PromoteTo(dd, hn::UpperHalf(half, values))), dd, to + kHalf);
+  };
+  for (int part = 0; part < kRow; part += kLanes) {
+    VF error = hn::Zero(df), energy = hn::Zero(df);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t i = r * kRow + part;
+      const VF x = hn::Mul(Loader::load(data + i * Loader::kBytes), factor);
+      const VF decoded = hn::Mul(element_values(packed + i / 2), hn::Set(df, scales[r / rows_per_scale]));
+      const VF residual = hn::Sub(x, decoded);
+      error = hn::Add(error, hn::Mul(residual, residual));
+      energy = hn::Add(energy, hn::Mul(x, x));
     }
-    hn::StoreU(error0, dd, sums + part);
-    hn::StoreU(error1, dd, sums + part + kHalf);
-    hn::StoreU(energy0, dd, sums + 16 + part);
-    hn::StoreU(energy1, dd, sums + 16 + part + kHalf);
+    add(error, sums + part);
+    add(energy, sums + kRow + part);
   }
 }
 
-void squared_error(Span x, const float* decoded, int64_t n, double* sums) {
-  with_loader(x.dtype, [&](auto loader) {
-    squared_error_of<decltype(loader)>(static_cast<const char*>(x.data), decoded, n, sums);
+void squared_error(Span x, const uint8_t* packed, int block, int64_t blocks, const float* scales, float factor, double* sums) {
+  const int64_t rows_per_scale = block / 16, rows = blocks * rows_per_scale;
+  with_loader(x.dtype, [&](auto loader) HWY_ATTR {
+    using Loader = decltype(loader);
+    const char* const data = static_cast<const char*>(x.data);
+    for (int64_t row = 0; row < rows; row += kErrorRows) {
+      add_group_errors<Loader>(data + row * 16 * Loader::kBytes, packed + row * 8, scales + row / rows_per_scale,
+                               HWY_MIN(kErrorRows, rows - row), rows_per_scale, hn::Set(DF(), factor), sums);
+    }
     return 0;
   });
 }

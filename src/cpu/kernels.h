@@ -44,6 +44,8 @@ struct AmaxErrors {
   double power;
 };
 
+inline constexpr int64_t kErrorRows = 16;  // even, for blocks of 32
+
 struct Kernels {
   const char* name;
 
@@ -74,8 +76,9 @@ struct Kernels {
   // What pack and decode make of x with these codes, in x's dtype; NULL where a target has nothing faster than the two.
   void (*fake_quantize)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, const DecodedSpan& out);
 
-  // Adds (x - decoded)^2 of element i to sums[i % 16] and x^2 to sums[16 + i % 16], in float64. n is a multiple of 16.
-  void (*squared_error)(Span x, const float* decoded, int64_t n, double* sums);
+  // Adds what nibbles leave of x: (x factor - E2M1 * scale)^2 of element i to sums[i % 16], (x factor)^2 to sums[16 + i % 16]. kErrorRows rows of 16
+  // elements are added up in float32, nothing fused, then in float64. factor: a power of two that keeps squares normal numbers, part of the scales.
+  void (*squared_error)(Span x, const uint8_t* packed, int block, int64_t blocks, const float* scales, float factor, double* sums);
 
   // The float64 values of 16 * groups elements: group g, 16 values, at out + g * stride.
   void (*widen)(Span x, int64_t groups, double* out, int64_t stride);

@@ -1,6 +1,7 @@
 // From elements to codes, nibbles, decoded values and their error: a chunk is searched, then packed while it is in the second-level cache.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -13,6 +14,15 @@
 namespace nvfp4cal::cpu {
 
 namespace {
+
+// The power of two that brings a global amax to 2^40, so that squares of it and of what is 2^100 times smaller are ordinary float32 numbers. A tensor
+// that is written as zeros has no global amax, but may have tiny elements.
+float square_factor(float global_amax) {
+  if (global_amax == 0.0f) return 0x1p127f;
+  int exponent = 0;
+  std::frexp(global_amax, &exponent);
+  return std::ldexp(1.0f, std::min(41 - exponent, 127));
+}
 
 class Quantizer {
  public:
@@ -37,12 +47,15 @@ class Quantizer {
       run_tile(tile, x.at(b * block), codes + b, scratch, sums);
     }
     if (args_.decoded) finish_streams();
+    if (!sums) return;
+    const double factor = static_cast<double>(square_factor(sweep_.global_amax[chunk.slice]));
+    for (int i = 0; i < 32; ++i) sums[i] /= factor * factor;
   }
 
  private:
   struct Scratch {
     std::vector<uint8_t> codes, packed;
-    std::vector<float> scales, decoded, doubles, weights;
+    std::vector<float> scales, doubles, weights;
   };
 
   template <class T>
@@ -74,12 +87,11 @@ class Quantizer {
     if (!out.data && !sums) return;
     float* scales = sized(scratch.scales, tile.count);
     kernels_.block_scales(codes, tile.count, DecodeOrder::kModelopt, global_scale, scales);
-    if (sums) {
-      float* decoded = sized(scratch.decoded, n);
-      kernels_.decode(packed, sweep_.block, tile.count, scales, {Dtype::kF32, decoded});
-      kernels_.squared_error(x, decoded, n, sums);
-    }
     if (out.data) kernels_.decode(packed, sweep_.block, tile.count, scales, out);
+    if (!sums) return;
+    const float factor = square_factor(sweep_.global_amax[tile.slice]);
+    for (int64_t b = 0; b < tile.count; ++b) scales[b] *= factor;
+    kernels_.squared_error(x, packed, sweep_.block, tile.count, scales, factor, sums);
   }
 
   void choose_codes(const BlockRange& chunk, Span x, Scratch& scratch, uint8_t* codes) const {

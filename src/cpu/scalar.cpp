@@ -88,12 +88,20 @@ void decode(const uint8_t* packed, int block, int64_t blocks, const float* scale
   }
 }
 
-void squared_error(Span x, const float* decoded, int64_t n, double* sums) {
-  for (int64_t i = 0; i < n; ++i) {
-    const double value = load_element(x, i);
-    const double r = value - static_cast<double>(decoded[i]);
-    sums[i % 16] += r * r;
-    sums[16 + i % 16] += value * value;
+void squared_error(Span x, const uint8_t* packed, int block, int64_t blocks, const float* scales, float factor, double* sums) {
+  const int64_t n = blocks * block;
+  for (int64_t group = 0; group < n; group += 16 * kErrorRows) {
+    for (int64_t column = 0; column < 16; ++column) {
+      float error = 0.0f, energy = 0.0f;
+      for (int64_t i = group + column; i < std::min(group + 16 * kErrorRows, n); i += 16) {
+        const float value = load_element(x, i) * factor;
+        const float residual = value - num::e2m1_value(packed[i / 2] >> (i % 2 * 4) & 15) * scales[i / block];
+        error += residual * residual;
+        energy += value * value;
+      }
+      sums[column] += static_cast<double>(error);
+      sums[16 + column] += static_cast<double>(energy);
+    }
   }
 }
 

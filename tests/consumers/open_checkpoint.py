@@ -123,7 +123,7 @@ class Checkpoint:
         for name in self.quantized:
             weight = self.parts(name)[0].astype(np.float64)
             error = ((weight - self.decode(name).astype(np.float64)) ** 2).sum()
-            assert np.isclose(entries[name]["squared_error"], error, rtol=1e-9), f"{name}: {entries[name]['squared_error']} and {error}"
+            assert np.isclose(entries[name]["squared_error"], error, rtol=1e-6), f"{name}: {entries[name]['squared_error']} and {error}"
 
     def test_configuration(self):
         config = json.loads((self.folders[1] / "config.json").read_text())["quantization_config"]
