@@ -1,6 +1,6 @@
 // The Hessian-weighted search beside the one that tries all 126 codes, in one run, for several kinds of Hessians: speed, ratio, and whether all codes
 // are equal. Uses the library's internals, since only they have both.
-//   nvfp4cal_hessian_bench [--check 1] [--rows N] [--cols N] [--block 16|32] [--runs N] [--target NAME] [--threads N]
+//   nvfp4cal_hessian_bench [--check 1] [--rows N] [--cols N] [--block 16|32] [--runs N] [--target NAME] [--threads N] [--kind NAME] [--input NAME]
 #include <algorithm>
 #include <ctime>
 #include <cmath>
@@ -23,7 +23,7 @@ namespace {
 struct Options {
   int64_t rows = 4096, cols = 256;
   int block = 16, runs = 5, threads = 1;
-  std::string target;
+  std::string target, kind, input;  // of kind and input the beginning is enough
   bool check = false;
 };
 
@@ -114,6 +114,10 @@ Options parse(int argc, char** argv) {
       options.threads = std::atoi(argv[i + 1]);
     else if (name == "--target")
       options.target = argv[i + 1];
+    else if (name == "--kind")
+      options.kind = argv[i + 1];
+    else if (name == "--input")
+      options.input = argv[i + 1];
   }
   return options;
 }
@@ -131,13 +135,15 @@ int main(int argc, char** argv) {
   int64_t wrong = 0;
   for (int k = 0; k < static_cast<int>(HessianKind::kCount); ++k) {
     const HessianKind kind = static_cast<HessianKind>(k);
-    int i = 0;
+    if (std::string(kind_name(kind)).rfind(options.kind, 0) != 0) continue;
+    int i = -1;
     for (const char* name : {"normal", "student_t3", "ranges"}) {
+      ++i;
+      if (std::string(name).rfind(options.input, 0) != 0) continue;
       const bench::Input input = bench::make_input(name, options.rows * options.cols);
       double target = 0.0;
       for (const Targets& targets : kTargets) target = targets.kind == kind && options.block == 16 ? targets.of_all_codes[i] : target;
       wrong += measure(options, execution, kind, input, target);
-      ++i;
     }
   }
   return wrong == 0 ? 0 : 1;
