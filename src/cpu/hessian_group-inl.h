@@ -23,9 +23,9 @@ struct HessianGroup {
 };
 
 template <int block>
-HWY_INLINE void load_hessian_group(const HessianPlan& plan, const float* rows, HessianGroup<block>& g) {
+HWY_INLINE void load_hessian_group(const HessianPlan& plan, const float* rows, int64_t stride, HessianGroup<block>& g) {
   const DF df;
-  load_transposed<block>(rows, block, g.x);
+  load_transposed<block>(rows, stride, g.x);
   const VF sign_bit = hn::Set(df, -0.0f), prescale = hn::Set(df, plan.sweep.prescale), prescale2 = hn::Set(df, plan.sweep.prescale2);
   g.m = hn::Zero(df);
   for (int i = 0; i < block; ++i) {
@@ -100,23 +100,25 @@ HWY_NOINLINE VI try_all(const HessianPlan& plan, const HessianMatrix& hessian, c
   return chosen;
 }
 
-// Codes of blocks in rows of `block` floats: search(group) for kLanes at a time, and what holds for blocks that are zero or far above G.
+// Codes of all rows: search(group) for kLanes at a time, and what holds for blocks that are zero or far above G.
 template <int block, class Search>
-HWY_INLINE void for_each_group(const HessianPlan& plan, const float* rows, int64_t blocks, uint8_t* HWY_RESTRICT codes, Search&& search) {
+HWY_INLINE void for_each_group(const HessianPlan& plan, const HessianRows& rows, uint8_t* HWY_RESTRICT codes, Search&& search) {
   const DF df;
   const DI di;
   HWY_ALIGN float last_rows[kLanes * block];
   HWY_ALIGN int32_t lane_codes[kLanes];
-  for (int64_t b = 0; b < blocks; b += kLanes) {
-    const int64_t here = blocks - b < kLanes ? blocks - b : kLanes;
-    const float* from = rows + b * block;
+  for (int64_t b = 0; b < rows.blocks; b += kLanes) {
+    const int64_t here = rows.blocks - b < kLanes ? rows.blocks - b : kLanes;
+    const float* from = rows.data + b * rows.stride;
+    int64_t stride = rows.stride;
     if (here < kLanes) {  // the blocks past the end are zero
       memset(last_rows, 0, sizeof last_rows);
-      memcpy(last_rows, from, static_cast<size_t>(here * block) * sizeof(float));
+      for (int64_t i = 0; i < here; ++i) memcpy(last_rows + i * block, from + i * stride, block * sizeof(float));
       from = last_rows;
+      stride = block;
     }
     HessianGroup<block> g;
-    load_hessian_group<block>(plan, from, g);
+    load_hessian_group<block>(plan, from, stride, g);
     VI code = search(g);
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan.sweep.saturation));
     if (HWY_UNLIKELY(!hn::AllFalse(df, saturated))) {

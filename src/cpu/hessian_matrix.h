@@ -22,6 +22,12 @@ struct HessianMatrix {
 // values: [block, block], finite.
 void prepare_hessian(const float* values, int block, HessianMatrix& out);
 
+// Blocks that share a Hessian, one a row.
+struct HessianRows {
+  const float* data;
+  int64_t stride, blocks;  // stride: elements from one block to the next
+};
+
 // A plan whose search is weighted by a Hessian, and the scales of its codes.
 struct HessianPlan {
   HessianPlan(float global_amax, int block, float normalization);

@@ -91,12 +91,18 @@ class PrunedSearch {
     const DF df;
     const DI di;
     const VF m = g_.m;
-    idle_ = hn::Or(hn::Eq(m, hn::Zero(df)), hn::Ge(m, hn::Set(df, plan_.sweep.saturation)));
+    const MF idle = hn::Or(hn::Eq(m, hn::Zero(df)), hn::Ge(m, hn::Set(df, plan_.sweep.saturation)));
     energy_ = hn::Zero(df);
     for (int i = 0; i < block; ++i) energy_ = hn::MulAdd(g_.x[i], g_.x[i], energy_);
     // the largest code with v <= 2 m / 7: above it, halving v cannot help the diagonal part
     const VF u = hn::Div(hn::Mul(m, hn::Set(df, plan_.sweep.rule.u_factor)), hn::Set(df, plan_.sweep.amax));
     top_ = floor_code(hn::Mul(u, hn::Set(df, 1.0f + 0x1p-20f)));
+    // from 4 m on all elements are zero: only the first such code counts
+    const VI zeros = floor_code(hn::Mul(u, hn::Set(df, 14.0f * (1.0f + 0x1p-20f))));
+    const VI below =
+        hn::IfThenElseZero(hn::RebindMask(di, hn::Lt(lane_scale(plan_, zeros).scale, hn::Mul(m, hn::Set(df, 4.0f)))), hn::Set(di, 1));
+    end_ =
+        hn::IfThenZeroElse(hn::RebindMask(di, idle), hn::Add(hn::Min(hn::Add(zeros, below), hn::Set(di, num::kE4m3Count)), hn::Set(di, 1)));
     first_guess();
     for (int k = 0; k < kLadder; ++k)
       add_survivors(hn::AndNot(hn::Gt(ladder_[k], limit_), in_range(code_at(kAbove - k))), code_at(kAbove - k));
@@ -115,14 +121,10 @@ class PrunedSearch {
 
   static HWY_INLINE VI clamped(VI code) { return hn::Min(hn::Max(code, hn::Set(DI(), 1)), hn::Set(DI(), num::kE4m3Count)); }
 
-  // Lanes for which this is a code that can win: once all elements become zero (4 m <= s), every larger code has the same error.
+  // Lanes for which this is a code that can win.
   HWY_INLINE MF in_range(VI code) const {
-    const DF df;
     const DI di;
-    const auto outside = hn::Or(hn::Lt(code, hn::Set(di, 1)), hn::Gt(code, hn::Set(di, num::kE4m3Count)));
-    const VF below = lane_scale(plan_, clamped(hn::Sub(code, hn::Set(di, 1)))).scale;
-    const MF all_zero = hn::And(hn::Ge(below, hn::Mul(g_.m, hn::Set(df, 4.0f))), hn::RebindMask(df, hn::Gt(code, hn::Set(di, 1))));
-    return hn::Not(hn::Or(hn::Or(hn::RebindMask(df, outside), all_zero), idle_));
+    return hn::RebindMask(DF(), hn::And(hn::Gt(code, hn::Zero(di)), hn::Lt(code, end_)));
   }
 
   // A code is out if its bound exceeds this: (error + slack * energy) with a share of 2^-10 for the bound's own rounding.
@@ -216,7 +218,7 @@ class PrunedSearch {
   // Codes below the ladder, until a bound that holds for all lower ones puts every lane above the limit.
   HWY_INLINE void descend() {
     const DF df;
-    MF open = hn::Not(idle_);
+    MF open = in_range(hn::Set(DI(), 1));
     VF projections[kMaxBoundRows];
     bool have_projections = false;
     for (int offset = kAbove - kLadder;; --offset) {
@@ -290,7 +292,9 @@ class PrunedSearch {
     lanes = hn::AndNot(hn::RebindMask(df, hn::Eq(code, guess_)), lanes);
     if (hn::AllFalse(df, lanes)) return;
     const VI pair = hn::Or(hn::ShiftLeft<8>(hn::Iota(di, 0)), code);
-    pending_ += static_cast<int>(hn::CompressStore(pair, hn::RebindMask(di, lanes), di, pairs_ + pending_));
+    // compressed in a register: Zen 4 takes a hundred cycles and more to compress to memory
+    hn::StoreU(hn::Compress(pair, hn::RebindMask(di, lanes)), di, pairs_ + pending_);
+    pending_ += static_cast<int>(hn::CountTrue(df, lanes));
     while (pending_ >= kLanes) flush();
   }
 
@@ -324,14 +328,14 @@ class PrunedSearch {
   const HessianMatrix& hessian_;
   const HessianBound& bound_;
   const HessianGroup<block>& g_;
-  MF idle_;  // zero or far above G: not searched
   VF energy_, limit_;
+  VI end_;  // past the last code that can win; 0 for blocks that are zero or far above G, which are not searched
   VI top_, guess_;
   VF ladder_[kLadder], ladder_diagonal_[kAbove];
   HWY_ALIGN float best_error_[kLanes];
   HWY_ALIGN int32_t best_code_[kLanes];
   int pending_ = 0;
-  int32_t pairs_[3 * kLanes];
+  int32_t pairs_[3 * kLanes];  // fewer than kLanes wait; a store takes kLanes
 };
 
 #endif  // NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA

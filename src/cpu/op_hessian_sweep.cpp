@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "cpu/chunk.h"
-#include "cpu/load.h"
 #include "cpu/ops.h"
 #include "cpu/targets.h"
 
@@ -44,14 +43,6 @@ class Tasks {
   int64_t columns_, rows_, rows_per_task_, columns_per_task_, across_, down_, count_;
 };
 
-void copy_floats(Span from, int64_t n, float* to) {
-  if (from.dtype == Dtype::kF32) {
-    std::memcpy(to, from.data, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) to[i] = load_element(from, i);
-}
-
 class HessianSweeper {
  public:
   HessianSweeper(const Execution& execution, const HessianSweepArgs& args)
@@ -74,25 +65,45 @@ class HessianSweeper {
   // False if an element is not finite.
   bool run(const Task& task, int64_t rows_per_slice, uint8_t* codes) const {
     const SweepArgs& sweep = args_.sweep;
-    const int64_t block = sweep.block, first = (task.slice * rows_per_slice + task.first_row) * args_.count;
-    std::vector<float> rows(static_cast<size_t>(task.rows * block));
-    std::vector<uint8_t> column_codes(static_cast<size_t>(task.rows), num::kE4m3One);
-    SpanReader reader(*sweep.x);
-    for (int64_t j = task.first_column; j < task.first_column + task.columns; ++j) {
-      for (int64_t r = 0; r < task.rows; ++r) {
-        copy_floats(reader.read((first + r * args_.count + j) * block, block), block, rows.data() + r * block);
-      }
-      if (kernels_.max_bits({Dtype::kF32, rows.data()}, task.rows * block) >= num::kInfBits) return false;
-      if (sweep.global_amax[task.slice] > 0.0f) {
-        const auto search = args_.exhaustive ? kernels_.hessian_exhaustive : kernels_.hessian_sweep;
-        search(plans_[static_cast<size_t>(task.slice)], matrices_[static_cast<size_t>(j)], rows.data(), task.rows, column_codes.data());
-      }
+    const int64_t first = (task.slice * rows_per_slice + task.first_row) * args_.count + task.first_column;
+    std::vector<float> buffer;
+    HessianRows rows{};
+    if (!read(task, first, buffer, rows)) return false;
+    if (!(sweep.global_amax[task.slice] > 0.0f)) {
+      for (int64_t r = 0; r < task.rows; ++r)
+        std::memset(codes + first + r * args_.count, num::kE4m3One, static_cast<size_t>(task.columns));
+      return true;
+    }
+    const auto search = args_.exhaustive ? kernels_.hessian_exhaustive : kernels_.hessian_sweep;
+    std::vector<uint8_t> column_codes(static_cast<size_t>(task.rows));
+    for (int64_t j = 0; j < task.columns; ++j, rows.data += sweep.block) {
+      search(plans_[static_cast<size_t>(task.slice)], matrices_[static_cast<size_t>(task.first_column + j)], rows, column_codes.data());
       for (int64_t r = 0; r < task.rows; ++r) codes[first + r * args_.count + j] = column_codes[static_cast<size_t>(r)];
     }
     return true;
   }
 
  private:
+  // The rows of a task's first column of blocks: where they lie if they are contiguous float32, else in the buffer. False if an element is not finite.
+  bool read(const Task& task, int64_t first, std::vector<float>& buffer, HessianRows& rows) const {
+    const TensorView& x = *args_.sweep.x;
+    const int64_t block = args_.sweep.block, width = task.columns * block;
+    rows = {static_cast<const float*>(x.data) + first * block, args_.count * block, task.rows};
+    const bool in_place = x.contiguous && x.dtype == Dtype::kF32 && reinterpret_cast<uintptr_t>(x.data) % alignof(float) == 0;
+    if (!in_place) {
+      buffer.resize(static_cast<size_t>(task.rows * width));
+      rows.data = buffer.data();
+      rows.stride = width;
+    }
+    SpanReader reader(x);
+    for (int64_t r = 0; r < task.rows; ++r) {
+      const Span row = reader.read((first + r * args_.count) * block, width);
+      if (kernels_.max_bits(row, width) >= num::kInfBits) return false;
+      if (!in_place) kernels_.to_floats(row, width, buffer.data() + r * width);
+    }
+    return true;
+  }
+
   const HessianSweepArgs& args_;
   const Kernels& kernels_;
   std::vector<HessianPlan> plans_;  // one a slice

@@ -20,7 +20,7 @@ Codes search(const cpu::Kernels& kernels, const Setting& setting, const std::vec
   cpu::prepare_hessian(hessian.data(), setting.block, matrix);
   Codes codes(x.size() / static_cast<size_t>(setting.block), 0xEE);
   const auto run = exhaustive ? kernels.hessian_exhaustive : kernels.hessian_sweep;
-  run(plan, matrix, x.data(), static_cast<int64_t>(codes.size()), codes.data());
+  run(plan, matrix, {x.data(), setting.block, static_cast<int64_t>(codes.size())}, codes.data());
   return codes;
 }
 

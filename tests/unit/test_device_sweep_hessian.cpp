@@ -55,7 +55,7 @@ std::vector<uint8_t> wanted_codes(const DeviceCase& c, const std::vector<float>&
       if (c.has_window) plan.sweep.set_window(c.lo, c.hi);
       plan.sweep.saturation = cpu::kHessianSaturation;
       const cpu::HessianMatrix& matrix = matrices[static_cast<size_t>(b % per_slice % columns)];
-      cpu::scalar_kernels().hessian_exhaustive(plan, matrix, c.x.values.data() + b * c.block, 1, &code);
+      cpu::scalar_kernels().hessian_exhaustive(plan, matrix, {c.x.values.data() + b * c.block, c.block, 1}, &code);
     }
     codes.push_back(code);
   }
