@@ -205,6 +205,7 @@ HessianBound make_hessian_bound(const float* values, int block) {
   // The definition's float32 sums: 2 block + 1 roundings of terms whose magnitudes sum to at most norm |r|^2. The bound's own: its diagonal
   // part errs by a share that prune_limit covers, its rows by less than 2^-17 |w| |x| (the square of which, over that share, is added).
   const double noise = (2 * block + 4) * 0x1p-24 * norm;
+  bound.noise = static_cast<float>((2.0 * noise + 0x1p-22 * norm) * (1.0 + 0x1p-10));
   bound.slack = static_cast<float>((tau + noise + 0x1p-23 * squares) * (1.0 + 0x1p-10));
   bound.usable = true;
   return bound;

@@ -49,6 +49,20 @@ HWY_INLINE VF quadratic_form(const HessianMatrix& hessian, const VF* HWY_RESTRIC
   return error;
 }
 
+// About r' H r: every pair of elements once, 136 products instead of 256. HessianBound::noise says how near it is.
+template <int block>
+HWY_INLINE VF quick_form(const HessianMatrix& hessian, const VF* HWY_RESTRICT r) {
+  const DF df;
+  VF even = hn::Zero(df), odd = even;
+  const float* h = hessian.lower;
+  for (int i = 0; i < block; h += ++i) {
+    VF t = hn::Mul(hn::Set(df, h[i]), r[i]);
+    for (int j = 0; j < i; ++j) t = hn::MulAdd(hn::Set(df, h[j]), r[j], t);
+    (i % 2 ? odd : even) = hn::MulAdd(r[i], t, i % 2 ? odd : even);
+  }
+  return hn::Add(even, odd);
+}
+
 // The definition: true division, nearest even level, residual with the sign of x.
 template <int block>
 HWY_INLINE VF definition_error(const HessianMatrix& hessian, const HessianGroup<block>& g, VF scale) {

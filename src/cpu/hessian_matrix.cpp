@@ -35,6 +35,11 @@ void prepare_hessian(const float* values, int block, HessianMatrix& out) {
   for (int i = 0; i < n; ++i) largest = std::max(largest, num::abs_of(values[i]));
   const int exponent = largest > 0.0f ? -num::exponent_of(largest) : 0;
   for (int i = 0; i < n; ++i) out.values[i] = std::ldexp(values[i], exponent);
+  float* lower = out.lower;
+  for (int i = 0; i < block; ++i) {
+    for (int j = 0; j < i; ++j) *lower++ = out.values[i * block + j] + out.values[j * block + i];
+    *lower++ = out.values[i * block + i];
+  }
   out.bound = make_hessian_bound(out.values, block);
 }
 

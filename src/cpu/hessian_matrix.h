@@ -16,6 +16,8 @@ struct HessianMatrix {
   int block = 0;
   // Row-major [block, block], times the power of two that brings the largest magnitude into [1, 2).
   alignas(64) float values[kMaxBlock * kMaxBlock];
+  // Row i from i (i + 1) / 2: H_ij + H_ji for j < i, then H_ii.
+  alignas(64) float lower[kMaxBlock * (kMaxBlock + 1) / 2];
   HessianBound bound;
 };
 

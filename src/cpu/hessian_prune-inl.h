@@ -108,7 +108,8 @@ class PrunedSearch {
       add_survivors(hn::AndNot(hn::Gt(ladder_[k], limit_), in_range(code_at(kAbove - k))), code_at(kAbove - k));
     climb();
     descend();
-    if (pending_ > 0) flush();
+    if (count_ > evaluated_) evaluate_pairs();
+    settle_near_ties();
     return hn::Load(di, best_code_);
   }
 
@@ -127,10 +128,10 @@ class PrunedSearch {
     return hn::RebindMask(DF(), hn::And(hn::Gt(code, hn::Zero(di)), hn::Lt(code, end_)));
   }
 
-  // A code is out if its bound exceeds this: (error + slack * energy) with a share of 2^-10 for the bound's own rounding.
+  // A code is out if its bound exceeds this: (the most that the best error can be + slack * energy) with a share of 2^-10 for the bound's own rounding.
   HWY_INLINE void set_limit() {
     const DF df;
-    const VF best = hn::Load(df, best_error_);
+    const VF best = hn::Load(df, best_upper_);
     limit_ = hn::Mul(hn::MulAdd(hn::Set(df, bound_.slack), energy_, best), hn::Set(df, 1.0f + 0x1p-10f));
   }
 
@@ -148,7 +149,7 @@ class PrunedSearch {
       return parts;
     }
     VF r[block];
-    for (int i = 0; i < block; ++i) r[i] = quick_residual(g_.x[i], g_.sign[i], s);
+    residuals_of(g_, s, r);
     parts.diagonal = parts.all = diagonal_part<block>(bound_, r);
     for (int k = 0; k < rows; k += 2) {
       if (hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::Gt(parts.all, limit_)))) break;
@@ -177,16 +178,31 @@ class PrunedSearch {
       guess_ = hn::IfThenElse(hn::RebindMask(di, hn::Lt(ladder_[k], least)), code, guess_);
       least = hn::Min(least, ladder_[k]);
     }
-    hn::Store(error_of(g_, guess_), df, best_error_);
+    const Range error = error_of(g_, guess_);
+    guess_lower_ = error.lower;
+    hn::Store(error.upper, df, best_upper_);
     hn::Store(guess_, di, best_code_);
     set_limit();
   }
 
-  HWY_NOINLINE VF error_of(const HessianGroup<block>& g, VI code) const {
-    const LaneScale s = lane_scale(plan_, code);
-    VF r[block];
+  static HWY_INLINE void residuals_of(const HessianGroup<block>& g, const LaneScale& s, VF* HWY_RESTRICT r) {
     for (int i = 0; i < block; ++i) r[i] = quick_residual(g.x[i], g.sign[i], s);
-    return quadratic_form<block>(hessian_, r);
+  }
+
+  // Where the definition's error lies.
+  struct Range {
+    VF lower, upper;
+  };
+  HWY_NOINLINE Range error_of(const HessianGroup<block>& g, VI code) const {
+    const DF df;
+    VF r[block], even = hn::Zero(df), odd = even;
+    residuals_of(g, lane_scale(plan_, code), r);
+    for (int i = 0; i < block; i += 2) {
+      even = hn::MulAdd(r[i], r[i], even);
+      odd = hn::MulAdd(r[i + 1], r[i + 1], odd);
+    }
+    const VF error = quick_form<block>(hessian_, r), noise = hn::Mul(hn::Set(df, bound_.noise), hn::Add(even, odd));
+    return {hn::Sub(error, noise), hn::Add(error, noise)};
   }
 
   // Codes above the ladder. Doubling v above 2 m / 7 does not lower the diagonal part, and doubles the code's class mod 8 stays in: once the diagonal part of
@@ -293,35 +309,92 @@ class PrunedSearch {
     if (hn::AllFalse(df, lanes)) return;
     const VI pair = hn::Or(hn::ShiftLeft<8>(hn::Iota(di, 0)), code);
     // compressed in a register: Zen 4 takes a hundred cycles and more to compress to memory
-    hn::StoreU(hn::Compress(pair, hn::RebindMask(di, lanes)), di, pairs_ + pending_);
-    pending_ += static_cast<int>(hn::CountTrue(df, lanes));
-    while (pending_ >= kLanes) flush();
+    hn::StoreU(hn::Compress(pair, hn::RebindMask(di, lanes)), di, pairs_ + count_);
+    count_ += static_cast<int>(hn::CountTrue(df, lanes));
+    while (count_ - evaluated_ >= kLanes) evaluate_pairs();
   }
 
-  // Evaluates up to kLanes pairs of lane and code, the last ones, and keeps what is better.
-  HWY_NOINLINE void flush() {
-    const DF df;
+  // The blocks and codes of kLanes pairs.
+  HWY_INLINE VI gather(const int32_t* HWY_RESTRICT pairs, HessianGroup<block>& gathered) const {
     const DI di;
-    const int here = pending_ < kLanes ? pending_ : kLanes;
-    pending_ -= here;
-    for (int i = here; i < kLanes; ++i) pairs_[pending_ + i] = pairs_[pending_];
-    const VI pair = hn::LoadU(di, pairs_ + pending_);
-    const auto lane = hn::IndicesFromVec(df, hn::ShiftRight<8>(pair));
-    HessianGroup<block> gathered;
+    const VI pair = hn::LoadU(di, pairs);
+    const auto lane = hn::IndicesFromVec(DF(), hn::ShiftRight<8>(pair));
     for (int i = 0; i < block; ++i) {
       gathered.x[i] = hn::TableLookupLanes(g_.x[i], lane);
       gathered.sign[i] = hn::TableLookupLanes(g_.sign[i], lane);
     }
-    HWY_ALIGN float errors[kLanes];
-    hn::Store(error_of(gathered, hn::And(pair, hn::Set(di, 255))), df, errors);
+    return hn::And(pair, hn::Set(di, 255));
+  }
+
+  // The next kLanes pairs, or what is left of them; keeps what is better.
+  HWY_NOINLINE void evaluate_pairs() {
+    const DF df;
+    const int here = count_ - evaluated_ < kLanes ? count_ - evaluated_ : kLanes;
+    int32_t* const pairs = pairs_ + evaluated_;
+    for (int i = here; i < kLanes; ++i) pairs[i] = pairs[0];
+    HessianGroup<block> gathered;
+    const VI codes = gather(pairs, gathered);
+    const Range error = error_of(gathered, codes);
+    HWY_ALIGN float upper[kLanes];
+    hn::Store(error.upper, df, upper);
+    hn::StoreU(error.lower, df, lower_ + evaluated_);
     for (int i = 0; i < here; ++i) {
-      const int32_t at = pairs_[pending_ + i] >> 8, code = pairs_[pending_ + i] & 255;
-      if (errors[i] < best_error_[at] || (errors[i] == best_error_[at] && code < best_code_[at])) {
-        best_error_[at] = errors[i];
-        best_code_[at] = code;
+      const int32_t at = pairs[i] >> 8;
+      if (!(upper[i] < best_upper_[at])) continue;
+      best_upper_[at] = upper[i];
+      best_code_[at] = pairs[i] & 255;
+    }
+    evaluated_ += here;
+    set_limit();
+  }
+
+  // Where another code's error may be as small as the best one's, the definition decides.
+  HWY_INLINE void settle_near_ties() {
+    const DF df;
+    const DI di;
+    const VF upper = hn::Load(df, best_upper_);
+    const VI best = hn::Load(di, best_code_);
+    MF near = hn::And(hn::Le(guess_lower_, upper), hn::RebindMask(df, hn::Ne(guess_, best)));
+    for (int i = 0; i < count_; i += kLanes) {
+      const VI pair = hn::LoadU(di, pairs_ + i);
+      const auto lane = hn::IndicesFromVec(df, hn::ShiftRight<8>(pair));
+      const VI code = hn::And(pair, hn::Set(di, 255));
+      const auto other = hn::Ne(code, hn::BitCast(di, hn::TableLookupLanes(hn::BitCast(df, best), lane)));
+      near = hn::Or(near, hn::And(hn::Le(hn::LoadU(df, lower_ + i), hn::TableLookupLanes(upper, lane)), hn::RebindMask(df, other)));
+    }
+    if (HWY_UNLIKELY(!hn::AllFalse(df, near))) decide();
+  }
+
+  // The definition, for the codes of all lanes that come near the best.
+  HWY_NOINLINE void decide() {
+    const DF df;
+    const DI di;
+    HWY_ALIGN float guess_lower[kLanes], errors[kLanes], least[kLanes];
+    HWY_ALIGN int32_t guesses[kLanes];
+    hn::Store(guess_lower_, df, guess_lower);
+    hn::Store(guess_, di, guesses);
+    int kept = 0;
+    for (int i = 0; i < count_; ++i) {
+      if (lower_[i] <= best_upper_[pairs_[i] >> 8]) pairs_[kept++] = pairs_[i];
+    }
+    for (int lane = 0; lane < kLanes; ++lane) {
+      if (guess_lower[lane] <= best_upper_[lane]) pairs_[kept++] = lane << 8 | guesses[lane];
+      least[lane] = num::from_bits(num::kInfBits);
+    }
+    for (int first = 0; first < kept; first += kLanes) {
+      for (int i = kept; i < first + kLanes; ++i) pairs_[i] = pairs_[first];
+      HessianGroup<block> gathered;
+      VF r[block];
+      residuals_of(gathered, lane_scale(plan_, gather(pairs_ + first, gathered)), r);
+      hn::Store(quadratic_form<block>(hessian_, r), df, errors);
+      for (int i = 0; i < kLanes; ++i) {
+        const int32_t at = pairs_[first + i] >> 8, code = pairs_[first + i] & 255;
+        if (errors[i] < least[at] || (errors[i] == least[at] && code < best_code_[at])) {
+          least[at] = errors[i];
+          best_code_[at] = code;
+        }
       }
     }
-    set_limit();
   }
 
   const HessianPlan& plan_;
@@ -331,11 +404,13 @@ class PrunedSearch {
   VF energy_, limit_;
   VI end_;  // past the last code that can win; 0 for blocks that are zero or far above G, which are not searched
   VI top_, guess_;
-  VF ladder_[kLadder], ladder_diagonal_[kAbove];
-  HWY_ALIGN float best_error_[kLanes];
+  VF ladder_[kLadder], ladder_diagonal_[kAbove], guess_lower_;
+  HWY_ALIGN float best_upper_[kLanes];
   HWY_ALIGN int32_t best_code_[kLanes];
-  int pending_ = 0;
-  int32_t pairs_[3 * kLanes];  // fewer than kLanes wait; a store takes kLanes
+  // What is left, pairs of lane and code, and the least that their errors can be.
+  int count_ = 0, evaluated_ = 0;
+  int32_t pairs_[(num::kE4m3Count + 2) * kLanes];
+  float lower_[(num::kE4m3Count + 2) * kLanes];
 };
 
 #endif  // NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA

@@ -1,5 +1,6 @@
 // The Hessian-weighted search: the definition against an independent oracle, every target against the definition, and pruning against trying all codes.
 #include <cmath>
+#include <cstdlib>
 
 #include "parity/sweep_run.h"
 #include "support/catch.h"
@@ -209,4 +210,64 @@ TEST_CASE("pruning holds for Hessians at the edge of being semidefinite", "[hess
     compare(setting, h, grid_blocks(setting, 128, seed), "edge, few-bit values", count);
   }
   CHECK(count >= 50000);
+}
+
+namespace {
+
+// The float64 error of one code, residuals as the definition has them.
+double form(const Setting& setting, const std::vector<float>& h, const float* x, int code) {
+  const float scale = setting.scale(code);
+  double r[32], error = 0.0;
+  for (int i = 0; i < setting.block; ++i) {
+    const float magnitude = static_cast<float>(std::ldexp(std::fabs(static_cast<double>(x[i])), setting.exponent()));
+    const float q = static_cast<float>(e2m1_level_of(static_cast<double>(magnitude / scale)));
+    r[i] = static_cast<double>(std::copysign(1.0f, x[i]) * std::fma(-q, scale, magnitude));
+  }
+  for (int i = 0; i < setting.block; ++i) {
+    for (int j = 0; j < setting.block; ++j) error += r[i] * static_cast<double>(h[static_cast<size_t>(i * setting.block + j)]) * r[j];
+  }
+  return error;
+}
+
+// Blocks on the way from one to another whose best codes differ, where these two codes are as equal as float32 elements allow.
+std::vector<float> near_ties(const Setting& setting, const std::vector<float>& h, int64_t blocks, uint64_t seed) {
+  BlockMaker maker(setting, seed);
+  const size_t n = static_cast<size_t>(setting.block);
+  const std::vector<float> ends = maker.make(seed % 3 == 0 ? Kind::kOwnRange : Kind::kNormal, blocks + 1);
+  const Codes codes = search(kernels_of_target(0), setting, h, ends, true);
+  std::vector<float> all, middle(n);
+  for (size_t b = 0; b < static_cast<size_t>(blocks); ++b) {
+    double lo = 0.0, hi = 1.0;
+    for (int step = 0; step < 40; ++step) {
+      const double at = (lo + hi) / 2.0;
+      for (size_t i = 0; i < n; ++i)
+        middle[i] = static_cast<float>(static_cast<double>(ends[b * n + i]) * (1.0 - at) + static_cast<double>(ends[(b + 1) * n + i]) * at);
+      (form(setting, h, middle.data(), codes[b]) < form(setting, h, middle.data(), codes[b + 1]) ? lo : hi) = at;
+    }
+    all.insert(all.end(), middle.begin(), middle.end());
+  }
+  return all;
+}
+
+}  // namespace
+
+// NVFP4CAL_LONG_BLOCKS and NVFP4CAL_LONG_SEED: another number of blocks, others.
+TEST_CASE("sums of pairs decide nothing that the definition decides otherwise", "[hessian]") {
+  const char* const wanted = std::getenv("NVFP4CAL_LONG_BLOCKS");
+  const char* const first = std::getenv("NVFP4CAL_LONG_SEED");
+  const int64_t blocks = (wanted ? std::atoll(wanted) : 10000) / 42 + 1;
+  const std::vector<float> amaxes = hard_amaxes();
+  int64_t count = 0;
+  uint64_t seed = first ? static_cast<uint64_t>(std::atoll(first)) * 1000 : 0;
+  for (int turn = 0; turn < 42; ++turn, ++seed) {
+    const Setting setting{amaxes[seed % amaxes.size()], turn % 6 == 5 ? 32 : 16};
+    const HessianKind kind = static_cast<HessianKind>(turn % static_cast<int>(HessianKind::kCount));
+    std::vector<float> h = HessianMaker(kind, setting.block, 70 + seed).make();
+    Random random(seed);
+    if (turn % 3 == 1) {  // symmetric to 1e-5 only
+      for (float& value : h) value *= static_cast<float>(1.0 + random.uniform(-1e-5, 1e-5));
+    }
+    compare(setting, h, near_ties(setting, h, blocks, seed), kind_name(kind), count);
+  }
+  CHECK(count >= 42 * blocks);
 }
