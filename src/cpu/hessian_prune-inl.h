@@ -104,7 +104,7 @@ class PrunedSearch {
     end_ =
         hn::IfThenZeroElse(hn::RebindMask(di, idle), hn::Add(hn::Min(hn::Add(zeros, below), hn::Set(di, num::kE4m3Count)), hn::Set(di, 1)));
     first_guess();
-    for (int k = 0; k < kLadder; ++k)
+    for (int k = 0; k < steps_; ++k)
       add_survivors(hn::AndNot(hn::Gt(ladder_[k], limit_), in_range(code_at(kAbove - k))), code_at(kAbove - k));
     climb();
     descend();
@@ -114,8 +114,8 @@ class PrunedSearch {
   }
 
  private:
-  // Offsets from top that are bounded before there is a best code.
-  static constexpr int kAbove = 3, kLadder = 12;
+  // Codes that are bounded before there is a best one: from top + kAbove downwards, so many that the clipping bound mostly closes what is below.
+  static constexpr int kAbove = 3, kLadder = 14, kDiagonalLadder = 12;
   static constexpr int kGuessRows = 4;
 
   HWY_INLINE VI code_at(int offset) const { return hn::Add(top_, hn::Set(DI(), offset)); }
@@ -167,7 +167,7 @@ class PrunedSearch {
     VF least = infinity;
     guess_ = clamped(top_);
     limit_ = infinity;
-    for (int k = 0; k < kLadder; ++k) {
+    for (int k = 0; k < steps_; ++k) {
       const VI code = code_at(kAbove - k);
       const MF lanes = in_range(code);
       ladder_[k] = infinity;
@@ -237,10 +237,10 @@ class PrunedSearch {
     MF open = in_range(hn::Set(DI(), 1));
     VF projections[kMaxBoundRows];
     bool have_projections = false;
-    for (int offset = kAbove - kLadder;; --offset) {
+    for (int offset = kAbove - steps_;; --offset) {
       const VI code = code_at(offset);
       open = hn::And(open, hn::RebindMask(df, hn::Gt(code, hn::Zero(DI()))));
-      if ((kAbove - kLadder - offset) % 4 == 0) {
+      if ((kAbove - steps_ - offset) % 4 == 0) {
         const VF scale = lane_scale(plan_, clamped(code)).scale;
         VF below = clipping_bound(scale);
         if (bound_.rows > 0 && !hn::AllTrue(df, hn::Or(hn::Not(open), hn::Gt(below, limit_)))) {
@@ -407,6 +407,7 @@ class PrunedSearch {
   VF ladder_[kLadder], ladder_diagonal_[kAbove], guess_lower_;
   HWY_ALIGN float best_upper_[kLanes];
   HWY_ALIGN int32_t best_code_[kLanes];
+  int steps_ = bound_.rows > 0 ? kLadder : kDiagonalLadder;
   // What is left, pairs of lane and code, and the least that their errors can be.
   int count_ = 0, evaluated_ = 0;
   int32_t pairs_[(num::kE4m3Count + 2) * kLanes];
