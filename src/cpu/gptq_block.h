@@ -3,9 +3,11 @@
 
 #include <cstdint>
 
+#include "num/gptq.h"
+
 namespace nvfp4cal::cpu {
 
-inline constexpr int kGptqBlock = 16;
+using num::kGptqBlock;
 
 // Rounds the columns in order at every candidate scale, each column's error moving those after it, and keeps the scale of the least loss: the increase of
 // the objective when all later blocks are set to their best real values.

@@ -3,13 +3,11 @@
 #include <algorithm>
 
 #include "cpu/gptq_rows.h"
-#include "num/scale.h"
 
 namespace nvfp4cal::cpu {
 
 namespace {
 
-constexpr int kCodesBelow = 2, kCodesAbove = 3;
 constexpr int64_t kBlockLanes = kGptqBlock * kTile;
 
 }  // namespace
@@ -65,7 +63,7 @@ class NeighbourhoodSearch {
       float* const found = found_.data() + place * kTile;
       kernels_.gptq_round({targets_.data() + place * kTile, weights_.data() + place * kTile,
                            group_->feedback.data() + place * size_ + place, size_, group_->pivots.data() + place, rows_.global_scale_,
-                           codes_of(b), -kCodesBelow, kCodesAbove, found, codes_.data() + b * kTile});
+                           codes_of(b), -num::kGptqNeighbourhood.below, num::kGptqNeighbourhood.above, found, codes_.data() + b * kTile});
       if (place + kGptqBlock < size_) multiply(group_->feedback, found, place, kGptqBlock, place + kGptqBlock, targets_, true);
     }
   }
@@ -81,7 +79,7 @@ class NeighbourhoodSearch {
     for (int64_t b = 0; b < size_ / kGptqBlock; ++b) {
       const int64_t place = b * kGptqBlock;
       for (int64_t row = 0; row < kTile; ++row) {
-        scales[row] = num::stored_scale(num::e4m3_magnitude(codes_[static_cast<size_t>(b * kTile + row)]), rows_.global_scale_);
+        scales[row] = num::gptq_scale(codes_[static_cast<size_t>(b * kTile + row)], rows_.global_scale_);
       }
       kernels_.gptq_descend({weights_.data() + place * kTile, moved_.data() + place * kTile, group_->matrix.data() + place * size_ + place,
                              size_, group_->reciprocals.data() + place, scales, found_.data() + place * kTile, changes});

@@ -3,25 +3,20 @@
 #include <algorithm>
 #include <cmath>
 
-#include "num/e2m1.h"
-#include "num/scale.h"
+#include "num/gptq.h"
 
 namespace nvfp4cal::cpu {
 
 namespace {
 
-constexpr int kCandidatesBelow = 6, kCandidatesAbove = 8;
-constexpr int kSweeps = 4;
 constexpr int64_t kBlockLanes = kGptqBlock * kTile;
 
 // The baseline code of 16 columns of lanes; 1 where all are zero.
 void max_codes(const float* lanes, float global_scale, int32_t* codes) {
   float largest[kTile] = {};
   for (int64_t i = 0; i < kBlockLanes; ++i) largest[i % kTile] = std::max(largest[i % kTile], num::abs_of(lanes[i]));
-  for (int64_t row = 0; row < kTile; ++row) codes[row] = largest[row] > 0.0f ? num::max_code(largest[row], global_scale) : 1;
+  for (int64_t row = 0; row < kTile; ++row) codes[row] = num::gptq_max_code(largest[row], global_scale);
 }
-
-float scale_of(int32_t code, float global_scale) { return num::stored_scale(num::e4m3_magnitude(code), global_scale); }
 
 }  // namespace
 
@@ -82,8 +77,7 @@ double GptqRows::nearest(float global_scale) {
       int32_t codes[kTile];
       max_codes(block, global_scale, codes);
       for (int64_t i = 0; i < kBlockLanes; ++i) {
-        const float scale = scale_of(codes[i % kTile], global_scale);
-        block[i] = std::copysign(num::e2m1_round(num::abs_of(block[i]) / scale) * scale, block[i]) - block[i];
+        block[i] = num::gptq_nearest_error(block[i], num::gptq_scale(codes[i % kTile], global_scale));
       }
     }
     scatter(lanes_.data(), begin, end - begin, errors_);
@@ -133,8 +127,8 @@ void GptqRows::round_block(int64_t place, float* errors) {
   max_codes(targets, global_scale_, around);
   int32_t* const codes = codes_.data() + place / kGptqBlock * kTile;
   const float* const feedback = hessian_.feedback.row(place / kTile, place) + place % kTile;
-  kernels_.gptq_round({targets, weights, feedback, kTile, hessian_.pivots.data() + place, global_scale_, around, -kCandidatesBelow,
-                       kCandidatesAbove, errors, codes});
+  kernels_.gptq_round({targets, weights, feedback, kTile, hessian_.pivots.data() + place, global_scale_, around, -num::kGptqRounding.below,
+                       num::kGptqRounding.above, errors, codes});
   scatter(errors, place, kGptqBlock, errors_);
 }
 
@@ -152,7 +146,7 @@ void GptqRows::begin_descent() {
 }
 
 void GptqRows::descend() {
-  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+  for (int sweep = 0; sweep < num::kGptqSweeps; ++sweep) {
     bool any = false;
     for (int64_t begin = 0; begin < hessian_.cols; begin += kGptqGroup) {
       execution_.check_interrupt();
@@ -184,7 +178,7 @@ bool GptqRows::descend_block(int64_t place, float* changes) {
   gather(errors_, place, kGptqBlock, errors);
   gather(moving_, place, kGptqBlock, gradients);
   const int32_t* const codes = codes_.data() + place / kGptqBlock * kTile;
-  for (int64_t row = 0; row < kTile; ++row) scales[row] = scale_of(codes[row], global_scale_);
+  for (int64_t row = 0; row < kTile; ++row) scales[row] = num::gptq_scale(codes[row], global_scale_);
   kernels_.gptq_descend({weights, gradients, hessian_.matrix_row(place / kTile, place) + place % kTile, kTile,
                          hessian_.reciprocals.data() + place, scales, errors, changes});
   if (std::all_of(changes, changes + kBlockLanes, [](float change) { return change == 0.0f; })) return false;
@@ -195,7 +189,7 @@ bool GptqRows::descend_block(int64_t place, float* changes) {
 void GptqRows::spread(const float* changes, const int32_t* places, int64_t columns, int64_t skip, int64_t skip_end) {
   const int64_t n = columns * kTile;
   const int64_t changed = n - std::count(changes, changes + n, 0.0f);
-  if (changed * 4 < n) return spread_few(changes, places, columns, skip, skip_end);
+  if (num::gptq_is_few(changed, n)) return spread_few(changes, places, columns, skip, skip_end);
   for (int64_t panel = 0; panel < hessian_.padded / kTile; ++panel) {
     if (panel >= skip && panel < skip_end) continue;
     // one product for each run of places that follow each other
@@ -242,16 +236,12 @@ double GptqRows::objective() const {
 void GptqRows::store(int64_t row, uint8_t* packed, uint8_t* scales) const {
   for (int64_t b = 0; b < hessian_.blocks(); ++b) {
     const int32_t code = codes_[static_cast<size_t>(b * kTile + row)];
-    const float reciprocal = 1.0f / scale_of(code, global_scale_);
+    const float reciprocal = 1.0f / num::gptq_scale(code, global_scale_);
     const int64_t block = hessian_.order[static_cast<size_t>(b)];
     const size_t at = static_cast<size_t>(row * stride_ + b * kGptqBlock);
     scales[block] = static_cast<uint8_t>(code);
     uint8_t nibbles[kGptqBlock];
-    for (size_t i = 0; i < kGptqBlock; ++i) {
-      const float level = (weights_[at + i] + errors_[at + i]) * reciprocal;  // a level but for rounding
-      const uint8_t nibble = num::e2m1_code(level);
-      nibbles[i] = nibble == 8 ? 0 : nibble;
-    }
+    for (size_t i = 0; i < kGptqBlock; ++i) nibbles[i] = num::gptq_nibble(weights_[at + i], errors_[at + i], reciprocal);
     // no code needs a scale: that of blocks of zeros everywhere
     if (std::all_of(nibbles, nibbles + kGptqBlock, [](uint8_t nibble) { return nibble == 0; })) scales[block] = num::kE4m3One;
     for (size_t i = 0; i < kGptqBlock; i += 2)

@@ -1,12 +1,11 @@
 // GPTQ with block scales chosen while rounding: 64 rows a task, so nothing depends on the number of threads. docs/gptq.md.
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "cpu/gptq_rows.h"
 #include "cpu/ops.h"
 #include "cpu/targets.h"
-#include "num/scale.h"
+#include "num/gptq.h"
 
 namespace nvfp4cal::cpu {
 
@@ -41,23 +40,21 @@ void gptq(const Execution& execution, const GptqArgs& args) {
   const GptqMatrix& hessian = matrix_of(args.hessian);
   const Kernels& kernels = kernels_of(execution);
   const int64_t rows = rows_of(*args.weights), chunks = (rows + kTile - 1) / kTile;
-  // In units where G is in [1, 2): exact, and squares stay in float32's range.
-  const double factor = std::ldexp(1.0, num::normalizing_exponent(args.global_amax));
-  const float global_scale = static_cast<float>(static_cast<double>(num::global_scale(args.global_amax, num::kNormalization)) * factor);
+  const num::GptqUnits units = num::gptq_units(args.global_amax);
   std::vector<GptqObjectives> objectives(static_cast<size_t>(chunks));
   execution.parallel_for(chunks, [&](int64_t c) {
     const int64_t first = c * kTile, count = std::min(kTile, rows - first);
     FloatReader reader(kernels, *args.weights);
     GptqRows part(execution, hessian, kernels);
-    part.load(reader, first, count, factor);
-    objectives[static_cast<size_t>(c)] = run_stages(hessian, part, global_scale, args.objectives != nullptr);
+    part.load(reader, first, count, units.factor);
+    objectives[static_cast<size_t>(c)] = run_stages(hessian, part, units.global_scale, args.objectives != nullptr);
     for (int64_t r = 0; r < count; ++r) {
       part.store(r, args.packed + (first + r) * hessian.cols / 2, args.scales + (first + r) * hessian.blocks());
     }
   });
   if (!args.objectives) return;
   GptqObjectives sum{};
-  const double unit = hessian.mean / (factor * factor);
+  const double unit = hessian.mean / (units.factor * units.factor);
   for (const GptqObjectives& part : objectives) {  // in the order of the chunks
     sum.nearest += part.nearest * unit;
     sum.rounding += part.rounding * unit;
