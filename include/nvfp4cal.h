@@ -701,6 +701,7 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_measure_objectives(nvfp4cal_gptq 
  * Factors X^T X for the calls of quantize that follow (layers that share an input share it). The sums are read as they are: the Hessian's own damping
  * and normalization are not used. Nothing of the Hessian is kept. Columns without any activation are fine.
  * @param hessian [in] of layout FULL, with data, cols a multiple of 16
+ * Device tensors are copied to host memory on the device's default stream: what other streams write there has to be done.
  * @param cross   [in] float [cols, cols], X0^T X with X0 the same rows in the original model, summed as the Hessian is: weights are then moved to
  *                (w cross + damping w) (H + damping)^-1 first, which is best for X0 w^T given X. NULL: X is X0
  * Statuses: INVALID_ARGUMENT (also: not positive definite, the column is named), NO_DATA, UNSUPPORTED, NOT_FINITE, WRONG_STATE (reset first). @since 0.1
@@ -727,6 +728,8 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_hessian_tensor(nvfp4cal_gptq *han
  * @param dequantized  [out] what nvfp4cal_dequantize makes of these, x's shape; float32, bfloat16, float16 or float64. For the shape query set
  *                     dtype (0 = float32). May be NULL
  * Blocks whose codes are all 0 get scale 1.0, all-zero weights too; zeros are always code 0.
+ * On a device: outputs lie beside x, global_amax there or in host memory; the call waits. What was made of the Hessians is copied to the device by the first
+ * call there, and stays until reset or a call on another device.
  * Statuses: NO_DATA (no Hessian), INVALID_ARGUMENT, UNSUPPORTED, NOT_FINITE, OUT_OF_MEMORY (parts of the outputs may then have been written). @since 0.1
  */
 NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_quantize(nvfp4cal_gptq *handle, const nvfp4cal_tensor *x, const nvfp4cal_tensor *global_amax,

@@ -49,6 +49,9 @@ const DeviceOps& table() {
     made.group_search = cuda::group_search;
     made.losses_workspace = cuda::losses_workspace;
     made.multiplier_losses = cuda::multiplier_losses;
+    made.gptq_workspace = cuda::gptq_workspace;
+    made.gptq_shift = cuda::gptq_shift;
+    made.gptq = cuda::gptq;
     return made;
   }();
   return ops;

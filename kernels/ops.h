@@ -45,5 +45,8 @@ int64_t group_sums(const GroupSearchArgs&);
 Status group_search(const DeviceQueue&, const DeviceGroupSearchArgs&, char* message);
 int64_t losses_workspace(const DeviceLossesArgs&);
 Status multiplier_losses(const DeviceQueue&, const DeviceLossesArgs&, char* message);
+int64_t gptq_workspace(const DeviceGptqArgs&);
+Status gptq_shift(const DeviceQueue&, const DeviceGptqShiftArgs&, char* message);
+Status gptq(const DeviceQueue&, const DeviceGptqArgs&, char* message);
 
 }  // namespace nvfp4cal::cuda

@@ -8,6 +8,7 @@
 #include "api/hessian.h"
 #include "api/state.h"
 #include "api/tensors.h"
+#include "calib/device_call.h"
 #include "calib/request.h"
 
 using namespace nvfp4cal;
@@ -24,10 +25,10 @@ struct nvfp4cal_gptq {
 
 namespace {
 
-// What a call may be given or not.
+// What a call may be given or not, in host memory or on a device.
 struct OptionalView {
   OptionalView(const nvfp4cal_tensor* tensor, const char* name)
-      : given(tensor != nullptr), view(tensor ? input(tensor, name) : TensorView{}) {}
+      : given(tensor != nullptr), view(tensor ? input_anywhere(tensor, name) : TensorView{}) {}
   const TensorView* get() const { return given ? &view : nullptr; }
 
   bool given;
@@ -38,6 +39,19 @@ std::vector<int64_t> shape_of(const TensorView& view, int64_t divisor) {
   std::vector<int64_t> shape(view.shape, view.shape + view.ndim);
   shape.back() /= divisor;
   return shape;
+}
+
+// In host memory, or beside x on its device: that waits for the stream.
+std::vector<float> read_amax(const nvfp4cal_tensor* tensor, const TensorView& x, const Execution& execution, nvfp4cal_stream stream) {
+  if (!tensor) return {};
+  const TensorView view = input_anywhere(tensor, "global_amax");
+  if (!view.on_device()) return calib::read_global_amax(view);
+  calib::check_device_floats(view, x, "global_amax");
+  const Device device = device_of(view, "global_amax", execution, stream);
+  device.refuse_capture("GPTQ");
+  std::vector<float> values(static_cast<size_t>(view.elements()));
+  device.to_host(values.data(), view.data, static_cast<int64_t>(values.size() * sizeof(float)));
+  return values;
 }
 
 Dtype decoded_dtype(const nvfp4cal_tensor* out) {
@@ -76,32 +90,39 @@ nvfp4cal_status nvfp4cal_gptq_set_hessian(nvfp4cal_gptq* handle, const nvfp4cal_
 }
 
 nvfp4cal_status nvfp4cal_gptq_set_hessian_tensor(nvfp4cal_gptq* handle, const nvfp4cal_tensor* hessian, const nvfp4cal_tensor* cross) {
-  return handle_barrier(handle, [&] { handle->quantizer.set_hessian(input(hessian, "hessian"), OptionalView(cross, "cross").get()); });
+  return handle_barrier(handle,
+                        [&] { handle->quantizer.set_hessian(input_anywhere(hessian, "hessian"), OptionalView(cross, "cross").get()); });
 }
 
 nvfp4cal_status nvfp4cal_gptq_quantize(nvfp4cal_gptq* handle, const nvfp4cal_tensor* x, const nvfp4cal_tensor* global_amax,
                                        nvfp4cal_tensor* packed, nvfp4cal_tensor* scales, nvfp4cal_tensor* global_scale,
-                                       nvfp4cal_tensor* used_amax, nvfp4cal_tensor* dequantized, nvfp4cal_stream) {
+                                       nvfp4cal_tensor* used_amax, nvfp4cal_tensor* dequantized, nvfp4cal_stream stream) {
   return handle_barrier(handle, [&] {
-    const TensorView view = input(x, "x");
+    const TensorView view = input_anywhere(x, "x");
     const int64_t slices = handle->quantizer.slices(view);
     const std::vector<int64_t> slices_shape = view.ndim == 3 ? std::vector<int64_t>{slices} : std::vector<int64_t>{};
     std::vector<Output> wanted = {{packed, {Dtype::kU8, shape_of(view, 2)}, "packed", &view},
                                   {scales, {Dtype::kE4m3, shape_of(view, 16), Dtype::kU8}, "scales", &view}};
-    if (global_scale) wanted.push_back({global_scale, {Dtype::kF32, slices_shape}, "global_scale"});
-    if (used_amax) wanted.push_back({used_amax, {Dtype::kF32, slices_shape}, "used_amax"});
-    if (dequantized) wanted.push_back({dequantized, {decoded_dtype(dequantized), shape_of(view, 1)}, "dequantized"});
+    const TensorView* const beside = view.on_device() ? &view : nullptr;
+    if (global_scale) wanted.push_back({global_scale, {Dtype::kF32, slices_shape}, "global_scale", beside});
+    if (used_amax) wanted.push_back({used_amax, {Dtype::kF32, slices_shape}, "used_amax", beside});
+    if (dequantized) wanted.push_back({dequantized, {decoded_dtype(dequantized), shape_of(view, 1)}, "dequantized", beside, true});
     if (answer_queries(wanted)) return;
-    std::vector<float> global_scales(static_cast<size_t>(slices)), amaxes(global_scales.size());
     const TensorView decoded = dequantized ? output(dequantized) : TensorView{};
     calib::GptqOutputs outputs;
     outputs.packed = static_cast<uint8_t*>(packed->data);
     outputs.scales = static_cast<uint8_t*>(scales->data);
+    outputs.decoded = dequantized ? &decoded : nullptr;
+    const std::vector<float> given = read_amax(global_amax, view, handle->quantizer.execution(), stream);
+    if (view.on_device()) {
+      outputs.global_scale = global_scale ? static_cast<float*>(global_scale->data) : nullptr;
+      outputs.used_amax = used_amax ? static_cast<float*>(used_amax->data) : nullptr;
+      return handle->quantizer.quantize(view, given, outputs, stream);
+    }
+    std::vector<float> global_scales(static_cast<size_t>(slices)), amaxes(global_scales.size());
     outputs.global_scale = global_scales.data();
     outputs.used_amax = amaxes.data();
-    outputs.decoded = dequantized ? &decoded : nullptr;
-    handle->quantizer.quantize(view, global_amax ? calib::read_global_amax(input(global_amax, "global_amax")) : std::vector<float>{},
-                               outputs);
+    handle->quantizer.quantize(view, given, outputs, stream);
     const size_t bytes = amaxes.size() * sizeof(float);
     if (global_scale && bytes > 0) std::memcpy(global_scale->data, global_scales.data(), bytes);
     if (used_amax && bytes > 0) std::memcpy(used_amax->data, amaxes.data(), bytes);

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "calib/gptq_steps.h"
 #include "calib/hessian.h"
-#include "calib/one_call.h"
 #include "calib/request.h"
 #include "core/backends.h"
 #include "num/scale.h"
@@ -18,28 +19,70 @@ constexpr int64_t kMostColumns = int64_t{1} << 24;
 // Weights this many times the global amax leave squares of their errors far inside float32.
 constexpr float kMostClipping = 1024.0f;
 
-// Slice s of a tensor of three dimensions; a matrix is its only slice.
-TensorView slice_of(const TensorView& x, int64_t s) {
-  if (x.ndim < 3) return x;
-  TensorView slice = x;
-  slice.data = static_cast<char*>(x.data) + s * x.strides[0] * static_cast<int64_t>(dtype_size(x.dtype));
-  slice.ndim = 2;
-  for (int d = 0; d < 2; ++d) {
-    slice.shape[d] = x.shape[d + 1];
-    slice.strides[d] = x.strides[d + 1];
-  }
-  return slice;
-}
+// The CPU's.
+class HostSteps : public GptqSteps {
+ public:
+  HostSteps(const Execution& execution, const GptqHessians& hessians) : execution_(execution), hessians_(hessians) {}
 
-// The amax of each slice; throws for elements that are not finite.
-std::vector<float> amax_of(const Execution& execution, const TensorView& x, int64_t slices) {
-  std::vector<float> amax(static_cast<size_t>(slices));
-  if (x.elements() == 0) return amax;
-  AmaxArgs args{&x, {}, slices, 0, amax.data()};
-  if (x.ndim == 3) args.group_strides[0] = 1;
-  call(ops_for(x).amax, execution, args);
-  return amax;
-}
+  std::vector<float> amax(const TensorView& x, int64_t slices) override {
+    std::vector<float> amax(static_cast<size_t>(slices));
+    if (x.elements() == 0) return amax;
+    AmaxArgs args{&x, {}, slices, 0, amax.data()};
+    if (x.ndim == 3) args.group_strides[0] = 1;
+    call(ops_for(x).amax, execution_, args);
+    return amax;
+  }
+
+  TensorView shifted(const TensorView& x) override {
+    const int64_t slices = x.ndim == 3 ? x.shape[0] : 1;
+    moved_.resize(static_cast<size_t>(x.elements()));
+    for (int64_t s = 0; s < slices && !moved_.empty(); ++s) {
+      const TensorView weights = slice_of(x, s);
+      const GptqShiftArgs args{hessian_of(s), &weights, moved_.data() + s * (x.elements() / slices)};
+      call(ops_for(x).gptq_shift, execution_, args);
+    }
+    return view_like(x, moved_.data(), Dtype::kF32);
+  }
+
+  GptqObjectives quantize(const TensorView& weights, const std::vector<float>& amax, bool measure, const GptqOutputs& outputs) override {
+    const int64_t count = static_cast<int64_t>(amax.size()), elements = count > 0 ? weights.elements() / count : 0;
+    GptqObjectives sum{};
+    for (int64_t s = 0; s < count && elements > 0; ++s) {
+      uint8_t* const packed = outputs.packed + s * elements / 2;
+      uint8_t* const codes = outputs.scales + s * elements / kBlock;
+      const float global_amax = amax[static_cast<size_t>(s)];
+      if (global_amax == 0.0f) {
+        std::fill_n(packed, elements / 2, uint8_t{0});
+        std::fill_n(codes, elements / kBlock, num::kE4m3One);
+        continue;
+      }
+      const TensorView slice = slice_of(weights, s);
+      GptqObjectives part{};
+      const GptqArgs args{hessian_of(s), &slice, global_amax, packed, codes, measure ? &part : nullptr};
+      call(ops_for(weights).gptq, execution_, args);
+      sum.nearest += part.nearest;
+      sum.rounding += part.rounding;
+      sum.descent += part.descent;
+      sum.neighbourhood += part.neighbourhood;
+    }
+    return sum;
+  }
+
+  void finish(const TensorView& x, const std::vector<float>& global_scale, const std::vector<float>& amax,
+              const GptqOutputs& outputs) override {
+    if (outputs.global_scale) std::copy(global_scale.begin(), global_scale.end(), outputs.global_scale);
+    if (outputs.used_amax) std::copy(amax.begin(), amax.end(), outputs.used_amax);
+    if (!outputs.decoded || x.elements() == 0) return;
+    dequantize(execution_, encoded_of(x, outputs.packed, outputs.scales), global_scale, DecodeOrder::kModelopt, *outputs.decoded);
+  }
+
+ private:
+  const GptqHessian* hessian_of(int64_t slice) const { return hessians_[hessians_.size() > 1 ? static_cast<size_t>(slice) : 0].get(); }
+
+  const Execution& execution_;
+  const GptqHessians& hessians_;
+  std::vector<float> moved_;
+};
 
 // The amax of each slice that its global scale is for: what was given, one for all or one a slice, else what was found.
 std::vector<float> chosen_amax(std::vector<float> given, std::vector<float> found) {
@@ -114,11 +157,18 @@ void Gptq::set_hessian(const TensorView& hessian, const TensorView* cross) {
   const int64_t count = hessian.ndim == 3 ? hessian.shape[0] : 1;
   std::vector<std::unique_ptr<GptqHessian>> made(static_cast<size_t>(count));
   for (int64_t s = 0; s < count; ++s) {
-    const TensorView matrix = slice_of(hessian, s), cross_matrix = cross ? slice_of(*cross, s) : TensorView{};
-    const GptqPrepareArgs args{
-        hessian.last(), &matrix, nullptr, cross ? &cross_matrix : nullptr, damping_, effort_, &made[static_cast<size_t>(s)]};
+    const HostMatrix matrix(slice_of(hessian, s), "hessian", execution_);
+    std::optional<HostMatrix> cross_matrix;
+    if (cross) cross_matrix.emplace(slice_of(*cross, s), "cross", execution_);
+    const GptqPrepareArgs args{hessian.last(),
+                               &matrix.view(),
+                               nullptr,
+                               cross_matrix ? &cross_matrix->view() : nullptr,
+                               damping_,
+                               effort_,
+                               &made[static_cast<size_t>(s)]};
     try {
-      call(ops_for(hessian).gptq_prepare, execution_, args);
+      call(ops_for(matrix.view()).gptq_prepare, execution_, args);
     } catch (const Error& error) {
       if (count == 1) throw;
       fail(error.status(), "slice %lld: %s", ll(s), error.what());
@@ -140,7 +190,9 @@ void Gptq::set_hessian(const Hessian& hessian, const TensorView* cross) {
       fail(Status::kInvalidArgument, "cross of shape %s for a hessian of %lld columns", cross->shape_text().c_str(), ll(cols));
   }
   std::unique_ptr<GptqHessian> made;
-  const GptqPrepareArgs args{cols, nullptr, sums, cross, damping_, effort_, &made};
+  std::optional<HostMatrix> cross_matrix;
+  if (cross) cross_matrix.emplace(*cross, "cross", execution_);
+  const GptqPrepareArgs args{cols, nullptr, sums, cross_matrix ? &cross_matrix->view() : nullptr, damping_, effort_, &made};
   call(ops_for(make_view(sums, Dtype::kF64, 2, shape)).gptq_prepare, execution_, args);
   hessians_.clear();
   hessians_.push_back(std::move(made));
@@ -160,75 +212,34 @@ int64_t Gptq::slices(const TensorView& x) const {
   return slices;
 }
 
-const GptqHessian* Gptq::hessian_of(int64_t slice) const { return hessians_[hessians_.size() > 1 ? static_cast<size_t>(slice) : 0].get(); }
-
-std::vector<float> Gptq::shifted(const TensorView& x) const {
-  const int64_t slices = x.ndim == 3 ? x.shape[0] : 1;
-  std::vector<float> out(static_cast<size_t>(x.elements()));
-  for (int64_t s = 0; s < slices && !out.empty(); ++s) {
-    const TensorView weights = slice_of(x, s);
-    const GptqShiftArgs args{hessian_of(s), &weights, out.data() + s * (x.elements() / slices)};
-    call(ops_for(x).gptq_shift, execution_, args);
-  }
-  return out;
+std::unique_ptr<GptqSteps> Gptq::steps_for(const TensorView& x, CUstream_st* stream) {
+  if (!x.on_device()) return std::make_unique<HostSteps>(execution_, hessians_);
+  const Device device = device_of(x, "x", execution_, stream);
+  device.refuse_capture("GPTQ");
+  device_hessians_.prepare(device, hessians_);
+  return gptq_steps_on_device(device, hessians_, device_hessians_, effort_);
 }
 
-void Gptq::quantize(const TensorView& x, std::vector<float> global_amax, const GptqOutputs& outputs) {
+void Gptq::quantize(const TensorView& x, std::vector<float> global_amax, const GptqOutputs& outputs, CUstream_st* stream) {
   const int64_t count = slices(x);
   check_amaxes(global_amax, "global_amax");
   if (global_amax.size() > 1 && static_cast<int64_t>(global_amax.size()) != count)
     fail(Status::kInvalidArgument, "global_amax has %zu elements, expected 1 or %lld", global_amax.size(), ll(count));
-  std::vector<float> found = amax_of(execution_, x, count), moved;
+  const std::unique_ptr<GptqSteps> steps = steps_for(x, stream);
+  std::vector<float> found = steps->amax(x, count);
   TensorView weights = x;
   if (shifts_) {
-    moved = shifted(x);
-    weights = make_view(moved.data(), Dtype::kF32, x.ndim, x.shape);
+    weights = steps->shifted(x);
     try {
-      found = amax_of(execution_, weights, count);
+      found = steps->amax(weights, count);
     } catch (const Error& error) {
       fail(error.status(), "moved by the cross term, %s", error.what());
     }
   }
   const std::vector<float> amax = chosen_amax(std::move(global_amax), std::move(found)), scales = global_scales_of(amax);
-  objectives_ = quantize_slices(weights, amax, outputs);
+  objectives_ = steps->quantize(weights, amax, measure_, outputs);
   measured_ = measure_;
-  if (outputs.global_scale) std::copy(scales.begin(), scales.end(), outputs.global_scale);
-  if (outputs.used_amax) std::copy(amax.begin(), amax.end(), outputs.used_amax);
-  if (outputs.decoded && x.elements() > 0) decode(x, scales, outputs);
-}
-
-GptqObjectives Gptq::quantize_slices(const TensorView& weights, const std::vector<float>& amax, const GptqOutputs& outputs) const {
-  const int64_t count = static_cast<int64_t>(amax.size()), elements = count > 0 ? weights.elements() / count : 0;
-  GptqObjectives sum{};
-  for (int64_t s = 0; s < count && elements > 0; ++s) {
-    uint8_t* const packed = outputs.packed + s * elements / 2;
-    uint8_t* const codes = outputs.scales + s * elements / kBlock;
-    const float global_amax = amax[static_cast<size_t>(s)];
-    if (global_amax == 0.0f) {
-      std::fill_n(packed, elements / 2, uint8_t{0});
-      std::fill_n(codes, elements / kBlock, num::kE4m3One);
-      continue;
-    }
-    const TensorView slice = slice_of(weights, s);
-    GptqObjectives part{};
-    const GptqArgs args{hessian_of(s), &slice, global_amax, packed, codes, measure_ ? &part : nullptr};
-    call(ops_for(weights).gptq, execution_, args);
-    sum.nearest += part.nearest;
-    sum.rounding += part.rounding;
-    sum.descent += part.descent;
-    sum.neighbourhood += part.neighbourhood;
-  }
-  return sum;
-}
-
-void Gptq::decode(const TensorView& x, const std::vector<float>& global_scale, const GptqOutputs& outputs) const {
-  TensorView packed = make_view(outputs.packed, Dtype::kU8, x.ndim, x.shape), codes = packed;
-  codes.data = outputs.scales;
-  packed.shape[x.ndim - 1] /= 2;
-  codes.shape[x.ndim - 1] /= kBlock;
-  set_contiguous_strides(packed);
-  set_contiguous_strides(codes);
-  dequantize(execution_, Encoded(packed, codes), global_scale, DecodeOrder::kModelopt, *outputs.decoded);
+  steps->finish(x, scales, amax, outputs);
 }
 
 const GptqObjectives& Gptq::objectives() const {
@@ -239,6 +250,7 @@ const GptqObjectives& Gptq::objectives() const {
 void Gptq::reset() {
   cols_ = 0;
   hessians_.clear();
+  device_hessians_.drop();
   measured_ = shifts_ = false;
 }
 

@@ -182,6 +182,10 @@ void Device::start_check(DeviceCheck* check) const {
   checked([&](char* message) { return ops_->start_check(queue_, check, message); });
 }
 
+void Device::synchronize() const {
+  checked([&](char* message) { return ops_->synchronize(queue_, message); });
+}
+
 void Device::record(void** event) const {
   checked([&](char* message) { return ops_->record(queue_, event, message); });
 }

@@ -54,6 +54,7 @@ class Device {
   void to_device(void* to, const void* from, int64_t bytes) const;
   void to_host(void* to, const void* from, int64_t bytes) const;  // waits
   void start_check(DeviceCheck* check) const;
+  void synchronize() const;
   void record(void** event) const;
   void wait_event(void* event) const;
   void synchronize_event(void* event) const;

@@ -303,6 +303,33 @@ struct DeviceBlockApplyArgs {
   const DeviceCheck* check;
 };
 
+// A matrix of weights on its way through GPTQ, in units where its global amax is in [1, 2).
+struct DeviceGptqSlice {
+  const GptqParts* hessian;  // device memory, and what it points to
+  double factor;             // weights are multiplied by it; a power of two
+  float global_scale;        // of the products
+};
+
+// Some chunks of 64 rows of weights, finite; a slice has ceil(rows / 64) chunks, counted through.
+struct DeviceGptqArgs {
+  const TensorView* weights;  // [rows, cols], or [slices, rows, cols]
+  int64_t slices, rows, cols, padded;
+  const DeviceGptqSlice* slice;  // [slices], device memory
+  GptqEffort effort;
+  int64_t most_groups;  // of any of the Hessians
+  int64_t first, chunks;
+  void* workspace;     // gptq_workspace(args) bytes
+  uint8_t* packed;     // of all weights, like scales; of no use to gptq_shift
+  uint8_t* scales;     // linear
+  double* objectives;  // NULL, or [chunks, 4] in the order of GptqObjectives, without their unit; of stages that run
+};
+
+// As GptqShiftArgs.
+struct DeviceGptqShiftArgs {
+  DeviceGptqArgs gptq;
+  float* out;  // of all weights
+};
+
 struct DeviceOps {
   uint32_t struct_size;
   int32_t abi;
@@ -349,6 +376,9 @@ struct DeviceOps {
   Status (*group_search)(const DeviceQueue&, const DeviceGroupSearchArgs&, char* message);
   int64_t (*losses_workspace)(const DeviceLossesArgs&);
   Status (*multiplier_losses)(const DeviceQueue&, const DeviceLossesArgs&, char* message);
+  int64_t (*gptq_workspace)(const DeviceGptqArgs&);
+  Status (*gptq_shift)(const DeviceQueue&, const DeviceGptqShiftArgs&, char* message);
+  Status (*gptq)(const DeviceQueue&, const DeviceGptqArgs&, char* message);
 };
 
 }  // namespace nvfp4cal

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/error.h"
+#include "core/gptq_parts.h"
 #include "core/hessian_layout.h"
 #include "core/parallel.h"
 #include "core/tensor_view.h"
@@ -238,6 +240,8 @@ enum class GptqEffort : int32_t { kFast = 0, kDefault = 1, kMax = 2 };
 // What a backend keeps of a Hessian [cols, cols] for the two functions below.
 struct GptqHessian {
   virtual ~GptqHessian() = default;
+  // For other backends; groups is where the result's lie. Both are good while this lives.
+  virtual GptqParts parts(std::vector<GptqGroupParts>& groups) const = 0;
 };
 
 struct GptqPrepareArgs {

@@ -266,4 +266,24 @@ GptqMatrix::GptqMatrix(const Execution& execution, const Kernels& kernels, const
   around.resize(kept);
 }
 
+GptqParts GptqMatrix::parts(std::vector<GptqGroupParts>& groups) const {
+  groups.clear();
+  for (const Neighbourhood& group : around) {
+    groups.push_back({static_cast<int64_t>(group.places.size()), group.places.data(), group.matrix.data(), group.feedback.data(),
+                      group.pull.data(), group.pivots.data(), group.reciprocals.data()});
+  }
+  const auto or_null = [](const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); };
+  return {cols,
+          padded,
+          mean,
+          order.data(),
+          feedback.row(0, 0),
+          pivots.data(),
+          or_null(matrix),
+          or_null(reciprocals),
+          or_null(shift),
+          groups.data(),
+          static_cast<int64_t>(groups.size())};
+}
+
 }  // namespace nvfp4cal::cpu

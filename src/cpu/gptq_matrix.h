@@ -11,7 +11,7 @@
 
 namespace nvfp4cal::cpu {
 
-inline constexpr int64_t kGptqGroup = 128;  // columns whose errors reach the rest in one product
+inline constexpr int64_t kGptqGroup = num::kGptqGroup;
 inline constexpr int kNeighbourhoodPasses = 6;
 
 // A = R R^T with R upper triangular, from the factor of A turned upside down.
@@ -67,6 +67,7 @@ struct GptqMatrix : GptqHessian {
   std::vector<float> shift;           // the same panels, of what is added to weights (GptqShiftArgs) times them; with a cross term
   std::vector<Neighbourhood> around;  // kMax: all passes, one after the other
 
+  GptqParts parts(std::vector<GptqGroupParts>& groups) const override;
   int64_t blocks() const { return cols / kGptqBlock; }
   int64_t column(int64_t place) const { return order[static_cast<size_t>(place / kGptqBlock)] * int64_t{kGptqBlock} + place % kGptqBlock; }
   const float* matrix_row(int64_t panel, int64_t row) const { return matrix.data() + (panel * padded + row) * kTile; }

@@ -94,11 +94,11 @@ TEST_CASE("devices that are not there, and tensors that kernels cannot read, are
 TEST_CASE("functions without a device path say so, and outputs lie where they belong") {
   const OnDevice<float> memory(ones(256)), out_memory(ones(16));
   const nvfp4cal_tensor x = memory.view(NVFP4CAL_DTYPE_F32, {256});
-  nvfp4cal_gptq* gptq = nullptr;
-  REQUIRE(nvfp4cal_gptq_create(&gptq) == NVFP4CAL_OK);
-  CHECK(nvfp4cal_gptq_set_hessian_tensor(gptq, &x, nullptr) == NVFP4CAL_ERROR_UNSUPPORTED);
-  CHECK(contains(last_error(), "hessian lies on CUDA device 0: this function computes on host tensors"));
-  nvfp4cal_gptq_destroy(gptq);
+  nvfp4cal_mse* mse = nullptr;
+  REQUIRE(nvfp4cal_mse_create(&mse) == NVFP4CAL_OK);
+  CHECK(nvfp4cal_mse_set_initial_amax(mse, &x) == NVFP4CAL_ERROR_UNSUPPORTED);
+  CHECK(contains(last_error(), "amax lies on CUDA device 0: this function computes on host tensors"));
+  nvfp4cal_mse_destroy(mse);
   Floats host(256, 1.0f);
   const nvfp4cal_tensor host_x = view(host);
   nvfp4cal_tensor device_out = out_memory.view(NVFP4CAL_DTYPE_F32, {16});
