@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -161,9 +162,38 @@ class Bench {
       check(nvfp4cal_dequantize(context, &nibbles, &codes, &global, NVFP4CAL_DECODE_MODELOPT, &out, stream));
     });
     check(nvfp4cal_context_check_device_status(context_, stream_));
+    gptq(name, dtype, x.data, packed.data, scales.data, bytes + packed_bytes);
   }
 
  private:
+  // A square layer of at most 4096 columns; the Hessian is prepared and copied before.
+  void gptq(const char* name, int32_t dtype, void* x, void* packed, void* scales, double bytes) const {
+    const int64_t cols = std::min<int64_t>(4096, cols_ / 16 * 16), rows = std::min(rows_, cols);
+    std::vector<float> hessian(static_cast<size_t>(cols * cols));
+    for (int64_t i = 0; i < cols; ++i) {  // neighbours' correlation is .7
+      for (int64_t j = i; j < std::min(cols, i + 64); ++j)
+        hessian[static_cast<size_t>(i * cols + j)] = hessian[static_cast<size_t>(j * cols + i)] = std::pow(0.7f, static_cast<float>(j - i));
+    }
+    nvfp4cal_tensor h = tensor(hessian.data(), NVFP4CAL_DTYPE_F32, cols, cols);
+    h.device_type = 0;
+    const nvfp4cal_tensor in = tensor(x, dtype, rows, cols);
+    nvfp4cal_tensor nibbles = tensor(packed, NVFP4CAL_DTYPE_U8, rows, cols / 2),
+                    codes = tensor(scales, NVFP4CAL_DTYPE_E4M3, rows, cols / 16);
+    const double share = static_cast<double>(rows * cols) / static_cast<double>(n_);
+    for (const int32_t effort : {NVFP4CAL_GPTQ_FAST, NVFP4CAL_GPTQ_DEFAULT, NVFP4CAL_GPTQ_MAX}) {
+      nvfp4cal_gptq* handle = nullptr;
+      check(nvfp4cal_gptq_create(&handle));
+      check(nvfp4cal_gptq_set_effort(handle, effort));
+      check(nvfp4cal_gptq_set_hessian_tensor(handle, &h, nullptr));
+      constexpr const char* kNames[] = {"gptq fast", "gptq default", "gptq max"};
+      report(name, kNames[effort],
+             measure(runs_,
+                     [&] { check(nvfp4cal_gptq_quantize(handle, &in, nullptr, &nibbles, &codes, nullptr, nullptr, nullptr, nullptr)); }),
+             bytes * share, share);
+      nvfp4cal_gptq_destroy(handle);
+    }
+  }
+
   void fill(void* to, int32_t dtype) const {
     const std::vector<float> values = normal_values(n_);
     if (dtype == NVFP4CAL_DTYPE_F32) return check(cudaMemcpy(to, values.data(), n_ * 4, cudaMemcpyHostToDevice));
@@ -198,9 +228,10 @@ class Bench {
     op(dtype, "  graph", bytes, [&] { graph.launch(); });
   }
 
-  void report(const char* dtype, const std::string& name, const Times& times, double bytes) const {
+  // share: of the elements.
+  void report(const char* dtype, const std::string& name, const Times& times, double bytes, double share = 1.0) const {
     std::printf("%-8s %-18s %9.1f %9.1f us %8.1f Gel/s %8.0f GB/s %6.1f %%\n", dtype, name.c_str(), times.best * 1e6, times.median * 1e6,
-                static_cast<double>(n_) / times.best * 1e-9, bytes / times.best * 1e-9, 100.0 * bytes / times.best / roof_);
+                share * static_cast<double>(n_) / times.best * 1e-9, bytes / times.best * 1e-9, 100.0 * bytes / times.best / roof_);
   }
 
   int64_t rows_, cols_;

@@ -25,7 +25,7 @@ run() {
   if "$folder/nvfp4cal_cuda_bench" 32 32 1 | grep '^SKIPPED'; then return; fi
   say "parity with the CPU"
   "${tests[@]}" "~[#test_device_loader]" || failed=1
-  local checked="[#test_device_quantize],[#test_device_max],[#test_device_search],[#test_device_observer],[#test_device_block],[#test_device_hessian]"
+  local checked="[#test_device_quantize],[#test_device_max],[#test_device_search],[#test_device_observer],[#test_device_block],[#test_device_hessian],[#test_device_gptq]"
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck synccheck; do
       say "compute-sanitizer $tool"

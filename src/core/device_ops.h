@@ -19,7 +19,7 @@ struct CUstream_st;
 namespace nvfp4cal {
 
 // Raised with every change of this file or of the argument structs of core/ops.h that it uses: a module of another number is refused.
-inline constexpr int32_t kDeviceOpsAbi = 4;
+inline constexpr int32_t kDeviceOpsAbi = 5;
 // The one symbol of the module: const DeviceOps* nvfp4cal_device_ops(void).
 inline constexpr char kDeviceOpsSymbol[] = "nvfp4cal_device_ops";
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _native
-from ._arrays import Array, float32, kind_of
+from ._arrays import Array, float32, in_host_memory, kind_of
 from ._errors import Error, rename
 from ._handle import _Guard
 from ._options import EFFORTS, choose
@@ -21,7 +21,8 @@ class GPTQ:
 
     Args:
         hessian: X^T X of the layer's input: a HessianAccumulator of layout "full" (its sums are read, not its damping and normalization), or an array,
-            float32 or float64, [cols, cols]; [slices, cols, cols] for a stack of experts. cols is a multiple of 16.
+            float32 or float64, [cols, cols]; [slices, cols, cols] for a stack of experts. cols is a multiple of 16. On a device it is copied to
+            host memory, where it is factored.
         cross: X0^T X, an array of hessian's shape, where X0 are the same rows in the original model and X those behind quantized layers: weights are then
             moved to what is best for X0 w^T given X before they are quantized. None: the layer sees what it always saw.
         damping: this times the mean of the Hessian's diagonal is added to it.
@@ -53,9 +54,9 @@ class GPTQ:
         self._handle.set_measure_objectives(1 if measure else 0)
         if isinstance(hessian, HessianAccumulator):
             with hessian._guard:
-                self._handle.set_hessian(hessian._handle, cross)
+                self._handle.set_hessian(hessian._handle, in_host_memory(cross))
         else:
-            self._handle.set_hessian_tensor(hessian, cross)
+            self._handle.set_hessian_tensor(in_host_memory(hessian), in_host_memory(cross))
 
     def quantize(self, weights: Array, global_amax: Array | float | None = None, *, stream: int | None = None) -> QuantizedTensor:
         """Quantizes a layer's weights.
@@ -64,13 +65,14 @@ class GPTQ:
             weights: [rows, cols], or [slices, rows, cols] for a stack of experts; float32, bfloat16, float16 or float64.
             global_amax: one value, which a fused group shares, or one per slice; None: the largest magnitude of each matrix (after the move that `cross`
                 makes).
+            stream: for arrays on a CUDA device, which are quantized there; None: torch's current stream. The call waits for it.
         Returns: a QuantizedTensor of weights' kind with linear scales; its dequantize() is what the weights become.
         Raises: InvalidArgumentError, UnsupportedError, NotFiniteError.
         """
         kind = kind_of(weights)
         with self._guard:
             try:
-                made = self._handle.quantize(weights, float32(global_amax), kind.empty, kind.empty, kind.empty, kind.empty, None, stream)
+                made = self._handle.quantize(weights, float32(global_amax), kind.empty, kind.empty, kind.empty, kind.empty, None, kind.stream(stream))
             except Error as error:
                 rename(error, {"x": "weights"})
                 raise

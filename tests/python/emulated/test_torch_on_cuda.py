@@ -22,12 +22,15 @@ def _tensors(result):
     return [result]
 
 
+HESSIAN = torch.eye(64) + 0.5 * torch.diag(torch.linspace(0.1, 1.0, 63), 1) + 0.5 * torch.diag(torch.linspace(0.1, 1.0, 63), -1)
 FUNCTIONS = {
     "quantize": lambda x: n.quantize(x),
     "quantize with amaxes": lambda x: n.quantize(x, x.abs().reshape(8, 4, 16).amax(-1), x.abs().amax()),
     "quantize mse": lambda x: n.quantize(x, method="mse"),
     "fake_quantize": lambda x: n.fake_quantize(x, global_amax=9.0),
     "decoded": lambda x: n.quantize(x).dequantize(torch.bfloat16),
+    "gptq": lambda x: n.gptq(x, HESSIAN.to(x.device), "max", global_amax=x.abs().amax()),
+    "gptq with a cross term": lambda x: n.gptq(x, HESSIAN, cross=(0.9 * HESSIAN).to(x.device).T),
     "sweep": lambda x: n.nvfp4_fp8_scale_sweep(x, x.abs().amax()),
     "sweep_hessian": lambda x: n.nvfp4_fp8_scale_sweep_hessian(x, None, torch.eye(16).repeat(4, 1, 1)),
 }
@@ -67,6 +70,17 @@ def test_calibrators(emulation, w, name):
     assert found.device == torch.device("cuda:1") and found.dtype == expected.dtype and found.shape == expected.shape
     assert 1 in emulation
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-6 if name == "hessian" else 0, atol=0)
+
+
+def test_a_gptq_object_on_either_side(emulation, w):
+    layers = n.GPTQ(HESSIAN, measure=True)
+    expected, left = layers.quantize(w), layers.objectives()
+    for _ in range(2):
+        found = layers.quantize(fake_torch.to_device(w, 1))
+        assert torch.equal(found.packed.cpu(), expected.packed) and found.packed.device == torch.device("cuda:1")
+        assert layers.objectives() == pytest.approx(left, rel=1e-12)
+    with pytest.raises(n.NotFiniteError, match=r"weights\[5\]"):
+        layers.quantize(fake_torch.to_device(w.flatten().index_fill(0, torch.tensor([5]), float("nan")).reshape(w.shape)))
 
 
 def test_collect_waits_for_nothing(w):
