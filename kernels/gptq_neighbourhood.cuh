@@ -31,7 +31,7 @@ struct GptqSearchGroup {
     const int64_t part = cta.index(), chunk = part / kParts;
     const GptqParts& hessian = rows.hessian(chunk);
     if (group_index >= hessian.group_count) return;
-    const GptqGroupParts group = hessian.groups[group_index];
+    const GptqGroupParts& group = hessian.groups[group_index];
     const float global_scale = rows.slice(chunk).global_scale;
     cta.each([&](int t) { collect(t, part, group, shared); });
     round(cta, part, group, global_scale, shared);
