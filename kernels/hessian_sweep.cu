@@ -1,6 +1,7 @@
 #include "hessian_sweep.h"
 
 #include "hessian_sweep_search.cuh"
+#include "kernels/check.cuh"
 #include "sweep_device.cuh"
 #include "sweep_launch.cuh"
 
@@ -15,10 +16,12 @@ struct BoundJob {
   struct Lane {};
   const float* hessian;
   int block;
+  const DeviceCheck* check;
   DeviceHessian* out;
 
   template <class Cta>
   NVFP4CAL_HD void operator()(Cta& cta, Shared& shared) const {
+    if (!is_clean(*check)) return;  // those that are not finite have no bound; nothing is searched for
     BoundMaker<Cta> maker(cta, shared, block, out[cta.index()]);
     maker.run(hessian + static_cast<int64_t>(cta.index()) * block * block);
   }
@@ -42,7 +45,7 @@ cudaError_t launch_hessian_sweep(const HessianSweepLaunch& launch, void* workspa
   cudaError_t error = clear_findings(sweep, stream);
   if (error != cudaSuccess || sweep.slices <= 0 || sweep.blocks_per_slice <= 0) return error;
   DeviceHessian* const hessians = static_cast<DeviceHessian*>(workspace);
-  error = launch_job(BoundJob{launch.hessian, sweep.block, hessians}, launch.columns, stream);
+  error = launch_job(BoundJob{launch.hessian, sweep.block, launch.check, hessians}, launch.columns, stream);
   if (error != cudaSuccess) return error;
   const HessianProblem p{problem_of(sweep), hessians, launch.columns, definition};
   switch (sweep.dtype) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/device_ops.h"
 #include "sweep.h"
 
 namespace nvfp4cal::cuda {
@@ -12,6 +13,7 @@ struct HessianSweepLaunch {
   SweepLaunch sweep;     // weights is NULL; blocks_per_slice is a multiple of columns
   const float* hessian;  // [columns, block, block], finite: block b of a slice has number b % columns
   int64_t columns;
+  const DeviceCheck* check;  // closed: where it has a fault the Hessians are not read
 };
 
 // Bytes of workspace, aligned to 16, that a launch needs until its work on the stream is done.

@@ -32,7 +32,7 @@ cudaError_t launch_search_of(const DeviceSweepArgs& args, cudaStream_t stream) {
   }
   search.codes = args.codes;
   search.findings = findings;
-  if (args.hessian) return launch_hessian_sweep({search, args.hessian, args.columns}, args.workspace, stream);
+  if (args.hessian) return launch_hessian_sweep({search, args.hessian, args.columns, args.check}, args.workspace, stream);
   const cudaError_t error = launch_sweep(search, stream);
   if (error != cudaSuccess || !args.weights) return error;
   return launch(CloseWeights{*args.weights, &args.findings[1], args.check}, 1, stream);

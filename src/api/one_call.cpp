@@ -133,18 +133,14 @@ struct DeviceInput {
   calib::DeviceFloats floats;
 };
 
-// The host checks a Hessian.
-constexpr char kSearchWithHessian[] = "a search with a Hessian";
-
 // A small tensor, wherever it lies, in host memory. Waits for the stream.
 struct HostCopy {
-  HostCopy(const nvfp4cal_tensor* tensor, const char* name, const nvfp4cal_context* context, nvfp4cal_stream stream)
-      : view(input_anywhere(tensor, name)) {
+  HostCopy(const TensorView& tensor, const char* name, const Execution& execution, nvfp4cal_stream stream) : view(tensor) {
     if (!view.on_device()) return;
     if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: on a device it is contiguous", name);
     bytes.resize(static_cast<size_t>(view.elements()) * dtype_size(view.dtype));
-    const Device device = device_of(view, name, execution_of(context), stream);
-    device.refuse_capture(kSearchWithHessian);
+    const Device device = device_of(view, name, execution, stream);
+    device.refuse_capture("a search on the host");
     if (!bytes.empty()) device.to_host(bytes.data(), view.data, static_cast<int64_t>(bytes.size()));
     view.data = bytes.data();
     view.device_type = 0;
@@ -208,19 +204,19 @@ nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, co
   return barrier([&] {
     const Execution& execution = execution_of(context);
     const TensorView view = input_anywhere(x, "x");
-    const HostCopy hessian_view(hessian, "hessian", context, stream);
+    const TensorView matrices_view = input_anywhere(hessian, "hessian");
     const Options options = read_options(options_in);
     calib::check_blocks(view, options.sweep.block);
     if (answer_query(out, {Dtype::kF32, calib::block_shape(view, options.sweep.block)}, "out", &view)) return;
-    const calib::BlockHessian matrices = calib::read_hessian(hessian_view.view);
     if (view.on_device()) {
       const DeviceCall call(context, view, global_amax, nullptr, stream);
-      call.device.refuse_capture(kSearchWithHessian);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
       request.prepare_search(options.weights_or_null());
-      request.set_hessian(matrices);
+      matrices_view.on_device() ? request.set_hessian(matrices_view) : request.set_hessian(calib::read_hessian(matrices_view));
       return request.sweep(static_cast<float*>(out->data));
     }
+    const HostCopy host_matrices(matrices_view, "hessian", execution, stream);
+    const calib::BlockHessian matrices = calib::read_hessian(host_matrices.view);
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
     std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
     calib::sweep_hessian(execution, request, matrices, codes.data());

@@ -34,31 +34,35 @@ void check_matrix(const float* h, int block, int64_t index) {
 
 }  // namespace
 
-BlockHessian read_hessian(const TensorView& view) {
+void check_hessian_view(const TensorView& view) {
   const bool square = view.ndim == 3 && view.shape[1] == view.shape[2] && (view.shape[1] == 16 || view.shape[1] == 32);
   if (!square || view.shape[0] == 0) {
     fail(Status::kInvalidArgument, "hessian of shape %s, expected [cols / 16, 16, 16] or [cols / 32, 32, 32]", view.shape_text().c_str());
   }
+  if (view.dtype != Dtype::kF32) fail(Status::kUnsupported, "hessian is %s, expected float32", dtype_name(view.dtype));
+}
+
+BlockHessian read_hessian(const TensorView& view) {
+  check_hessian_view(view);
   BlockHessian hessian{static_cast<int>(view.shape[1]), read_float32(view, "hessian")};
   for (int64_t j = 0; j < hessian.count(); ++j) check_matrix(hessian.values.data() + j * hessian.block * hessian.block, hessian.block, j);
   return hessian;
 }
 
-void check_hessian(const TensorView& x, int block, int64_t blocks_per_slice, const BlockHessian& hessian) {
-  if (hessian.block != block) {
-    fail(Status::kInvalidArgument, "a Hessian of %d x %d for blocks of %d", hessian.block, hessian.block, block);
+void check_hessian(const TensorView& x, int block, int64_t blocks_per_slice, int hessian_block, int64_t count) {
+  if (hessian_block != block) {
+    fail(Status::kInvalidArgument, "a Hessian of %d x %d for blocks of %d", hessian_block, hessian_block, block);
   }
   // [blocks, block] and a flat tensor say nothing of columns; a matrix does.
   const bool matrix = x.ndim >= 2 && x.last() != block;
-  const int64_t count = hessian.count();
   if (matrix ? x.last() != count * block : blocks_per_slice % count != 0) {
-    fail(Status::kInvalidArgument, "%lld Hessians of %d columns for x of shape %s", ll(count), hessian.block, x.shape_text().c_str());
+    fail(Status::kInvalidArgument, "%lld Hessians of %d columns for x of shape %s", ll(count), hessian_block, x.shape_text().c_str());
   }
 }
 
 void check_hessian(const SweepRequest& request, const BlockHessian& hessian) {
   if (request.args.weights) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
-  check_hessian(*request.args.x, request.args.block, request.blocks_per_slice(), hessian);
+  check_hessian(*request.args.x, request.args.block, request.blocks_per_slice(), hessian.block, hessian.count());
 }
 
 void sweep_hessian(const Execution& execution, const SweepRequest& request, const BlockHessian& hessian, uint8_t* codes) {

@@ -16,11 +16,13 @@ struct BlockHessian {
   int64_t count() const { return empty() ? 0 : static_cast<int64_t>(values.size()) / (block * block); }
 };
 
-// Checks [count, block, block]: finite and symmetric to 1e-4. The messages name the block.
+// Throws unless the view is float32 [count, block, block].
+void check_hessian_view(const TensorView& view);
+// Checks that too, and the values: finite and symmetric to 1e-4. The messages name the block.
 BlockHessian read_hessian(const TensorView& view);
 
-// Throws unless the Hessians belong to x, whose slices have so many blocks.
-void check_hessian(const TensorView& x, int block, int64_t blocks_per_slice, const BlockHessian& hessian);
+// Throws unless so many Hessians of so many columns belong to x, whose slices have so many blocks.
+void check_hessian(const TensorView& x, int block, int64_t blocks_per_slice, int hessian_block, int64_t count);
 
 // Throws unless the Hessians belong to the request's tensor.
 void check_hessian(const SweepRequest& request, const BlockHessian& hessian);

@@ -82,13 +82,27 @@ void DeviceRequest::prepare_search(const TensorView* weights) {
   if (weights) weights_ = searchable(device_, *weights, weights_copy_);
 }
 
-void DeviceRequest::set_hessian(const BlockHessian& hessian) {
+void DeviceRequest::make_hessian_workspace(int hessian_block, int64_t count) {
   if (has_weights_) fail(Status::kInvalidArgument, "weights and a Hessian exclude each other");
-  check_hessian(x_, options_.block, blocks() / slices_, hessian);
-  columns_ = hessian.count();
-  hessian_ = DeviceArray<float>(device_, static_cast<int64_t>(hessian.values.size()));
-  hessian_.set(hessian.values.data());
+  check_hessian(x_, options_.block, blocks() / slices_, hessian_block, count);
+  columns_ = count;
   workspace_ = DeviceArray<uint8_t>(device_, device_.ops().hessian_sweep_workspace(columns_));
+}
+
+void DeviceRequest::set_hessian(const BlockHessian& hessian) {
+  make_hessian_workspace(hessian.block, hessian.count());
+  hessian_copy_ = DeviceArray<float>(device_, static_cast<int64_t>(hessian.values.size()));
+  hessian_copy_.set(hessian.values.data());
+  hessian_ = hessian_copy_.data();
+}
+
+void DeviceRequest::set_hessian(const TensorView& hessian) {
+  if (!same_place(hessian, x_))
+    fail(Status::kUnsupported, "hessian lies %s, expected %s", place_text(hessian).c_str(), place_text(x_).c_str());
+  check_hessian_view(hessian);
+  make_hessian_workspace(static_cast<int>(hessian.last()), hessian.shape[0]);
+  device_.run(&DeviceOps::check_hessians, DeviceHessianCheckArgs{&hessian, HessianUse::kSearch, nullptr, check_.get()});
+  hessian_ = static_cast<const float*>(searchable(device_, hessian, hessian_copy_).data);
 }
 
 DeviceArray<uint8_t> DeviceRequest::search() {
@@ -101,7 +115,7 @@ DeviceArray<uint8_t> DeviceRequest::search() {
   args.slices = slices_;
   args.amax = amax_.data();
   args.weights = has_weights_ ? &weights_ : nullptr;
-  args.hessian = hessian_.data();
+  args.hessian = hessian_;
   args.columns = columns_;
   args.workspace = workspace_.data();
   args.has_window = options_.has_window;

@@ -34,8 +34,10 @@ class DeviceRequest {
 
   // Before the searches below. weights: NULL, or beside x. What kernels cannot read gets a float32 copy.
   void prepare_search(const TensorView* weights);
-  // Searches with the errors of sweep_hessian; a copy goes to the device.
+  // Searches with the errors of sweep_hessian; a copy goes to the device. Before the searches below, and before any other look at x.
   void set_hessian(const BlockHessian& hessian);
+  // The same with float32 [count, block, block] beside x, which is checked there.
+  void set_hessian(const TensorView& hessian);
   // The exact search: block amaxes on the device. This and quantize end as one-call functions do (DeviceChecker).
   void sweep(float* out);
   // The same: its codes, in host memory. Waits.
@@ -47,6 +49,7 @@ class DeviceRequest {
 
  private:
   void check_slices() const;
+  void make_hessian_workspace(int hessian_block, int64_t count);
   // Global amaxes and their scales, and a first look at all of x.
   void prepare(bool needs_scale, float* global_scale);
 
@@ -64,7 +67,8 @@ class DeviceRequest {
   DeviceArray<float> given_copy_, amax_, scale_, x_copy_, weights_copy_;
   DeviceArray<uint32_t> maxima_;
   DeviceArray<uint64_t> findings_;
-  DeviceArray<float> hessian_;
+  DeviceArray<float> hessian_copy_;
+  const float* hessian_ = nullptr;
   DeviceArray<uint8_t> workspace_;
   int64_t columns_ = 0;
   const float* given_;

@@ -24,7 +24,8 @@ struct Module {
 
   Module() {
     const char* const real = std::getenv("NVFP4CAL_TEST_CUDA_PATH");
-    const std::string folder = real ? real : NVFP4CAL_TEST_MODULES "/emulated";
+    const char* const mutant = std::getenv("NVFP4CAL_TEST_EMULATED_PATH");  // scripts/mutate_kernels.py
+    const std::string folder = real ? real : mutant ? mutant : NVFP4CAL_TEST_MODULES "/emulated";
     emulated = real == nullptr;
     setenv("NVFP4CAL_CUDA_PATH", folder.c_str(), 1);
     library = dlopen((folder + "/libnvfp4cal_cuda.so").c_str(), RTLD_NOW | RTLD_LOCAL);

@@ -5,19 +5,6 @@ using namespace device_test;
 
 namespace {
 
-struct StatusContext {
-  nvfp4cal_context* handle = nullptr;
-  OnDevice<int64_t> words{std::vector<int64_t>(4)};
-  nvfp4cal_tensor status = words.view(NVFP4CAL_DTYPE_I64, {4});
-
-  StatusContext() {
-    REQUIRE(nvfp4cal_context_create(&handle) == NVFP4CAL_OK);
-    REQUIRE(nvfp4cal_context_set_device_status(handle, &status) == NVFP4CAL_OK);
-  }
-  StatusContext(const StatusContext&) = delete;
-  ~StatusContext() { nvfp4cal_context_destroy(handle); }
-};
-
 // Every output of one_calls.h's functions.
 struct Results {
   Floats amaxes, decoded;
@@ -35,8 +22,6 @@ struct Results {
   }
 };
 
-constexpr int kHessianSearch = 5;
-
 }  // namespace
 
 TEST_CASE("captured calls compute what a launch finds") {
@@ -44,7 +29,6 @@ TEST_CASE("captured calls compute what a launch finds") {
   CUstream_st* const stream = make_stream(0);
   const int32_t live = live_allocations();
   for (int which = 0; which <= kOneCalls; ++which) {
-    if (which == kHessianSearch) continue;
     INFO("function " << which);
     Layer layer, plain;
     const StatusContext context;
@@ -193,8 +177,6 @@ TEST_CASE("what cannot be captured says so and spoils no graph") {
   begin_capture(stream);
   refused(layer.one_call(0, nullptr, stream), NVFP4CAL_ERROR_WRONG_STATE,
           "the stream is being captured in a CUDA graph: that needs a context with a device status");
-  refused(layer.one_call(kHessianSearch, context.handle, stream), NVFP4CAL_ERROR_UNSUPPORTED,
-          "a search with a Hessian cannot be captured in a CUDA graph");
   refused(nvfp4cal_context_check_device_status(context.handle, stream), NVFP4CAL_ERROR_UNSUPPORTED,
           "waiting for a device status cannot be captured in a CUDA graph");
   const Max max = make_max();

@@ -100,43 +100,6 @@ TEST_CASE("the sweep calibrator takes device tensors") {
   CHECK(same_bits(codes[0], codes[1]));
 }
 
-TEST_CASE("searches with Hessians on a device find the host's scales") {
-  for (const int32_t block : {16, 32}) {
-    for (const Dtyped& type : kFloatDtypes) {
-      INFO(type.name << ", blocks of " << block);
-      const int64_t columns = 4;
-      const Shape shape = {2, 21, columns * block};
-      const Floats values = random_values(static_cast<size_t>(count_of(shape)), 43),
-                   rows = random_values(static_cast<size_t>(columns * block * 40), 44);
-      Floats hessian(static_cast<size_t>(columns * block * block));
-      for (int64_t c = 0; c < columns; ++c) {
-        for (int64_t i = 0; i < block * block; ++i) {
-          double sum = i / block == i % block ? 0.1 : 0.0;
-          for (int64_t k = 0; k < 40; ++k)
-            sum += static_cast<double>(rows[static_cast<size_t>((c * 40 + k) * block + i / block)]) *
-                   rows[static_cast<size_t>((c * 40 + k) * block + i % block)];
-          hessian[static_cast<size_t>(c * block * block + i)] = static_cast<float>(sum);
-        }
-      }
-      Bytes bytes = as_bytes(values, type.dtype);
-      nvfp4cal_options wanted = options();
-      wanted.block_size = block;
-      const nvfp4cal_tensor x = view(bytes.data(), type.dtype, shape), h = view(hessian, {columns, block, block});
-      Floats want(values.size() / static_cast<size_t>(block));
-      nvfp4cal_tensor out = view(want);
-      REQUIRE(nvfp4cal_scale_sweep_hessian(nullptr, &x, nullptr, &h, &wanted, &out, nullptr) == NVFP4CAL_OK);
-      const Memory memory(bytes.data(), bytes.size());
-      const OnDevice<float> hessian_there(hessian), have(Floats(want.size()));
-      const nvfp4cal_tensor y = moved(x, memory.data()), h_there = moved(h, hessian_there.data());
-      nvfp4cal_tensor out_there = moved(out, have.data());
-      for (const nvfp4cal_tensor* given : {&h, &h_there}) {
-        REQUIRE(nvfp4cal_scale_sweep_hessian(nullptr, &y, nullptr, given, &wanted, &out_there, nullptr) == NVFP4CAL_OK);
-        CHECK(same_bits(have.read(), want));
-      }
-    }
-  }
-}
-
 TEST_CASE("searches on a device take any strides") {
   constexpr int64_t kRows = 21, kCols = 96;
   for (const Dtyped& type : kFloatDtypes) {
