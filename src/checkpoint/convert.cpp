@@ -137,9 +137,9 @@ class Conversion {
     const std::string header = build_header(shard.name, entries, metadata);
     std::unordered_map<std::string_view, int64_t> places;
     for (const TensorEntry& entry : entries) places.emplace(entry.name, static_cast<int64_t>(header.size()) + entry.begin);
-    const int64_t data_size = entries.empty() ? 0 : entries.back().end;
+    const int64_t data_bytes = data_size(entries);
     File file = output.create(shard.name);
-    file.reserve(static_cast<int64_t>(header.size()) + data_size);
+    file.reserve(static_cast<int64_t>(header.size()) + data_bytes);
     file.write_at(0, header.data(), static_cast<int64_t>(header.size()));
     for (const TensorEntry& tensor : shard.header.tensors) {
       const std::string name = target_of(tensor).name;
@@ -151,7 +151,7 @@ class Conversion {
       }
     }
     file.finish();
-    bytes_ += data_size;
+    bytes_ += data_bytes;
   }
 
   void copy(const Shard& shard, const TensorEntry& tensor, File& file, int64_t place) {

@@ -68,6 +68,7 @@ class HeaderEvents {
       keys_.assign(1, {});
       entry_ = TensorEntry{name_, nullptr, {}, 0, 0};
       offsets_.clear();
+      known_keys_ = 0;
       has_shape_ = has_offsets_ = false;
     } else {
       return open("an object");
@@ -83,7 +84,7 @@ class HeaderEvents {
       name_ = std::move(value);
       return true;
     }
-    if (!keys_.back().insert(value).second) {
+    if (is_repeated(value)) {
       const std::string owner = state_ == State::kMetadata ? "__metadata__" : "the entry of tensor " + in_quotes(entry_.name);
       fail(Status::kCorrupt, "%s: %s has the key %s twice", file_.c_str(), owner.c_str(), in_quotes(value).c_str());
     }
@@ -127,6 +128,15 @@ class HeaderEvents {
   static constexpr const char* kMetadataKey = "__metadata__";
 
   bool known_key() const { return key_ == "dtype" || key_ == "shape" || key_ == "data_offsets"; }
+
+  // Notes a key of an open object below the top level. Those that every entry has need no list.
+  bool is_repeated(const string_t& key) {
+    const int bit = state_ != State::kEntry ? 0 : key == "dtype" ? 1 : key == "shape" ? 2 : key == "data_offsets" ? 4 : 0;
+    if (bit == 0) return !keys_.back().insert(key).second;
+    const bool repeated = (known_keys_ & bit) != 0;
+    known_keys_ |= bit;
+    return repeated;
+  }
 
   // A value that has no meaning here: skipped behind an unknown key of an entry, else refused.
   bool other(const char* what) {
@@ -182,6 +192,7 @@ class HeaderEvents {
   State state_ = State::kStart;
   std::string name_, key_;                   // of the top level or the metadata; of an entry
   std::vector<std::set<std::string>> keys_;  // seen in the open objects below the top level
+  int known_keys_ = 0;                       // of the entry: 1 dtype, 2 shape, 4 data_offsets
   size_t skip_from_ = 0;
   TensorEntry entry_;
   std::vector<int64_t> offsets_;

@@ -1,5 +1,8 @@
 #include "checkpoint/json.h"
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstring>
 #include <set>
 #include <vector>
@@ -53,6 +56,29 @@ nlohmann::json parse_json(const std::string& file, std::string_view text) { retu
 
 nlohmann::ordered_json parse_ordered_json(const std::string& file, std::string_view text) {
   return parse<nlohmann::ordered_json>(file, text);
+}
+
+void append_json(std::string& out, std::string_view text) {
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7F && c != '"' && c != '\\'; });
+  if (plain) {
+    out.append(1, '"').append(text).append(1, '"');
+  } else {
+    out += nlohmann::ordered_json(std::string(text)).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
+}
+
+void append_json(std::string& out, double number) {
+  char digits[64];
+  if (std::isfinite(number)) {
+    out.append(digits, nlohmann::detail::to_chars(digits, digits + sizeof digits, number));
+  } else {
+    out += "null";
+  }
+}
+
+void append_json(std::string& out, int64_t number) {
+  char digits[24];
+  out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
 std::string json_file_text(const nlohmann::ordered_json& value) {

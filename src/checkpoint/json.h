@@ -1,6 +1,7 @@
 // JSON files of a model folder, read strictly: nlohmann's own readers keep the last of two equal keys and stop at a NUL.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -14,6 +15,11 @@ void check_json_bytes(const std::string& what, std::string_view text);
 nlohmann::json parse_json(const std::string& file, std::string_view text);
 // The same, keys in the order of the text.
 nlohmann::ordered_json parse_ordered_json(const std::string& file, std::string_view text);
+
+// Appends a string or a number as nlohmann's dump() writes them, without making a value of it; bytes that are no UTF-8 are replaced.
+void append_json(std::string& out, std::string_view text);
+void append_json(std::string& out, double number);
+void append_json(std::string& out, int64_t number);
 
 // Text for a file: indented, ends with a newline; bytes that are no UTF-8 are replaced.
 std::string json_file_text(const nlohmann::ordered_json& value);

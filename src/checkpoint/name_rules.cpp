@@ -137,6 +137,18 @@ std::string excluded_by_name(std::string_view tensor_name) {
   return "";
 }
 
+std::string without_numbers(std::string_view tensor_name) {
+  std::string result;
+  for (size_t begin = 0; begin <= tensor_name.size();) {
+    const size_t end = std::min(tensor_name.find('.', begin), tensor_name.size());
+    const std::string_view part = tensor_name.substr(begin, end - begin);
+    if (begin > 0) result += '.';
+    result.append(is_number(part) ? "0" : part);
+    begin = end + 1;
+  }
+  return result;
+}
+
 bool is_quantized_name(std::string_view tensor_name) {
   return std::any_of(std::begin(kQuantizedNames), std::end(kQuantizedNames), [&](const char* end) { return tensor_name.ends_with(end); });
 }

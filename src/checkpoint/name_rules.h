@@ -16,6 +16,9 @@ std::string lower(std::string_view text);
 // Why a layer of this name is never quantized: "router or gate (*.gate.weight)"; empty if nothing speaks against it.
 std::string excluded_by_name(std::string_view tensor_name);
 
+// The name with 0 for each of its parts that is a number: the rules say the same of both, and layers and experts that differ in numbers become one.
+std::string without_numbers(std::string_view tensor_name);
+
 // True for names of norms, whose weights are no linear layers whatever their shape.
 bool is_norm(std::string_view tensor_name);
 

@@ -9,10 +9,11 @@ namespace nvfp4cal::checkpoint {
 std::vector<TensorEntry> OutputFormat::quantized_entries(const TensorEntry& weight, bool quantizes_inputs) const {
   const int64_t rows = weight.shape[0], cols = weight.shape[1];
   LayerNames layer = names(module_of(weight.name));
-  TensorEntry codes{std::move(layer.codes), find_dtype("U8"), {rows, cols / 2}, 0, 0};
-  TensorEntry scales{std::move(layer.scales), find_dtype("F8_E4M3"), {rows, cols / kBlock}, 0, 0};
-  TensorEntry global{std::move(layer.global_scale), find_dtype("F32"), scalar_shape(), 0, 0};
-  std::vector<TensorEntry> entries = {std::move(codes), std::move(scales), std::move(global)};
+  std::vector<TensorEntry> entries;
+  entries.reserve(4);
+  entries.push_back({std::move(layer.codes), find_dtype("U8"), {rows, cols / 2}, 0, 0});
+  entries.push_back({std::move(layer.scales), find_dtype("F8_E4M3"), {rows, cols / kBlock}, 0, 0});
+  entries.push_back({std::move(layer.global_scale), find_dtype("F32"), scalar_shape(), 0, 0});
   if (quantizes_inputs) entries.push_back({std::move(layer.input_scale), find_dtype("F32"), scalar_shape(), 0, 0});
   return entries;
 }

@@ -44,7 +44,8 @@ class OutputFormat {
   virtual nlohmann::ordered_json quant_config(const QuantizationInfo& info) const = 0;
 
   // What a [N, K] weight "<module>.weight" becomes: codes U8 [N, K/2], block scales F8_E4M3 [N, K/16], the global scale F32 and, if
-  // inputs are quantized, the input scale F32.
+  // inputs are quantized, the input scale F32. In this order:
+  static constexpr size_t kCodes = 0, kScales = 1, kGlobalScale = 2, kInputScale = 3;
   std::vector<TensorEntry> quantized_entries(const TensorEntry& weight, bool quantizes_inputs) const;
 };
 

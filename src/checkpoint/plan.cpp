@@ -20,10 +20,21 @@ namespace {
 constexpr const char* kAlone = "linear layer";
 constexpr const char* kNotIncluded = "not included";
 
-struct Patterns {
+class Patterns {
+ public:
   explicit Patterns(const LayerRules& rules)
       : include("include", rules.include), exclude("exclude", rules.exclude), fuse("fuse group", rules.fuse) {}
+  // excluded_by_name(), asked once for names that differ in numbers.
+  const std::string& excluded(const std::string& name) {
+    const auto [found, fresh] = excluded_.try_emplace(without_numbers(name));
+    if (fresh) found->second = excluded_by_name(name);
+    return found->second;
+  }
+
   LayerPatterns include, exclude, fuse;
+
+ private:
+  std::map<std::string, std::string> excluded_;
 };
 
 // What the name says against a layer: the caller's patterns before the list of names.
@@ -32,7 +43,7 @@ std::string why_not_by_name(const std::string& name, Patterns& patterns) {
   const std::string* included = patterns.include.find(name);
   if (excluded) return "excluded (" + *excluded + ")";
   if (!patterns.include.empty() && !included) return kNotIncluded;
-  return patterns.include.names(name) ? "" : excluded_by_name(name);
+  return patterns.include.names(name) ? "" : patterns.excluded(name);
 }
 
 // Why the tensor is copied; empty: it is quantized.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
+#include <unordered_set>
 
 #include "checkpoint/config_text.h"
 #include "checkpoint/input_scales.h"
@@ -101,37 +103,37 @@ void Run::read_config(const std::string& input) {
 }
 
 Run::OutputShard Run::plan_output(const Shard& shard, size_t first_source) const {
-  OutputShard output{&shard, first_source, first_source, {}, ""};
+  OutputShard output{&shard, first_source, first_source, {}, {}, ""};
   const std::vector<Source>& sources = sources_->all();
   while (output.end_source < sources.size() && sources[output.end_source].shard == &shard) ++output.end_source;
-  output.entries = output_entries(output);
+  add_entries(output);
   output.header = build_header(shard.name, output.entries, shard.header.metadata);
   return output;
 }
 
-std::vector<TensorEntry> Run::output_entries(const OutputShard& shard) const {
-  std::vector<TensorEntry> entries;
+void Run::add_entries(OutputShard& shard) const {
+  shard.entries.reserve(4 * (shard.end_source - shard.first_source));
   for (size_t i = shard.first_source; i < shard.end_source; ++i) {
     const TensorEntry& entry = sources_->all()[i].entry;
+    shard.first_entry.push_back(shard.entries.size());
     if (!planned(i).quantize) {
-      entries.push_back(entry);
+      shard.entries.push_back(entry);
       continue;
     }
-    for (TensorEntry& made : format_.quantized_entries(entry, options_.quantizes_inputs())) entries.push_back(std::move(made));
+    for (TensorEntry& made : format_.quantized_entries(entry, options_.quantizes_inputs())) shard.entries.push_back(std::move(made));
   }
-  return entries;
 }
 
 void Run::count_bytes() {
   int64_t total = 0;
+  std::unordered_set<std::string_view> names;
   for (const OutputShard& output : outputs_) {
     result_.shards.push_back({output.shard->name, output.shard->file.size(), output.size()});
     result_.bytes_out += output.size() - static_cast<int64_t>(output.header.size());
     for (const TensorEntry& tensor : output.shard->header.tensors) result_.bytes_in += tensor.bytes();
     for (const TensorEntry& entry : output.entries) {
-      if (const auto [place, fresh] = weight_map_.emplace(entry.name, output.shard->name); !fresh) {
+      if (!names.insert(entry.name).second)
         fail(Status::kInvalidArgument, "two tensors of the output would be named %s", in_quotes(entry.name).c_str());
-      }
     }
     for (size_t i = output.first_source; i < output.end_source; ++i) {
       total += bytes_of(i) * (planned(i).quantize ? 2 : 1);  // read once or twice

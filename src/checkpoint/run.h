@@ -30,9 +30,14 @@ class Run {
   struct OutputShard {
     const Shard* shard;
     size_t first_source, end_source;
-    std::vector<TensorEntry> entries;  // with their places
+    std::vector<TensorEntry> entries;  // of one source after the other, with their places
+    std::vector<size_t> first_entry;   // by source, from first_source on: of its entries
     std::string header;                // the first bytes of the file
-    int64_t size() const { return static_cast<int64_t>(header.size()) + (entries.empty() ? 0 : entries.back().end); }
+    int64_t size() const { return static_cast<int64_t>(header.size()) + data_size(entries); }
+    // Where entry k of a source lies in the file.
+    int64_t place(size_t source, size_t k) const {
+      return static_cast<int64_t>(header.size()) + entries[first_entry[source - first_source] + k].begin;
+    }
   };
 
   // Everything that can be refused without reading weights or writing anything.
@@ -40,7 +45,7 @@ class Run {
   void read_config(const std::string& input);
   void find_hessians();
   OutputShard plan_output(const Shard& shard, size_t first_source) const;
-  std::vector<TensorEntry> output_entries(const OutputShard& shard) const;
+  void add_entries(OutputShard& shard) const;
   void count_bytes();
   // Modules that have a Hessian, with the size and time of change of its file.
   using HessianStamps = std::map<std::string, std::pair<int64_t, int64_t>>;
@@ -58,10 +63,10 @@ class Run {
   void write_shard(const OutputShard& planned, OutputFolder& output);
   // Sources that are dealt with together: whole groups, so few of them that what was read for the amaxes is still there to be quantized.
   std::vector<std::vector<size_t>> portions_of(const OutputShard& planned) const;
-  using Places = std::map<std::string_view, int64_t>;  // of tensors in a file
-  void write_portion(const std::vector<size_t>& sources, const Places& places, OutputFile& file);
+  void write_portion(const std::vector<size_t>& sources, const OutputShard& planned, OutputFile& file);
   int64_t bytes_of(size_t source) const;
-  void write_scalars(const LayerNames& names, size_t group, const Places& places, OutputFile& file) const;
+  // The global and input scales of those that are quantized.
+  void write_scalars(const std::vector<size_t>& sources, const OutputShard& planned, OutputFile& file) const;
   // The shards that a killed run has not finished, if there is room for them.
   std::vector<const OutputShard*> unfinished(OutputFolder& output, const std::string& path);
   bool keep_shard(const OutputShard& planned, OutputFolder& output);
@@ -84,7 +89,6 @@ class Run {
   std::unique_ptr<PlannedSources> sources_;
   std::vector<bool> amax_known_;  // by group
   std::vector<OutputShard> outputs_;
-  std::map<std::string, std::string> weight_map_;  // of the output
   RunResult result_;
   std::future<void> finishing_;
 };

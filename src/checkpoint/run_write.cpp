@@ -87,13 +87,30 @@ void Run::warn_of_small_groups() {
   }
 }
 
-void Run::write_scalars(const LayerNames& names, size_t group, const Places& places, OutputFile& file) const {
-  const float amax = result_.global_amax[group], normalization = options_.normalization();
-  const float global_scale = negligible(amax, normalization) ? 1.0f : format_.global_scale(amax, normalization);
-  file.write_at(places.at(names.global_scale), &global_scale, sizeof global_scale);
-  if (!options_.quantizes_inputs()) return;
-  const float input_scale = format_.input_scale(result_.input_scales[group]);
-  file.write_at(places.at(names.input_scale), &input_scale, sizeof input_scale);
+void Run::write_scalars(const std::vector<size_t>& sources, const OutputShard& planned_shard, OutputFile& file) const {
+  // Those that lie side by side are written at once.
+  std::vector<float> run;
+  int64_t end = 0;
+  const auto write_run = [&] {
+    const int64_t bytes = static_cast<int64_t>(run.size() * sizeof(float));
+    if (bytes > 0) file.write_at(end - bytes, run.data(), bytes);
+    run.clear();
+  };
+  const auto add = [&](int64_t place, float value) {
+    if (place != end) write_run();
+    run.push_back(value);
+    end = place + int64_t{sizeof(float)};
+  };
+  for (const size_t i : sources) {
+    if (!planned(i).quantize) continue;
+    const size_t group = static_cast<size_t>(planned(i).group);
+    const float amax = result_.global_amax[group], normalization = options_.normalization();
+    if (options_.quantizes_inputs())
+      add(planned_shard.place(i, OutputFormat::kInputScale), format_.input_scale(result_.input_scales[group]));
+    add(planned_shard.place(i, OutputFormat::kGlobalScale),
+        negligible(amax, normalization) ? 1.0f : format_.global_scale(amax, normalization));
+  }
+  write_run();
 }
 
 std::vector<std::vector<size_t>> Run::portions_of(const OutputShard& planned_shard) const {
@@ -122,22 +139,21 @@ std::vector<std::vector<size_t>> Run::portions_of(const OutputShard& planned_sha
   return portions;
 }
 
-void Run::write_portion(const std::vector<size_t>& sources, const Places& places, OutputFile& file) {
+void Run::write_portion(const std::vector<size_t>& sources, const OutputShard& planned_shard, OutputFile& file) {
   find_amaxes(sources);
   std::vector<WriteTask> tasks;
   for (const size_t i : sources) {
     const Source& source = sources_->all()[i];
+    const int64_t place = planned_shard.place(i, OutputFormat::kCodes);  // or of the copy
     if (!planned(i).quantize) {
-      tasks.push_back({&source, false, 0.0f, places.at(source.entry.name), 0, {}});
+      tasks.push_back({&source, false, 0.0f, place, 0, {}});
       continue;
     }
-    const size_t group = static_cast<size_t>(planned(i).group);
-    const float amax = result_.global_amax[group];
-    const LayerNames names = format_.names(module_of(source.entry.name));
+    const float amax = result_.global_amax[static_cast<size_t>(planned(i).group)];
     const bool zero = negligible(amax, options_.normalization());
-    tasks.push_back({&source, true, zero ? 0.0f : amax, places.at(names.codes), places.at(names.scales), {}});
-    write_scalars(names, group, places, file);
+    tasks.push_back({&source, true, zero ? 0.0f : amax, place, planned_shard.place(i, OutputFormat::kScales), {}});
   }
+  write_scalars(sources, planned_shard, file);
   std::vector<WriteTask> plain;
   std::vector<size_t> places_of_plain;
   for (size_t i = 0; i < tasks.size(); ++i) {
@@ -159,9 +175,7 @@ void Run::write_shard(const OutputShard& planned_shard, OutputFolder& output) {
   const int64_t header_size = static_cast<int64_t>(planned_shard.header.size());
   file->file().reserve(planned_shard.size());
   file->write_at(0, planned_shard.header.data(), header_size);
-  Places places;
-  for (const TensorEntry& entry : planned_shard.entries) places.emplace(entry.name, header_size + entry.begin);
-  for (const std::vector<size_t>& portion : portions_of(planned_shard)) write_portion(portion, places, *file);
+  for (const std::vector<size_t>& portion : portions_of(planned_shard)) write_portion(portion, planned_shard, *file);
   FinishedShard finished{planned_shard.size(), file->checksum(), {}};
   for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
     if (!planned(i).quantize) continue;
@@ -238,7 +252,11 @@ void Run::write_index(OutputFolder& output) {
   nlohmann::json metadata = model_.index.contains("metadata") ? model_.index["metadata"] : nlohmann::json();
   if (metadata.is_null()) metadata = nlohmann::json::object();
   metadata["total_size"] = result_.bytes_out;
-  const nlohmann::json index = {{"metadata", metadata}, {"weight_map", weight_map_}};
+  nlohmann::json files = nlohmann::json::object();
+  for (const OutputShard& shard : outputs_) {
+    for (const TensorEntry& entry : shard.entries) files[entry.name] = shard.shard->name;
+  }
+  const nlohmann::json index = {{"metadata", metadata}, {"weight_map", std::move(files)}};
   output.write(kIndexName, index.dump(2) + "\n");
 }
 

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "checkpoint/header_parser.h"
+#include "checkpoint/json.h"
 #include "checkpoint/text.h"
 #include "core/error.h"
 
@@ -39,18 +40,17 @@ int64_t stored_bytes(const std::string& file, const TensorEntry& tensor) {
 
 void check_sizes(const std::string& file, const std::vector<TensorEntry>& tensors, int64_t data_size) {
   for (const TensorEntry& tensor : tensors) {
-    const std::string name = in_quotes(tensor.name);
     if (tensor.end < tensor.begin) {
-      fail(Status::kCorrupt, "%s: tensor %s begins at byte %lld and ends before it, at byte %lld", file.c_str(), name.c_str(),
-           static_cast<Long>(tensor.begin), static_cast<Long>(tensor.end));
+      fail(Status::kCorrupt, "%s: tensor %s begins at byte %lld and ends before it, at byte %lld", file.c_str(),
+           in_quotes(tensor.name).c_str(), static_cast<Long>(tensor.begin), static_cast<Long>(tensor.end));
     }
     if (tensor.end > data_size) {
-      fail(Status::kCorrupt, "%s: tensor %s ends at byte %lld but the data has %lld", file.c_str(), name.c_str(),
+      fail(Status::kCorrupt, "%s: tensor %s ends at byte %lld but the data has %lld", file.c_str(), in_quotes(tensor.name).c_str(),
            static_cast<Long>(tensor.end), static_cast<Long>(data_size));
     }
     const int64_t bytes = stored_bytes(file, tensor);
     if (bytes != tensor.bytes()) {
-      fail(Status::kCorrupt, "%s: tensor %s takes %lld bytes but its data_offsets span %lld", file.c_str(), name.c_str(),
+      fail(Status::kCorrupt, "%s: tensor %s takes %lld bytes but its data_offsets span %lld", file.c_str(), in_quotes(tensor.name).c_str(),
            static_cast<Long>(bytes), static_cast<Long>(tensor.bytes()));
     }
   }
@@ -85,7 +85,38 @@ void check_positions(const std::string& file, const std::vector<TensorEntry>& te
   }
 }
 
-std::string json_text(const std::string& text) { return nlohmann::json(text).dump(); }
+// As the reference's writer orders them: large alignments first, then by name. Files that come from it have most of that order already.
+std::vector<TensorEntry*> in_file_order(std::vector<TensorEntry>& tensors) {
+  constexpr int kMostRank = 21;
+  std::vector<TensorEntry*> order;
+  order.reserve(tensors.size());
+  uint32_t ranks = 0;
+  for (const TensorEntry& tensor : tensors) ranks |= uint32_t{1} << tensor.dtype->rank;
+  for (int rank = kMostRank; rank >= 0; --rank) {
+    if (!(ranks >> rank & 1)) continue;
+    const auto begin = static_cast<std::ptrdiff_t>(order.size());
+    for (TensorEntry& tensor : tensors) {
+      if (tensor.dtype->rank == rank) order.push_back(&tensor);
+    }
+    const auto by_name = [](const TensorEntry* a, const TensorEntry* b) { return a->name < b->name; };
+    if (!std::is_sorted(order.begin() + begin, order.end(), by_name)) std::sort(order.begin() + begin, order.end(), by_name);
+  }
+  return order;
+}
+
+void append_entry(std::string& json, const TensorEntry& tensor) {
+  append_json(json, tensor.name);
+  json.append(":{\"dtype\":\"").append(tensor.dtype->name).append("\",\"shape\":[");
+  for (size_t d = 0; d < tensor.shape.size(); ++d) {
+    if (d > 0) json += ',';
+    append_json(json, tensor.shape[d]);
+  }
+  json += "],\"data_offsets\":[";
+  append_json(json, tensor.begin);
+  json += ',';
+  append_json(json, tensor.end);
+  json += "]}";
+}
 
 }  // namespace
 
@@ -130,35 +161,39 @@ Header parse_header(const std::string& file, std::string_view json, int64_t data
   return header;
 }
 
+int64_t data_size(const std::vector<TensorEntry>& tensors) {
+  return std::accumulate(tensors.begin(), tensors.end(), int64_t{0},
+                         [](int64_t sum, const TensorEntry& tensor) { return sum + tensor.bytes(); });
+}
+
 std::string build_header(const std::string& file, std::vector<TensorEntry>& tensors, const Metadata& metadata) {
-  std::sort(tensors.begin(), tensors.end(), [](const TensorEntry& a, const TensorEntry& b) {
-    return a.dtype != b.dtype ? a.dtype->rank > b.dtype->rank : a.name < b.name;
-  });
-  std::string json = "{\"__metadata__\":{";
+  std::string bytes(kHeaderPrefix, '\0');
+  bytes += "{\"__metadata__\":{";
   const bool has_format = std::any_of(metadata.begin(), metadata.end(), [](const auto& pair) { return pair.first == "format"; });
-  if (!has_format) json += "\"format\":\"pt\"";
+  if (!has_format) bytes += "\"format\":\"pt\"";
   for (const auto& [key, value] : metadata) {
-    if (json.back() != '{') json += ',';
-    json += json_text(key) + ':' + json_text(value);
+    if (bytes.back() != '{') bytes += ',';
+    append_json(bytes, key);
+    bytes += ':';
+    append_json(bytes, value);
   }
-  json += '}';
+  bytes += '}';
   int64_t position = 0;
-  for (TensorEntry& tensor : tensors) {
-    tensor.begin = position;
-    tensor.end = position += stored_bytes(file, tensor);
-    json += ',' + json_text(tensor.name) + ":{\"dtype\":\"" + tensor.dtype->name + "\",\"shape\":[";
-    for (size_t d = 0; d < tensor.shape.size(); ++d) json += (d ? "," : "") + std::to_string(tensor.shape[d]);
-    json += "],\"data_offsets\":[" + std::to_string(tensor.begin) + ',' + std::to_string(tensor.end) + "]}";
+  for (TensorEntry* tensor : in_file_order(tensors)) {
+    tensor->begin = position;
+    tensor->end = position += stored_bytes(file, *tensor);
+    bytes += ',';
+    append_entry(bytes, *tensor);
   }
-  json += '}';
-  json.append((8 - json.size() % 8) % 8, ' ');
-  if (static_cast<int64_t>(json.size()) > kHeaderLimit) {
-    fail(Status::kUnsupported, "%s: a header of %zu bytes is over the limit of %lld", file.c_str(), json.size(),
+  bytes += '}';
+  bytes.append((8 - bytes.size() % 8) % 8, ' ');
+  const int64_t length = static_cast<int64_t>(bytes.size()) - kHeaderPrefix;
+  if (length > kHeaderLimit) {
+    fail(Status::kUnsupported, "%s: a header of %lld bytes is over the limit of %lld", file.c_str(), static_cast<Long>(length),
          static_cast<Long>(kHeaderLimit));
   }
-  std::string bytes(8, '\0');
-  for (int i = 0; i < 8; ++i) bytes[static_cast<size_t>(i)] = static_cast<char>(json.size() >> (8 * i) & 0xFF);
-  return bytes + json;
+  for (size_t i = 0; i < kHeaderPrefix; ++i) bytes[i] = static_cast<char>(length >> (8 * i) & 0xFF);
+  return bytes;
 }
 
 }  // namespace nvfp4cal::checkpoint

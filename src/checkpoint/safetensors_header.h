@@ -48,8 +48,11 @@ int64_t header_length(const std::string& file, const unsigned char* prefix, int6
 // Parses the JSON of a header whose file holds data_size bytes behind it. Throws kCorrupt; messages start with `file`.
 Header parse_header(const std::string& file, std::string_view json, int64_t data_size);
 
-// Puts the tensors in the order of the reference's writer, sets begin and end, and returns the first bytes of the file:
+// Sets begin and end as the reference's writer orders the tensors, which stay where they are here, and returns the first bytes of the file:
 // length and JSON, padded with spaces so that the data begins at a multiple of 8. {"format":"pt"} is added to metadata without a format.
 std::string build_header(const std::string& file, std::vector<TensorEntry>& tensors, const Metadata& metadata);
+
+// Bytes of all of them.
+int64_t data_size(const std::vector<TensorEntry>& tensors);
 
 }  // namespace nvfp4cal::checkpoint

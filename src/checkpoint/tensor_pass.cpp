@@ -1,8 +1,11 @@
 #include "checkpoint/tensor_pass.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cfloat>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "calib/read_floats.h"
@@ -16,9 +19,9 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-// A piece fits into a second-level cache. A batch of pieces keeps many threads busy and is what a cancelled run finishes.
+// A piece fits into a second-level cache, and so does a batch of smaller ones. So many batches keep many threads busy and are what a cancelled run finishes.
 constexpr int64_t kPieceBytes = int64_t{512} << 10;
-constexpr size_t kBatch = 64;
+constexpr size_t kBatches = 64;
 // What stays of what was read for amaxes. Reading it again from the system's cache took an eighth of a job.
 constexpr int64_t kKeptBytes = int64_t{96} << 20;
 constexpr int64_t kGptqRows = 64;  // of a task of GPTQ
@@ -36,6 +39,16 @@ TensorView view_of(const char* data, const Source& source, int64_t n) { return m
   const ElementFlaw flaw = element_flaw(error);
   const std::string name = source.shard->name + ": tensor " + in_quotes(source.stored->name);
   fail(Status::kNotFinite, "%s[%lld]%s", name.c_str(), static_cast<long long>(source.element(first + flaw.index)), flaw.text.c_str());
+}
+
+// Memory that is taken as it is used, where the system can in pages of 2 MiB: each small one would be a fault of its own. For free().
+char* huge_pages(int64_t bytes) {
+  constexpr int64_t kHugePage = int64_t{2} << 20;
+  static_assert(kKeptBytes % kHugePage == 0);
+  char* const memory = static_cast<char*>(std::aligned_alloc(static_cast<size_t>(kHugePage), static_cast<size_t>(bytes)));
+  if (!memory) throw std::bad_alloc();
+  static_cast<void>(madvise(memory, static_cast<size_t>(bytes), MADV_HUGEPAGE));  // a hint
+  return memory;
 }
 
 // [cols, rows] -> [rows, cols].
@@ -57,10 +70,36 @@ void transpose(const char* in, char* out, int64_t rows, int64_t cols) {
 
 bool negligible(float global_amax, float normalization) { return num::global_scale(global_amax, normalization) < FLT_MIN; }
 
-// What a thread needs for a piece.
+// What a thread needs for a batch of pieces.
 struct TensorPass::Buffers {
+  // Bytes that are to be written. They are put together where they lie side by side in the file and in memory.
+  struct Writes {
+    struct Write {
+      int64_t at;
+      const char* data;
+      int64_t bytes;
+    };
+    std::vector<Write> all;
+
+    void add(int64_t at, const void* data, int64_t bytes) {
+      const char* const begin = static_cast<const char*>(data);
+      if (!all.empty() && all.back().at + all.back().bytes == at && all.back().data + all.back().bytes == begin) {
+        all.back().bytes += bytes;
+      } else {
+        all.push_back({at, begin, bytes});
+      }
+    }
+    void flush(OutputFile& target) {
+      for (const Write& write : all) target.write_at(write.at, write.data, write.bytes);
+      all.clear();
+    }
+  };
+
+  std::vector<const char*> pieces;  // of the batch
   std::vector<char> data, columns;
   std::vector<uint8_t> codes, scales, max_scales;
+  int64_t elements = 0;  // of the batch that codes and scales have
+  Writes code_writes, scale_writes;
   std::vector<float> floats, amaxes;  // amaxes: of blocks
 };
 
@@ -112,38 +151,86 @@ void TensorPass::add_pieces(std::vector<Piece>& pieces, size_t task, const Sourc
 }
 
 void TensorPass::keep(std::vector<Piece>& pieces) {
-  kept_pieces_.clear();
+  cached_.clear();
   int64_t used = 0;
   for (Piece& piece : pieces) {
-    if (used + piece.bytes > kKeptBytes) break;
-    if (!kept_) kept_.reset(new char[static_cast<size_t>(kKeptBytes)]);  // not cleared: memory is taken as it is used
+    if (!kept_) kept_.reset(huge_pages(kKeptBytes));
+    Kept& kept = cached_.try_emplace(piece.source, Kept{kept_.get() + used, 0}).first->second;
+    if (used + piece.bytes > kKeptBytes) used = kKeptBytes;  // and nothing more: a source's pieces follow each other
+    if (used == kKeptBytes) continue;
     piece.kept = kept_.get() + used;
-    kept_pieces_[{piece.source, piece.first}] = piece.kept;
+    kept.elements += piece.count;
     used += piece.bytes;
   }
 }
 
 void TensorPass::find_kept(std::vector<Piece>& pieces) const {
   for (Piece& piece : pieces) {
-    const auto found = kept_pieces_.find({piece.source, piece.first});
-    if (piece.raw || found == kept_pieces_.end()) continue;
-    piece.kept = found->second;
+    const auto found = cached_.find(piece.source);
+    if (piece.raw || found == cached_.end() || piece.first >= found->second.elements) continue;
+    piece.kept = found->second.data + piece.first * (piece.bytes / piece.count);
     piece.loaded = true;
   }
 }
 
-const char* TensorPass::read(const Piece& piece, Buffers& buffers) const {
-  if (piece.loaded) return piece.kept;
-  const Source& source = *piece.source;
-  if (!piece.kept && static_cast<int64_t>(buffers.data.size()) < piece.bytes) buffers.data.resize(static_cast<size_t>(piece.bytes));
-  char* const data = piece.kept ? piece.kept : buffers.data.data();
-  const int64_t size = piece.bytes / piece.count;
-  if (piece.raw || !source.part || source.part->col_step == 1) {
-    const int64_t first = piece.raw ? piece.first : source.element(piece.first);
-    source.shard->read(*source.stored, first * size, data, piece.bytes);
-    return data;
+std::vector<size_t> TensorPass::batches_of(const std::vector<Piece>& pieces) {
+  std::vector<size_t> begins;
+  int64_t bytes = kPieceBytes;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (bytes + pieces[i].bytes > kPieceBytes) {
+      begins.push_back(i);
+      bytes = 0;
+    }
+    bytes += pieces[i].bytes;
   }
-  const int64_t cols = source.part->cols, rows = piece.count / cols;
+  begins.push_back(pieces.size());
+  return begins;
+}
+
+int64_t TensorPass::Piece::place() const {
+  if (!raw && source->part && source->part->col_step != 1) return -1;
+  return source->shard->data_begin + source->stored->begin + (raw ? first : source->element(first) * (bytes / count));
+}
+
+void TensorPass::read(const std::vector<Piece>& pieces, size_t begin, size_t end, Buffers& buffers) const {
+  int64_t unkept = 0;
+  for (size_t i = begin; i < end; ++i) unkept += pieces[i].kept ? 0 : pieces[i].bytes;
+  if (static_cast<int64_t>(buffers.data.size()) < unkept) buffers.data.resize(static_cast<size_t>(unkept));
+  buffers.pieces.clear();
+  char* next = buffers.data.data();
+  struct {
+    const File* file;
+    int64_t place;
+    char* data;
+    int64_t bytes;
+  } run{};  // to be read at once
+  const auto read_run = [&] {
+    if (run.bytes > 0) run.file->read_at(run.place, run.data, run.bytes);
+    run.bytes = 0;
+  };
+  for (size_t i = begin; i < end; ++i) {
+    const Piece& piece = pieces[i];
+    char* const data = piece.kept ? piece.kept : std::exchange(next, next + piece.bytes);
+    buffers.pieces.push_back(data);
+    if (piece.loaded) continue;
+    const int64_t place = piece.place();
+    if (place < 0) {
+      read_transposed(piece, buffers, data);
+      continue;
+    }
+    const File* const file = &piece.source->shard->file;
+    if (run.bytes == 0 || file != run.file || place != run.place + run.bytes || data != run.data + run.bytes) {
+      read_run();
+      run = {file, place, data, 0};
+    }
+    run.bytes += piece.bytes;
+  }
+  read_run();
+}
+
+void TensorPass::read_transposed(const Piece& piece, Buffers& buffers, char* data) const {
+  const Source& source = *piece.source;
+  const int64_t size = piece.bytes / piece.count, cols = source.part->cols, rows = piece.count / cols;
   if (static_cast<int64_t>(buffers.columns.size()) < piece.bytes) buffers.columns.resize(static_cast<size_t>(piece.bytes));
   for (int64_t c = 0; c < cols; ++c) {
     source.shard->read(*source.stored, source.element(piece.first + c) * size, buffers.columns.data() + c * rows * size, rows * size);
@@ -151,37 +238,58 @@ const char* TensorPass::read(const Piece& piece, Buffers& buffers) const {
   if (size == 2) transpose<uint16_t>(buffers.columns.data(), data, rows, cols);
   if (size == 4) transpose<uint32_t>(buffers.columns.data(), data, rows, cols);
   if (size == 8) transpose<uint64_t>(buffers.columns.data(), data, rows, cols);
-  return data;
 }
 
-void TensorPass::read_ahead(const Piece& piece) const {
-  const Source& source = *piece.source;
-  if (cached_.count(&source) || (source.part && source.part->col_step != 1)) return;
-  const int64_t size = piece.bytes / piece.count;
-  const int64_t first = piece.raw ? piece.first : source.element(piece.first);
-  source.shard->file.read_ahead(source.shard->data_begin + source.stored->begin + first * size, piece.bytes);
+void TensorPass::read_ahead(const std::vector<Piece>& pieces, size_t begin, size_t end) const {
+  for (size_t i = begin; i < end;) {
+    const Piece& piece = pieces[i++];
+    const int64_t place = piece.place();
+    if (place < 0 || cached_.count(piece.source)) continue;
+    int64_t bytes = piece.bytes;
+    while (i < end && pieces[i].source->shard == piece.source->shard && pieces[i].place() == place + bytes) bytes += pieces[i++].bytes;
+    piece.source->shard->file.read_ahead(place, bytes);
+  }
 }
 
 template <class Use>
-void TensorPass::for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use) {
-  for (size_t begin = 0; begin < pieces.size(); begin += kBatch) {
-    const size_t end = std::min(begin + kBatch, pieces.size());
-    // While this batch is computed, the system fetches the next one.
-    for (size_t i = end; i < std::min(end + kBatch, pieces.size()); ++i) read_ahead(pieces[i]);
+void TensorPass::for_each_batch(const std::vector<Piece>& pieces, OutputFile* written, Use&& use) {
+  const std::vector<size_t> batches = batches_of(pieces);
+  const size_t count = batches.size() - 1;
+  for (size_t begin = 0; begin < count; begin += kBatches) {
+    const size_t end = std::min(begin + kBatches, count);
+    // While these are computed, the system fetches the next ones.
+    read_ahead(pieces, batches[end], batches[std::min(end + kBatches, count)]);
     execution_.parallel_for(static_cast<int64_t>(end - begin), [&](int64_t i) {
       monitor_.check();
-      const Piece& piece = pieces[begin + static_cast<size_t>(i)];
+      const size_t batch = begin + static_cast<size_t>(i);
       BorrowedBuffers buffers(*this);
-      use(begin + static_cast<size_t>(i), *buffers, read(piece, *buffers));
+      read(pieces, batches[batch], batches[batch + 1], *buffers);
+      use(batches[batch], batches[batch + 1], *buffers);
     });
     if (written) written->file().start_writing();
-    for (size_t i = begin; i < end;) {
+    for (size_t i = batches[begin]; i < batches[end];) {
       int64_t bytes = 0;
       const Source* source = pieces[i].source;
-      for (; i < end && pieces[i].source == source; ++i) bytes += pieces[i].bytes;
+      for (; i < batches[end] && pieces[i].source == source; ++i) bytes += pieces[i].bytes;
       monitor_.advance(bytes, source->entry.name);
     }
   }
+}
+
+float TensorPass::amax(const Piece& piece, const char* data) const {
+  const TensorView x = view_of(data, *piece.source, piece.count);
+  float found = 0.0f;  // is added to
+  AmaxArgs args{};
+  args.x = &x;
+  args.groups = 1;
+  args.out = &found;
+  try {
+    call(cpu_ops().amax, inner_, args);
+  } catch (const Error& error) {
+    if (error.status() != Status::kNotFinite) throw;
+    fail_not_finite(error, *piece.source, piece.first);
+  }
+  return found;
 }
 
 std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources) {
@@ -189,22 +297,10 @@ std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources)
   for (size_t i = 0; i < sources.size(); ++i) add_pieces(pieces, i, *sources[i], false);
   keep(pieces);
   std::vector<float> found(pieces.size()), result(sources.size());
-  for_each_piece(pieces, nullptr, [&](size_t i, Buffers&, const char* data) {
-    const Piece& piece = pieces[i];
-    const TensorView x = view_of(data, *piece.source, piece.count);
-    AmaxArgs args{};
-    args.x = &x;
-    args.groups = 1;
-    args.out = &found[i];
-    try {
-      call(cpu_ops().amax, inner_, args);
-    } catch (const Error& error) {
-      if (error.status() != Status::kNotFinite) throw;
-      fail_not_finite(error, *piece.source, piece.first);
-    }
+  for_each_batch(pieces, nullptr, [&](size_t begin, size_t end, Buffers& buffers) {
+    for (size_t i = begin; i < end; ++i) found[i] = amax(pieces[i], buffers.pieces[i - begin]);
   });
   for (size_t i = 0; i < pieces.size(); ++i) result[pieces[i].task] = std::max(result[pieces[i].task], found[i]);
-  cached_ = {sources.begin(), sources.end()};
   return result;
 }
 
@@ -219,28 +315,29 @@ QuantizeArgs TensorPass::arguments(const TensorView& x, const WriteTask& task) c
   return args;
 }
 
-SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target) {
+SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data) {
   const TensorView x = view_of(data, *piece.source, piece.count);
   const int64_t n = piece.count;
-  buffers.codes.resize(static_cast<size_t>(n / 2));
-  buffers.scales.resize(static_cast<size_t>(n / kBlock));
+  uint8_t* const codes = buffers.codes.data() + buffers.elements / 2;
+  uint8_t* const scales = buffers.scales.data() + buffers.elements / kBlock;
+  buffers.elements += n;
   double squared_error[2] = {0.0, 0.0};
   QuantizeArgs args = arguments(x, task);
-  args.sweep.codes = buffers.scales.data();
+  args.sweep.codes = scales;
   args.method = options_.searches() ? Method::kMse : Method::kMax;
   if (options_.method == ScaleMethod::kFourOverSix && task.global_amax > 0.0f) {
     buffers.amaxes.resize(static_cast<size_t>(n / kBlock));
     four_over_six_amaxes(x, task.global_amax, buffers.floats, buffers.amaxes.data());
     args.block_amax = buffers.amaxes.data();
   }
-  args.packed = buffers.codes.data();
+  args.packed = codes;
   args.squared_error = options_.measure_error ? squared_error : nullptr;
   call(cpu_ops().quantize, inner_, args);
   // values that round to zero keep their sign in the codes; a tensor of zeros has none
-  if (task.global_amax == 0.0f) std::memset(buffers.codes.data(), 0, buffers.codes.size());
-  target.write_at(task.codes_at + piece.first / 2, buffers.codes.data(), n / 2);
-  target.write_at(task.scales_at + piece.first / kBlock, buffers.scales.data(), n / kBlock);
-  const double of_max = options_.detail && options_.measure_error ? measure_max(args, buffers.scales.data(), n / kBlock, buffers) : 0.0;
+  if (task.global_amax == 0.0f) std::memset(codes, 0, static_cast<size_t>(n / 2));
+  buffers.code_writes.add(task.codes_at + piece.first / 2, codes, n / 2);
+  buffers.scale_writes.add(task.scales_at + piece.first / kBlock, scales, n / kBlock);
+  const double of_max = options_.detail && options_.measure_error ? measure_max(args, scales, n / kBlock, buffers) : 0.0;
   return {squared_error[0], squared_error[1], of_max};
 }
 
@@ -272,7 +369,8 @@ void TensorPass::write_rows(WriteTask& task, calib::Gptq& gptq, int64_t first, i
   const int64_t shape[2] = {rows, cols};
   BorrowedBuffers borrowed(*this);
   Buffers& buffers = *borrowed;
-  const TensorView x = make_view(read({0, &source, first * cols, n, bytes, false}, buffers), dtype_of(source), 2, shape);
+  read({{0, &source, first * cols, n, bytes, false}}, 0, 1, buffers);
+  const TensorView x = make_view(buffers.pieces[0], dtype_of(source), 2, shape);
   buffers.codes.resize(static_cast<size_t>(n / 2));
   buffers.scales.resize(static_cast<size_t>(n / kBlock));
   if (options_.measure_error) buffers.floats.resize(static_cast<size_t>(n));
@@ -315,13 +413,22 @@ void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
   for (size_t i = 0; i < tasks.size(); ++i) add_pieces(pieces, i, *tasks[i].source, !tasks[i].quantize);
   find_kept(pieces);
   std::vector<SquaredError> errors(pieces.size());
-  for_each_piece(pieces, &target, [&](size_t i, Buffers& buffers, const char* data) {
-    const WriteTask& task = tasks[pieces[i].task];
-    if (task.quantize) {
-      errors[i] = quantize(pieces[i], task, buffers, data, target);
-    } else {
-      target.write_at(task.codes_at + pieces[i].first, data, pieces[i].bytes);
+  for_each_batch(pieces, &target, [&](size_t begin, size_t end, Buffers& buffers) {
+    int64_t elements = 0;
+    for (size_t i = begin; i < end; ++i) elements += pieces[i].raw ? 0 : pieces[i].count;
+    buffers.codes.resize(static_cast<size_t>(elements / 2));
+    buffers.scales.resize(static_cast<size_t>(elements / kBlock));
+    buffers.elements = 0;
+    for (size_t i = begin; i < end; ++i) {
+      const WriteTask& task = tasks[pieces[i].task];
+      if (task.quantize) {
+        errors[i] = quantize(pieces[i], task, buffers, buffers.pieces[i - begin]);
+      } else {
+        buffers.code_writes.add(task.codes_at + pieces[i].first, buffers.pieces[i - begin], pieces[i].bytes);
+      }
     }
+    buffers.code_writes.flush(target);
+    buffers.scale_writes.flush(target);
   });
   for (size_t i = 0; i < pieces.size(); ++i) {  // in order: the same bits for any number of threads
     tasks[pieces[i].task].error.add(errors[i]);

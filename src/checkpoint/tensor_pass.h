@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -66,25 +66,33 @@ class TensorPass {
     const Source* source;
     int64_t first, count, bytes;
     bool raw;
-    char* kept = nullptr;  // where its elements stay for the second pass; NULL: nowhere
-    bool loaded = false;   // they are there
+    char* kept = nullptr;   // where its elements stay for the second pass; NULL: nowhere
+    bool loaded = false;    // they are there
+    int64_t place() const;  // in the file; -1: in many places, element by element
   };
   class BorrowedBuffers;
 
   void add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source, bool raw) const;
-  // use(number of the piece, buffers, data) for each piece, on all threads. written: NULL, or the file that they write.
+  // Where the pieces begin that are one piece of work: many small ones, or a single large one. The last number is that of the pieces.
+  static std::vector<size_t> batches_of(const std::vector<Piece>& pieces);
+  // use(number of the first piece, number behind the last one, buffers) for each batch, on all threads, when it has been read (Buffers::pieces).
+  // written: NULL, or the file that they write.
   template <class Use>
-  void for_each_piece(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
+  void for_each_batch(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
   // Gives the pieces places to stay, as many as there is room for.
   void keep(std::vector<Piece>& pieces);
   // Finds those that stayed.
   void find_kept(std::vector<Piece>& pieces) const;
-  const char* read(const Piece& piece, Buffers& buffers) const;
+  // Reads pieces [begin, end), those that lie side by side at once, and points to them in buffers.pieces.
+  void read(const std::vector<Piece>& pieces, size_t begin, size_t end, Buffers& buffers) const;
+  void read_transposed(const Piece& piece, Buffers& buffers, char* data) const;
   // Asks the system to fetch what it may not have yet.
-  void read_ahead(const Piece& piece) const;
+  void read_ahead(const std::vector<Piece>& pieces, size_t begin, size_t end) const;
+  float amax(const Piece& piece, const char* data) const;
   // What every quantization of x, elements of the task, has in common.
   QuantizeArgs arguments(const TensorView& x, const WriteTask& task) const;
-  SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data, OutputFile& target);
+  // Codes and scales of the piece go to the end of those in the buffers, and into the list of what is to be written.
+  SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data);
   void write_rows(WriteTask& task, calib::Gptq& gptq, int64_t first, int64_t rows, OutputFile& target);
   // Adds the errors of rows x of the task, which have become what is in `quantized`.
   void measure(WriteTask& task, const TensorView& x, const Buffers& quantized);
@@ -98,9 +106,16 @@ class TensorPass {
   std::mutex mutex_;
   ScaleCounts counts_;
   std::vector<std::unique_ptr<Buffers>> idle_;
-  std::set<const Source*> cached_;  // read for their amaxes a moment ago: the system still has them, if they are not kept
-  std::unique_ptr<char[]> kept_;
-  std::map<std::pair<const Source*, int64_t>, char*> kept_pieces_;  // by source and first element, within kept_
+  struct Free {
+    void operator()(char* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<char, Free> kept_;
+  struct Kept {
+    char* data;  // within kept_
+    int64_t elements;
+  };
+  // What is kept of the sources that were read for their amaxes a moment ago: the first elements. The system still has the others.
+  std::unordered_map<const Source*, Kept> cached_;
 };
 
 // True for amaxes too small for a global scale (below 3.2e-35): it would be subnormal, which many kernels flush to zero.

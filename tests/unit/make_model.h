@@ -135,6 +135,8 @@ inline void write_safetensors(const std::string& path, const std::vector<Weight>
     by_name[weight.name] = &weight;
   }
   std::string bytes = checkpoint::build_header(path, entries, metadata);
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   for (const checkpoint::TensorEntry& entry : entries) bytes += by_name.at(entry.name)->bytes;
   write_file(path, bytes);
 }

@@ -228,6 +228,28 @@ TEST_CASE("sharded models", "[checkpoint]") {
   CHECK(report["totals"]["bytes_out"] == written["metadata"]["total_size"]);
 }
 
+TEST_CASE("small tensors are what they are alone", "[checkpoint]") {
+  TempFolder folder;
+  std::vector<Weight> weights;
+  for (int i = 0; i < 30; ++i) {
+    const std::string name = "a." + std::to_string(i);
+    weights.push_back(random_weight(name + ".weight", i % 3 ? "BF16" : "F32", {i % 4 + 1, 16 * (i % 5 + 1)}, static_cast<float>(i + 1)));
+    weights.push_back(random_weight(name + ".bias", "F16", {i + 1}));
+  }
+  const std::string input = folder.make("in"), output = folder / "out", alone_in = folder.make("alone");
+  write_safetensors(input + "/model.safetensors", weights);
+  run(input, output, ScaleMethod::kMse);
+  const StoredFile all = read_safetensors(output + "/model.safetensors");
+  for (size_t i = 0; i < weights.size(); i += 2) {
+    write_safetensors(alone_in + "/model.safetensors", {weights[i], weights[i + 1]});
+    const std::string alone_out = folder / ("alone-out-" + std::to_string(i));
+    run(alone_in, alone_out, ScaleMethod::kMse);
+    const StoredFile alone = read_safetensors(alone_out + "/model.safetensors");
+    REQUIRE(alone.header.tensors.size() == 4);
+    for (const TensorEntry& tensor : alone.header.tensors) CHECK((alone.bytes(tensor.name) == all.bytes(tensor.name)));
+  }
+}
+
 TEST_CASE("zeros and tiny tensors", "[checkpoint]") {
   TempFolder folder;
   const std::string input = folder.make("in"), output = folder / "out";

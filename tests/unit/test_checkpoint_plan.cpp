@@ -117,6 +117,16 @@ TEST_CASE("many braces cost no more than many letters", "[checkpoint]") {
   CHECK_FALSE(plan.tensors[1].quantize);
 }
 
+TEST_CASE("the rules do not look at numbers", "[checkpoint]") {
+  CHECK(without_numbers("model.layers.17.mlp.experts.3.w1.weight") == "model.layers.0.mlp.experts.0.w1.weight");
+  CHECK(without_numbers("conv1d.2b..5") == "conv1d.2b..0");
+  for (const char* name :
+       {"h.12.attn.c_attn.weight", "h.x1.attn.c_attn.weight", "layers.7.ln_1.weight", "layers.7.norm2.weight", "blocks.31.conv1d.weight",
+        "mtp.3.proj.weight", "model.layers.9.mlp.gate.weight", "model.layers.9.mlp.up_proj.weight", "9.weight", ""}) {
+    CHECK(excluded_by_name(without_numbers(name)) == excluded_by_name(name));
+  }
+}
+
 TEST_CASE("layers of Llama", "[checkpoint]") {
   for (const char* layer :
        {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}) {

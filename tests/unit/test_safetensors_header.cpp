@@ -188,6 +188,13 @@ TEST_CASE("safetensors writer", "[safetensors]") {
   CHECK(header.tensors[3].name == "a");
   CHECK(header.tensors[1].begin == 4);
   CHECK(header.tensors[1].end == 28);
+  // the caller's list keeps its order
+  const std::pair<const char*, int64_t> places[] = {{"z", 4}, {"b\"\n\xC3\xA4", 28}, {"a", 30}, {"c", 0}};
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(tensors[i].name == places[i].first);
+    CHECK(tensors[i].begin == places[i].second);
+  }
+  CHECK(data_size(tensors) == 31);
   // the metadata of the input is kept, its format too
   CHECK(build_header("f", tensors, {{"format", "mlx"}}).substr(8, 34) == "{\"__metadata__\":{\"format\":\"mlx\"},\"");
 }

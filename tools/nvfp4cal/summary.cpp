@@ -89,7 +89,9 @@ bool print_json(const std::string& report_json) {
 }
 
 void print_warnings(const std::string& report_json) {
-  const json report = json::parse(report_json);
+  // The last member of a report, whose lists of tensors may be long; a new line lies in no string.
+  const size_t last = report_json.rfind("\n  \"warnings\": ");
+  const json report = json::parse(last == std::string::npos ? report_json : '{' + report_json.substr(last));
   for (const json& warning : report["warnings"])
     std::fprintf(stderr, "nvfp4cal: warning: %s\n", printable(warning.get<std::string>()).c_str());
 }
