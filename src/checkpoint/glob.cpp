@@ -30,29 +30,33 @@ void Glob::follow(bool wildcards, Places& places) const {
     if (!places[at]) continue;
     if (text_[at] == '{') {
       for (size_t i = at; i < closing_[at]; ++i) {
-        if (i == at || text_[i] == ',') places[i + 1] = 1;
+        if (i == at || text_[i] == ',') places[i + 1] |= kReached;
       }
     } else if (is_syntax(at)) {
-      places[closing_[at] + 1] = 1;
+      places[closing_[at] + 1] |= kReached;
     } else if (text_[at] == '*' && wildcards) {
-      places[at + 1] = 1;
+      places[at + 1] |= kReached;
     }
   }
 }
 
-// All ways through the pattern at once, a character of the name after the other.
+// All ways through the pattern at once, a byte of the name after the other.
 bool Glob::matches(std::string_view name, bool wildcards) const {
   Places now(text_.size() + 1), next(now.size());
-  now[0] = 1;
+  now[0] = kReached;
   follow(wildcards, now);
   for (const char c : name) {
     std::fill(next.begin(), next.end(), 0);
-    for (size_t at = 0; at < text_.size(); ++at) {
-      if (!now[at] || is_syntax(at)) continue;
-      if (text_[at] == '*' || text_[at] == '?') {
-        if (wildcards) next[text_[at] == '*' ? at : at + 1] = 1;
+    const bool begins = (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // a character
+    for (size_t at = 0; at <= text_.size(); ++at) {
+      if (!begins && (now[at] & kBehindAny)) next[at] |= kBehindAny;
+      if (!now[at] || at == text_.size() || is_syntax(at)) continue;
+      if (text_[at] == '*') {
+        if (wildcards) next[at] |= kReached;
+      } else if (text_[at] == '?') {
+        if (wildcards && begins) next[at + 1] |= kBehindAny;
       } else if (text_[at] == c) {
-        next[at + 1] = 1;
+        next[at + 1] |= kReached;
       }
     }
     follow(wildcards, next);

@@ -1,4 +1,4 @@
-// The caller's patterns over names: `*` any characters, `?` one, `{a,b}` one of these.
+// The caller's patterns over names, which are UTF-8: `*` any characters, `?` one, `{a,b}` one of these.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,10 @@ class Glob {
   bool names(std::string_view name) const { return matches(name, false); }
 
  private:
-  using Places = std::vector<char>;  // by place in the pattern, its end included: whether it has been reached
+  // By place in the pattern, its end included: how it has been reached, kReached or kBehindAny (or both).
+  using Places = std::vector<char>;
+  static constexpr char kReached = 1;
+  static constexpr char kBehindAny = 2;  // by a `?`, which takes all bytes of its character
 
   bool matches(std::string_view name, bool wildcards) const;
   // Adds the places that are reached from these without a character of the name.

@@ -97,6 +97,23 @@ TEST_CASE("a pattern with braces is the patterns that they stand for", "[checkpo
   }
 }
 
+TEST_CASE("a question mark is a character, not a byte", "[checkpoint]") {
+  const std::vector<std::string> characters = {"a", "\xC3\xA4", "\xE6\xBC\xA2", "\xF0\x9F\x98\x80"};
+  for (const std::string& one : characters) {
+    CAPTURE(one);
+    for (const char* pattern : {"?", "?*", "*?", "*?*", "{?,ab}"}) CHECK(Glob{pattern}.matches(one));
+    for (const char* pattern : {"??", "*??", "?*?", "a?", "?a"}) CHECK_FALSE(Glob{pattern}.matches(one));
+    for (const std::string& two : characters) {
+      const std::string name = "layer." + one + two;
+      for (const char* pattern : {"layer.??", "*.??", "layer.?*?", "*{.,x}?{?,y}"}) CHECK(Glob{pattern}.matches(name));
+      for (const char* pattern : {"layer.?", "layer.???", "*.?*??"}) CHECK_FALSE(Glob{pattern}.matches(name));
+      CHECK(Glob("layer.?" + two).matches(name));
+      CHECK(Glob("layer." + one + "?").matches(name));
+      CHECK(Glob("layer.?" + one).matches(name) == (one == two));
+    }
+  }
+}
+
 TEST_CASE("many braces cost no more than many letters", "[checkpoint]") {
   std::string pattern = "*", name = "model.";
   for (int i = 0; i < 40; ++i) {
