@@ -28,18 +28,21 @@ struct Call {
   }
 };
 
-// Gives memory of the module until it has given so many bytes at a time.
+// Gives memory of the module, but no more than so many bytes at a time.
 struct Sparing {
   int64_t most = 0;
   int refused = 0;
+  int live[2] = {};  // of each device
 
   static int32_t allocate(void* user, int64_t bytes, int32_t device, nvfp4cal_stream stream, void** out) {
     Sparing& self = *static_cast<Sparing*>(user);
     char message[nvfp4cal::kMessageSize];
     if (bytes > self.most) return ++self.refused;
+    ++self.live[device];
     return module().ops->allocate({device, stream}, bytes, out, message) == nvfp4cal::Status::kOk ? 0 : 1;
   }
-  static void release(void*, void* memory, int64_t, int32_t device, nvfp4cal_stream stream) {
+  static void release(void* user, void* memory, int64_t, int32_t device, nvfp4cal_stream stream) {
+    --static_cast<Sparing*>(user)->live[device];
     char message[nvfp4cal::kMessageSize];
     module().ops->release({device, stream}, memory, message);
   }
@@ -184,6 +187,25 @@ TEST_CASE("GPTQ on a device: with little memory the work is done part by part") 
   DeviceOutputs out({shape});
   CHECK(out.quantize(gptq.get(), memory.view(NVFP4CAL_DTYPE_F32, shape), {shape}) == NVFP4CAL_ERROR_OUT_OF_MEMORY);
   CHECK(out.untouched());
+}
+
+TEST_CASE("GPTQ on a device: what was made of Hessians lies on the device of the last call, until reset") {
+  NEEDS_EMULATION();
+  Sparing sparing{1 << 30};
+  const Context context = make_context();
+  REQUIRE(nvfp4cal_context_set_device_allocator(context.get(), Sparing::allocate, Sparing::release, &sparing) == NVFP4CAL_OK);
+  Floats h = gram(32, 48), values = random_values(4 * 32, 49);
+  const Gptq gptq = make_gptq(NVFP4CAL_GPTQ_MAX);
+  REQUIRE(nvfp4cal_gptq_set_context(gptq.get(), context.get()) == NVFP4CAL_OK);
+  REQUIRE(set_hessian(gptq, h, {32, 32}) == NVFP4CAL_OK);
+  for (const int32_t device : {0, 1, 0}) {
+    const OnDevice<float> memory(values, device);
+    quantize_on_device(gptq.get(), memory.view(NVFP4CAL_DTYPE_F32, {4, 32}), {{4, 32}});
+    CHECK(sparing.live[device] == 4);
+    CHECK(sparing.live[1 - device] == 0);
+  }
+  REQUIRE(nvfp4cal_gptq_reset(gptq.get()) == NVFP4CAL_OK);
+  CHECK(sparing.live[0] == 0);
 }
 
 TEST_CASE("GPTQ on a device: errors of the device come through, and the handle can be destroyed") {
