@@ -33,15 +33,15 @@ inline nvfp4cal_status collect(const Observer& observer, Floats& x, const Shape&
   return nvfp4cal_observer_collect(observer.get(), &tensor, nullptr);
 }
 
-struct Result {
+struct Ranges {
   nvfp4cal_status status = 0;
   Shape shape;
   Floats min, max, scale;
   std::vector<int8_t> zero_point;
 };
 
-inline Result result(const Observer& observer) {
-  Result r;
+inline Ranges result(const Observer& observer) {
+  Ranges r;
   nvfp4cal_tensor min = question(), max = question();
   r.status = nvfp4cal_observer_compute_range(observer.get(), &min, &max);
   if (r.status != NVFP4CAL_OK) return r;
@@ -58,7 +58,7 @@ inline Result result(const Observer& observer) {
   return r;
 }
 
-inline bool same(const Result& a, const Result& b) {
+inline bool same(const Ranges& a, const Ranges& b) {
   return a.status == b.status && a.shape == b.shape && same_bits(a.min, b.min) && same_bits(a.max, b.max) && same_bits(a.scale, b.scale) &&
          a.zero_point == b.zero_point;
 }

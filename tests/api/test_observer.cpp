@@ -37,7 +37,7 @@ TEST_CASE("an observer's strategies and the shapes they give", "[api][observer]"
     const Observer observer = make_observer(NVFP4CAL_OBSERVER_MEMORYLESS_MSE, one.format, one.strategy, one.observed);
     Floats x = random_values(static_cast<size_t>(count_of(one.x)), 1);
     REQUIRE(collect(observer, x, one.x) == NVFP4CAL_OK);
-    const Result r = result(observer);
+    const Ranges r = result(observer);
     CHECK(r.status == NVFP4CAL_OK);
     CHECK(r.shape == one.shape);
     for (size_t g = 0; g < r.min.size(); ++g) CHECK(r.min[g] <= r.max[g]);
@@ -51,7 +51,7 @@ TEST_CASE("min-max ranges per group are those of plain loops", "[api][observer]"
     const size_t width = strategy == NVFP4CAL_OBSERVER_STRATEGY_BLOCK ? 8 : strategy == NVFP4CAL_OBSERVER_STRATEGY_GROUP ? 16 : 48;
     const Observer observer = make_observer(NVFP4CAL_OBSERVER_MEMORYLESS_MINMAX, NVFP4CAL_OBSERVER_FORMAT_INT8, strategy);
     REQUIRE(collect(observer, x, {10, 48}) == NVFP4CAL_OK);
-    const Result r = result(observer);
+    const Ranges r = result(observer);
     Floats min(r.min.size(), 1e9f), max(r.min.size(), -1e9f);
     for (size_t i = 0; i < x.size(); ++i) {
       const size_t g = i / 48 / height * (48 / width) + i % 48 / width;
@@ -113,13 +113,13 @@ TEST_CASE("a stack of weights and a vector have the ranges of their rows", "[api
       REQUIRE(collect(observer, values, shape) == NVFP4CAL_OK);
       return result(observer);
     };
-    Result matrix = run(x, {6, 64});
-    const Result stack = run(x, {2, 3, 64});
+    Ranges matrix = run(x, {6, 64});
+    const Ranges stack = run(x, {2, 3, 64});
     CHECK(stack.shape.size() == 3);
     matrix.shape = stack.shape;
     CHECK(same(stack, matrix));
     for (size_t r = 0; r < 6; ++r) {
-      const Result row =
+      const Ranges row =
           run(Floats(x.begin() + static_cast<std::ptrdiff_t>(r * 64), x.begin() + static_cast<std::ptrdiff_t>(r * 64 + 64)), {64});
       const size_t n = row.min.size();
       CHECK(row.shape == Shape{static_cast<int64_t>(n)});
@@ -151,7 +151,7 @@ TEST_CASE("observer results are the same bits for every target, thread count, dt
       REQUIRE(nvfp4cal_observer_collect(observer.get(), &tensor, nullptr) == NVFP4CAL_OK);
       return result(observer);
     };
-    const Result expected = run(nullptr, tensors[0]);
+    const Ranges expected = run(nullptr, tensors[0]);
     for (const nvfp4cal_tensor& tensor : tensors) CHECK(same(run(nullptr, tensor), expected));
     std::istringstream targets(nvfp4cal_cpu_targets());
     for (std::string target; std::getline(targets, target, ',');) {
@@ -179,7 +179,7 @@ TEST_CASE("what each kind makes of several collects", "[api][observer]") {
     REQUIRE(nvfp4cal_observer_set_averaging_constant(observer.get(), 0.25) == NVFP4CAL_OK);
     REQUIRE(collect(observer, a, {2}) == NVFP4CAL_OK);
     REQUIRE(collect(observer, b, {2}) == NVFP4CAL_OK);
-    const Result r = result(observer);
+    const Ranges r = result(observer);
     CHECK(r.min == Floats{one.min});
     CHECK(r.max == Floats{one.max});
   }
@@ -191,7 +191,7 @@ TEST_CASE("zeros, equal values and huge values", "[api][observer]") {
     const Observer observer = make_observer();
     REQUIRE(nvfp4cal_observer_set_symmetric(observer.get(), symmetric) == NVFP4CAL_OK);
     REQUIRE(collect(observer, zeros, {32}) == NVFP4CAL_OK);
-    const Result r = result(observer);
+    const Ranges r = result(observer);
     CHECK(r.scale == Floats{0x1p-23f});
     CHECK(r.zero_point == std::vector<int8_t>{0});
     REQUIRE(collect(observer, huge, {32}) == NVFP4CAL_OK);
@@ -201,7 +201,7 @@ TEST_CASE("zeros, equal values and huge values", "[api][observer]") {
   const Observer asymmetric = make_observer();
   REQUIRE(nvfp4cal_observer_set_symmetric(asymmetric.get(), 0) == NVFP4CAL_OK);
   REQUIRE(collect(asymmetric, widest, {2}) == NVFP4CAL_OK);
-  const Result wide = result(asymmetric);
+  const Ranges wide = result(asymmetric);
   const double range = static_cast<double>(wide.max[0]) - static_cast<double>(wide.min[0]);
   CHECK(std::fabs(static_cast<double>(wide.scale[0]) * 255 / range - 1) < 1e-6);
   for (const bool optimize : {false, true}) {
@@ -220,7 +220,7 @@ TEST_CASE("expanded ranges end where float32 does, and their state comes back", 
     REQUIRE(nvfp4cal_observer_set_symmetric(observer.get(), symmetric) == NVFP4CAL_OK);
     REQUIRE(nvfp4cal_observer_set_expand(observer.get(), 50.0) == NVFP4CAL_OK);
     REQUIRE(collect(observer, x, {4}) == NVFP4CAL_OK);
-    const Result r = result(observer);
+    const Ranges r = result(observer);
     CHECK(std::isfinite(r.min[0]));
     CHECK(std::isfinite(r.max[0]));
     CHECK(std::isfinite(r.scale[0]));
@@ -275,7 +275,7 @@ TEST_CASE("state rules: no data, options after data, other shapes, NaN, reset", 
   CHECK(result(observer).status == NVFP4CAL_ERROR_NO_DATA);
   REQUIRE(collect(observer, x, {4, 16}) == NVFP4CAL_OK);
   CHECK(nvfp4cal_observer_compute_global_scale(h, &out) == NVFP4CAL_ERROR_UNSUPPORTED);
-  const Result before = result(observer);
+  const Ranges before = result(observer);
   CHECK(collect(observer, y, {4, 16}) == NVFP4CAL_ERROR_NOT_FINITE);
   CHECK(collect(observer, x, {2, 32}) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
   CHECK(contains(last_error(), "[2, 1]"));
