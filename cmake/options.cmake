@@ -6,6 +6,8 @@ option(NVFP4CAL_BUILD_JAVA "Build the native part of the Java binding (needs SWI
 option(NVFP4CAL_BUILD_BENCH "Build the benchmark programs" OFF)
 option(NVFP4CAL_BUILD_PYTHON "Build the Python package (needs SWIG and Python's headers)" OFF)
 option(NVFP4CAL_WARNINGS_AS_ERRORS "Stop at compiler warnings" OFF)
+set(NVFP4CAL_TESTS "." CACHE STRING "Regular expression: build the tests whose ctest name matches")
+set(NVFP4CAL_TESTS_LEFT_OUT "^$" CACHE STRING "Regular expression: but not these")
 set(NVFP4CAL_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them (address, undefined, thread)")
 
 # Raised when a release cannot replace an older one: part of the SONAME.
@@ -33,4 +35,8 @@ endif()
 if(NVFP4CAL_SANITIZE)
   target_compile_options(nvfp4cal_flags INTERFACE -fsanitize=${NVFP4CAL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(nvfp4cal_flags INTERFACE -fsanitize=${NVFP4CAL_SANITIZE})
+  if(NVFP4CAL_SANITIZE MATCHES "address")
+    # What the address sanitizer sees itself.
+    target_compile_options(nvfp4cal_flags INTERFACE -fno-sanitize=null,object-size)
+  endif()
 endif()

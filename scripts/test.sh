@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs all tests; the last line is "N passed, N failed".
+# Builds and runs all tests; the last line is "N passed, N failed", after the time of each step (also in build/test-logs/times).
 #   test.sh [--full]     --full: also the sanitizer builds, and the CUDA module where no compiler for it was found before
+# NVFP4CAL_CUDA_ARCHITECTURES, in the environment: those to build the CUDA module for, in place of all.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 full=false
@@ -10,31 +11,42 @@ case "${1:-}" in
   *) die "usage: test.sh [--full]" ;;
 esac
 
-passed=0
-failed=0
-# Adds what count_tests.py found, "<passed> <failed>".
-add() {
-  passed=$((passed + $1))
-  failed=$((failed + $2))
+# Adds what count_tests.py found, "<passed> <failed>". A file: steps run beside each other.
+add() { echo "$1 $2" >>"$logs/counts"; }
+
+# timed <name> <command...>: notes seconds and processor seconds.
+timed() {
+  local name=$1 status=0 TIMEFORMAT='%R %U %S' times
+  times=$(mktemp "$logs/time.XXXXXX")
+  shift
+  { time "$@" 2>&3 || status=$?; } 3>&2 2>"$times"
+  awk -v name="$name" '{ printf "%-24s %7.1f %7.1f\n", name, $1, $2 + $3 }' "$times" >>"$logs/times"
+  rm "$times"
+  return $status
 }
 
 # step <name> <command...>: one program outside ctest.
 step() {
   local log=$logs/$1.log status=0
   say "$1"
+  timed "$@" >"$log" 2>&1 || status=$?
   shift
-  "$@" >"$log" 2>&1 || status=$?
   [ "$status" -eq 0 ] || cat "$log" >&2
   # shellcheck disable=SC2046  # two numbers
   add $(python3 "$root/scripts/count_tests.py" step "$log" "$status")
 }
 
+configure_and_build() {
+  local preset=$1
+  shift
+  (cd "$root" && cmake --preset "$preset" "$@" && cmake --build "build/$preset" --parallel "$jobs")
+}
+
 # build <preset> <cmake arguments...>; a build that fails is one failed test.
 build() {
   local preset=$1 log=$logs/build-$1.log
-  shift
   say "building $preset"
-  if (cd "$root" && cmake --preset "$preset" "$@" && cmake --build "build/$preset" --parallel "$jobs") >"$log" 2>&1; then return; fi
+  if timed "build-$preset" configure_and_build "$@" >"$log" 2>&1; then return; fi
   tail -n 60 "$log" >&2
   add 0 1
   return 1
@@ -42,12 +54,12 @@ build() {
 
 # run_ctest <preset> <ctest arguments...>
 run_ctest() {
-  local preset=$1 dir=$root/build/$1 status=0
+  local preset=$1 dir=$root/build/$1
   shift
   say "testing $preset"
   # Each run replaces the log; an old one must not be counted.
   rm -f "$dir/Testing/Temporary/LastTest.log"
-  ctest --test-dir "$dir" --parallel "$jobs" --output-on-failure --no-tests=error "$@" >&2 || status=$?
+  timed "ctest-$preset" ctest --test-dir "$dir" --parallel "$jobs" --output-on-failure --no-tests=error "$@" >&2 || true # the log says it
   if [ -f "$dir/Testing/Temporary/LastTest.log" ]; then
     # shellcheck disable=SC2046
     add $(python3 "$root/scripts/count_tests.py" ctest "$dir/Testing/Temporary/LastTest.log")
@@ -102,7 +114,7 @@ test_java() {
   local status=0
   say "java"
   rm -rf "$root/build/java"
-  mvn --quiet --batch-mode --file "$root/bindings/java/pom.xml" verify "-Dnvfp4cal.build=$root/build/release/bindings/java" >"$logs/java.log" 2>&1 ||
+  timed java mvn --quiet --batch-mode --file "$root/bindings/java/pom.xml" verify "-Dnvfp4cal.build=$root/build/release/bindings/java" >"$logs/java.log" 2>&1 ||
     status=$?
   [ "$status" -eq 0 ] || tail -n 100 "$logs/java.log" >&2
   # shellcheck disable=SC2046
@@ -116,13 +128,14 @@ mkdir -p "$logs"
 
 options=()
 if vendor=$("$root/scripts/vendor_headers.sh"); then options+=("-DNVFP4CAL_CUDA_INCLUDE_DIR=$vendor"); fi
+if [ -n "${NVFP4CAL_CUDA_ARCHITECTURES:-}" ]; then options+=("-DNVFP4CAL_CUDA_ARCHITECTURES=$NVFP4CAL_CUDA_ARCHITECTURES"); fi
 
 # Tests of a real model skip themselves without this.
 if model=$("$root/scripts/minilm.sh"); then export NVFP4CAL_MINILM=$model; fi
 
-python=$("$root/scripts/venv.sh")
-if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$python" -DNVFP4CAL_BUILD_JAVA=ON; then
-  run_ctest release
+# After the release build: what else is done with it, most of it on one core.
+use_release() {
+  local method task
   tool=$(find "$root/build/release" -type f -name nvfp4cal -perm -u+x | head -n 1)
   for method in max mse; do step "checkpoint-$method" check_checkpoint "$method"; done
   for task in test lint doc; do step "rust-$task" "$root/scripts/rust.sh" "$task" "$root/build/release/src"; done
@@ -134,20 +147,35 @@ if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE
     step python-wheel test_wheel
   fi
   test_java
+}
+
+# The builds of the sanitizers and their tests, on as many cores as there are. What they leave out: CONTRIBUTING.md, "Sanitizers".
+use_sanitizers() {
+  local sanitized=("${options[@]}" -DNVFP4CAL_BUILD_BENCH=OFF)
+  if build asan-ubsan "${sanitized[@]}"; then
+    touch "$logs/asan-ubsan-is-built"
+    run_ctest asan-ubsan
+  fi
+  if build tsan "${sanitized[@]}"; then run_ctest tsan; fi
+}
+
+python=$("$root/scripts/venv.sh")
+sanitizers=
+if build release "${options[@]}" -DNVFP4CAL_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$python" -DNVFP4CAL_BUILD_JAVA=ON; then
+  run_ctest release
+  if $full; then
+    use_sanitizers &
+    sanitizers=$!
+  fi
+  use_release
 fi
 
 if $full; then
   step rust-bindings "$root/scripts/rust_bindings.sh" --check
-  # nvcc's programs see nothing of the sanitizers: the module is tested as C++ there, on the emulated device.
-  sanitized=("${options[@]}" -DNVFP4CAL_BUILD_CUDA=OFF -DNVFP4CAL_BUILD_BENCH=OFF)
-  # The address sanitizer's allocator may be locked in a child that forked while other threads computed: not a test of ours there.
-  if build asan-ubsan "${sanitized[@]}"; then
-    run_ctest asan-ubsan --label-regex "unit|api|golden|device|fuzz|^c$" --exclude-regex "api/test_fork"
-    step rust-asan "$root/scripts/rust.sh" asan "$root/build/asan-ubsan/src"
-  fi
-  # What shares memory between threads: the pool, the callers' runners, the chunked operations, the job.
-  if build tsan "${sanitized[@]}"; then run_ctest tsan --tests-regex "^(api/test_(threads|runner|max|sweep|quantize|environment)|unit/test_(parallel|ops|checkpoint|gptq|linalg)|c/abi)"; fi
+  if [ -n "$sanitizers" ]; then wait "$sanitizers"; else use_sanitizers; fi
+  if [ -e "$logs/asan-ubsan-is-built" ]; then step rust-asan "$root/scripts/rust.sh" asan "$root/build/asan-ubsan/src"; fi
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+printf '%-24s %7s %7s\n' step seconds "of CPU" >&2
+cat "$logs/times" >&2
+awk '{ passed += $1; failed += $2 } END { print passed + 0 " passed, " failed + 0 " failed"; exit failed > 0 }' "$logs/counts"
