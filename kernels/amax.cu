@@ -42,8 +42,9 @@ cudaError_t launch_amax(const DeviceAmaxArgs& args, cudaStream_t stream) {
   const int64_t run = run_of(groups);
   if (run == n || (run >= kShortRun && run % 8 == 0)) {
     return with_reader(x, [&](auto reader) {
-      const RunMax<decltype(reader)> kernel{reader, x, groups, run, args.maxima, args.check};
-      return launch(kernel, n / run * kernel.segments(), stream);
+      const int64_t segments = ceil_div(run, RunMax<decltype(reader)>::kSegment);
+      const RunMax<decltype(reader)> kernel{reader, x, groups, run, segments, run == n, args.maxima, args.check};
+      return launch(kernel, n / run * segments, stream);
     });
   }
   const ColumnMax kernel{x, n, x.last(), groups, args.maxima, args.check};

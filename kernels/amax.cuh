@@ -23,13 +23,20 @@ struct Groups {
   }
 };
 
-// The largest magnitude of 8 elements, as bits. Where one is not finite, the first such index is kept.
-NVFP4CAL_HD inline uint32_t max_bits_of_8(const float* x, int64_t flat, DeviceCheck* check) {
+// The largest magnitude of 8 elements, as bits.
+NVFP4CAL_HD inline uint32_t max_bits_of_8(const float* x) {
   uint32_t largest = 0;
+  NVFP4CAL_UNROLL
   for (int i = 0; i < 8; ++i) {
     const uint32_t bits = num::bits_of(x[i]) & num::kAbsMask;
     largest = bits > largest ? bits : largest;
   }
+  return largest;
+}
+
+// The same; where one is not finite, the first such index is kept.
+NVFP4CAL_HD inline uint32_t max_bits_of_8(const float* x, int64_t flat, DeviceCheck* check) {
+  const uint32_t largest = max_bits_of_8(x);
   if (largest < num::kInfBits) return largest;
   int first = 0;
   for (int i = 7; i >= 0; --i) first = num::is_finite(x[i]) ? first : i;
@@ -41,21 +48,52 @@ NVFP4CAL_HD inline uint32_t max_bits_of_8(const float* x, int64_t flat, DeviceCh
 template <class Reader>
 struct RunMax {
   static constexpr int kThreads = 256;
-  static constexpr int64_t kSegment = 8192;  // elements
+  static constexpr int kLoads = 4;                                     // of 8 elements, of a thread
+  static constexpr int64_t kSegment = int64_t{kThreads} * 8 * kLoads;  // elements
   Reader x;
   TensorView view;
   Groups groups;
   int64_t length;
+  int64_t segments;  // of a run
+  bool is_one_run;   // whose group is 0: nothing to divide by
   uint32_t* maxima;
   DeviceCheck* check;
 
-  NVFP4CAL_HD int64_t segments() const { return ceil_div(length, kSegment); }
-
   NVFP4CAL_HD void operator()(const Index& index) const {
-    const int64_t start = index.block / segments() * length, first = index.block % segments() * kSegment;
+    const int64_t start = is_one_run ? 0 : index.block / segments * length;
+    const int64_t first = (is_one_run ? index.block : index.block % segments) * kSegment;
+    const uint32_t largest =
+        Reader::kIsPacked && length - first >= kSegment ? max_of_all(start + first, index.thread) : max_of_some(start, first, index.thread);
+    warp_keep_max(&maxima[is_one_run ? 0 : groups.of(start)], largest);
+  }
+
+ private:
+  // Of a whole segment: all loads are on their way before the first is used.
+  NVFP4CAL_HD uint32_t max_of_all(int64_t first, int thread) const {
+    float values[kLoads][8];
+    NVFP4CAL_UNROLL
+    for (int k = 0; k < kLoads; ++k) x.read(first + (k * kThreads + thread) * 8, values[k]);
+    uint32_t largest = 0;
+    NVFP4CAL_UNROLL
+    for (int k = 0; k < kLoads; ++k) {
+      const uint32_t bits = max_bits_of_8(values[k]);
+      largest = bits > largest ? bits : largest;
+    }
+    if (largest < num::kInfBits) return largest;
+    NVFP4CAL_NO_UNROLL
+    for (int k = 0; k < kLoads; ++k) {
+      float again[8];
+      x.read(first + (k * kThreads + thread) * 8, again);
+      max_bits_of_8(again, first + (k * kThreads + thread) * 8, check);
+    }
+    return largest;
+  }
+
+  NVFP4CAL_HD uint32_t max_of_some(int64_t start, int64_t first, int thread) const {
     const int64_t end = first + kSegment < length ? first + kSegment : length;
     uint32_t largest = 0;
-    for (int64_t at = first + index.thread * 8; at < end; at += kThreads * 8) {
+    NVFP4CAL_NO_UNROLL
+    for (int64_t at = first + thread * 8; at < end; at += kThreads * 8) {
       float values[8];
       if (at + 8 <= end) {
         x.read(start + at, values);
@@ -65,7 +103,7 @@ struct RunMax {
       const uint32_t bits = max_bits_of_8(values, start + at, check);
       largest = bits > largest ? bits : largest;
     }
-    warp_keep_max(&maxima[groups.of(start)], largest);
+    return largest;
   }
 };
 

@@ -54,6 +54,7 @@ NVFP4CAL_HD inline Words load_words(const void* from) {
 // Reads 8 consecutive elements, the first a multiple of 8.
 template <Dtype dtype>
 struct PackedReader {
+  static constexpr bool kIsPacked = true;
   const void* data;
 
   NVFP4CAL_HD void read(int64_t flat, float* out) const {
@@ -72,6 +73,7 @@ struct PackedReader {
 };
 
 struct AnyReader {
+  static constexpr bool kIsPacked = false;
   TensorView view;
 
   NVFP4CAL_HD void read(int64_t flat, float* out) const {

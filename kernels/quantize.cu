@@ -13,17 +13,17 @@ cudaError_t launch_over(const Kernel& kernel, int64_t items, cudaStream_t stream
   return launch(kernel, ceil_div(items, Kernel::kThreads), stream);
 }
 
-// What the kernel writes 4 bytes at a time.
-bool is_aligned(const uint8_t* packed) { return reinterpret_cast<uintptr_t>(packed) % 4 == 0; }
+bool is_aligned(const void* packed, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(packed) % bytes == 0; }
 
+template <int kBlock>
 cudaError_t launch_quantize(const DeviceQuantizeArgs& args, cudaStream_t stream) {
   const TensorView none;
-  const int64_t blocks = args.x->elements() / args.block;
+  const int64_t blocks = args.x->elements() / kBlock;
   if (blocks == 0) return cudaSuccess;
   return with_reader(*args.x, [&](auto reader) {
-    const Quantize<decltype(reader)> kernel{
-        reader,     args.block,      blocks,     blocks / args.slices, args.normalization, args.amax,
-        args.scale, args.block_amax, args.codes, args.packed,          args.scales,        Output(args.decoded ? *args.decoded : none),
+    const Quantize<decltype(reader), kBlock> kernel{
+        reader,     blocks,          args.slices, blocks / args.slices, args.normalization, args.amax,
+        args.scale, args.block_amax, args.codes,  args.packed,          args.scales,        Output(args.decoded ? *args.decoded : none),
         args.check};
     return launch_over(kernel, blocks, stream);
   });
@@ -34,9 +34,18 @@ cudaError_t launch_dequantize(const DeviceDequantizeArgs& args, cudaStream_t str
   cudaError_t error = launch_over(CheckScales{*args.scales, scales, args.check}, scales, stream);
   if (error == cudaSuccess) error = launch(CloseScales{*args.scales, args.global_scale, args.slices, args.check}, 1, stream);
   if (error != cudaSuccess || elements == 0) return error;
-  const Dequantize kernel{*args.packed,      *args.scales, args.block,        elements,  elements / args.slices,
-                          args.global_scale, args.order,   Output(*args.out), args.check};
-  return launch_over(kernel, ceil_div(elements, 8), stream);
+  const Dequantize kernel{*args.packed,
+                          *args.scales,
+                          args.packed->contiguous && is_aligned(args.packed->data, 8),
+                          args.block,
+                          elements,
+                          args.slices,
+                          elements / args.slices,
+                          args.global_scale,
+                          args.order,
+                          Output(*args.out),
+                          args.check};
+  return launch_over(kernel, ceil_div(elements, Dequantize::kElements), stream);
 }
 
 }  // namespace
@@ -49,11 +58,12 @@ Status check_amaxes(const DeviceQueue& queue, const DeviceAmaxCheckArgs& args, c
 }
 
 Status quantize(const DeviceQueue& queue, const DeviceQuantizeArgs& args, char* message) {
-  if (!is_aligned(args.packed)) {
+  if (!is_aligned(args.packed, 4)) {  // what the kernel writes at a time
     std::snprintf(message, kMessageSize, "packed.data is %p, not aligned to 4 bytes as kernels write it", static_cast<void*>(args.packed));
     return Status::kUnsupported;
   }
-  return on_device(queue, "quantizing", message, [&] { return launch_quantize(args, queue.stream); });
+  return on_device(queue, "quantizing", message,
+                   [&] { return args.block == 16 ? launch_quantize<16>(args, queue.stream) : launch_quantize<32>(args, queue.stream); });
 }
 
 Status dequantize(const DeviceQueue& queue, const DeviceDequantizeArgs& args, char* message) {

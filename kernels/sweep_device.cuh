@@ -13,6 +13,8 @@
 
 namespace nvfp4cal::cuda {
 
+inline constexpr int64_t kMostCtas = 0x7FFFFFFF;
+
 // A job: struct with kThreads of a thread block, kCtasPerSm that a processor holds at a time, Shared (their shared memory), Lane (memory of a thread), and
 // operator()(cta, shared), run by every thread block.
 #if defined(__CUDACC__)
@@ -68,6 +70,7 @@ __global__ void __launch_bounds__(Job::kThreads, Job::kCtasPerSm) run_job(const 
 
 template <class Job>
 cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
+  if (ctas > kMostCtas) return cudaErrorInvalidConfiguration;
   constexpr size_t kShared = sizeof(typename Job::Shared), kAlwaysAllowed = 48 * 1024;
   if (kShared > kAlwaysAllowed) {
     const cudaError_t error = cudaFuncSetAttribute(run_job<Job>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kShared));
@@ -81,6 +84,7 @@ cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
 
 template <class Job>
 cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
+  if (ctas > kMostCtas) return cudaErrorInvalidConfiguration;
   fake_cuda::enqueue(stream, [job, ctas](bool backwards) {
     const auto shared = std::make_unique<typename Job::Shared>();
     for (int64_t i = 0; i < ctas; ++i) {

@@ -10,7 +10,6 @@
 #include "num/scale.h"
 
 #if defined(__CUDACC__)
-#include <cuda_fp16.h>
 #define NVFP4CAL_HD_CALL __host__ __device__ __noinline__
 #else
 #define NVFP4CAL_HD_CALL
@@ -45,18 +44,10 @@ NVFP4CAL_HD inline void lower_to(unsigned long long* at, unsigned long long valu
 #endif
 }
 
-NVFP4CAL_HD inline float half_to_float(uint16_t h) {
-#if defined(__CUDA_ARCH__)
-  return __half2float(__ushort_as_half(h));
-#else
-  return num::f16_to_f32(h);
-#endif
-}
-
 NVFP4CAL_HD inline float element_at(const void* x, Dtype dtype, int64_t i) {
   if (dtype == Dtype::kF32) return static_cast<const float*>(x)[i];
   const uint16_t h = static_cast<const uint16_t*>(x)[i];
-  return dtype == Dtype::kBf16 ? num::bf16_to_f32(h) : half_to_float(h);
+  return dtype == Dtype::kBf16 ? num::bf16_to_f32(h) : num::f16_to_f32(h);
 }
 
 struct alignas(16) Quad {
@@ -100,8 +91,8 @@ NVFP4CAL_HD inline void load_block(const void* x, Dtype dtype, int64_t block, fl
     NVFP4CAL_UNROLL
     for (int k = 0; k < 4; ++k) {
       const uint16_t low = static_cast<uint16_t>(quad.word[k]), high = static_cast<uint16_t>(quad.word[k] >> 16);
-      out[8 * i + 2 * k] = dtype == Dtype::kBf16 ? num::bf16_to_f32(low) : half_to_float(low);
-      out[8 * i + 2 * k + 1] = dtype == Dtype::kBf16 ? num::bf16_to_f32(high) : half_to_float(high);
+      out[8 * i + 2 * k] = dtype == Dtype::kBf16 ? num::bf16_to_f32(low) : num::f16_to_f32(low);
+      out[8 * i + 2 * k + 1] = dtype == Dtype::kBf16 ? num::bf16_to_f32(high) : num::f16_to_f32(high);
     }
   }
 }

@@ -35,9 +35,14 @@ NVFP4CAL_HD inline uint8_t e2m1_code(float x) {
 }
 
 NVFP4CAL_HD inline float e2m1_value(uint8_t code) {
+#if defined(__CUDA_ARCH__)
+  // the code's bits are those of the value times 2^-126, which is subnormal for .5
+  return from_bits((code & 8u) << 28 | (code & 7u) << 22) * 0x1p126f;
+#else
   const int c = code & 7;
   const float magnitude = c < 4 ? 0.5f * static_cast<float>(c) : c < 6 ? static_cast<float>(c - 2) : static_cast<float>(2 * c - 8);
   return (code & 8) ? -magnitude : magnitude;
+#endif
 }
 
 // ---- ties toward zero at every boundary [qwantize] ----------------------------------------------------------------------

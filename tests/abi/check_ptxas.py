@@ -17,13 +17,14 @@ MOST_REGISTERS = 64
 MOST_REGISTERS_OF_LOSSES = 96  # the sums and scales of 8 multipliers, float64 and two a multiplier
 MOST_REGISTERS_OF_BLOCKS = 168  # a search in float64 over a block that lies on the stack
 MOST_REGISTERS_OF_HESSIAN_BLOCKS = 255  # the same with a matrix
+MOST_REGISTERS_OF_WIDE_BLOCK = 80  # quantizing blocks of 32, which lie in registers
 MOST_REGISTERS_OF_GPTQ = 128  # 8 x 4 sums and what they are added to; 16 columns of a row and the loop over them unrolled
 MOST_STACK = 128
-MOST_STACK_OF_ADMM = 1664  # six vectors of 32 float64 values, which loops that are not unrolled index
+MOST_STACK_OF_ADMM = 2560  # vectors of up to 32 float64 values, which loops that are not unrolled index
 GENERAL = re.compile(r"AnyReader|6Slices|9ColumnMax|6Losses|11BlockScales|18HessianBlockScales")
 MOST_OF = {"6Losses": MOST_REGISTERS_OF_LOSSES, "11BlockScales": MOST_REGISTERS_OF_BLOCKS, "18HessianBlockScales": MOST_REGISTERS_OF_HESSIAN_BLOCKS,
            "11GptqProduct": MOST_REGISTERS_OF_GPTQ, "14GptqRoundGroup": MOST_REGISTERS_OF_GPTQ, "16GptqDescendGroup": MOST_REGISTERS_OF_GPTQ,
-           "15GptqSearchGroup": MOST_REGISTERS_OF_GPTQ}
+           "15GptqSearchGroup": MOST_REGISTERS_OF_GPTQ, "ELi32EEEEEvT_": MOST_REGISTERS_OF_WIDE_BLOCK}
 ADMM = re.compile(r"18HessianBlockScalesILi\d+ELb1E")
 # The searches have limits of their own (docs/cuda_sweep.md).
 SOURCES = ["amax.cu", "block_hessian.cu", "blocks.cu", "gptq.cu", "groups.cu", "hessian.cu", "histogram.cu", "losses.cu", "quantize.cu", "search.cu"]

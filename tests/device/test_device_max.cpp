@@ -123,6 +123,57 @@ TEST_CASE("collects only enqueue, in the order of their calls over streams; resu
   }
 }
 
+TEST_CASE("every element of a device tensor counts, wherever it lies") {
+  constexpr size_t kCount = 5 * 8192 + 21;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < 40; ++i) places.push_back(i);
+  for (size_t edge = 2048; edge < kCount; edge += 2048) {
+    for (const size_t place : {edge - 1, edge, edge + 7, edge + 8}) places.push_back(place);
+  }
+  for (size_t i = 1; i < 40; ++i) places.push_back(kCount - i);
+  for (const Dtyped& type : kFloatDtypes) {
+    Floats values(kCount, 0.5f);
+    for (const size_t place : places) {
+      INFO(type.name << ", element " << place);
+      values[place] = -3.0f;
+      Bytes bytes = as_bytes(values, type.dtype);
+      const Memory memory(bytes.data(), bytes.size());
+      const nvfp4cal_tensor x = moved(view(bytes.data(), type.dtype, {static_cast<int64_t>(kCount)}), memory.data());
+      const Max max = make_max();
+      REQUIRE(nvfp4cal_max_collect(max.get(), &x, nullptr) == NVFP4CAL_OK);
+      CHECK(compute(max.get()) == Floats{3.0f});
+      values[place] = place % 2 ? NAN : HUGE_VALF;
+      bytes = as_bytes(values, type.dtype);
+      memory.write(bytes.data());
+      REQUIRE(nvfp4cal_max_collect(max.get(), &x, nullptr) == NVFP4CAL_OK);
+      float out = 0.0f;
+      nvfp4cal_tensor result = scalar(out);
+      CHECK(nvfp4cal_max_compute_amax(max.get(), &result) == NVFP4CAL_ERROR_NOT_FINITE);
+      CHECK(last_error() == "collect 1: x[" + std::to_string(place) + (place % 2 ? "] is NaN" : "] is infinite"));
+      values[place] = 0.5f;
+    }
+  }
+}
+
+TEST_CASE("what lies beyond a device tensor's end does not count") {
+  for (const int64_t count : {1, 8, 20, 2047, 8184, 8185, 8191, 16383, 24576}) {
+    Floats values(static_cast<size_t>(count) + 64, 1e9f);
+    std::fill(values.begin(), values.begin() + count, 0.5f);
+    for (const Dtyped& type : kFloatDtypes) {
+      if (type.dtype == NVFP4CAL_DTYPE_F16) continue;  // has no 1e9
+      INFO(type.name << ", " << count << " elements");
+      const Bytes bytes = as_bytes(values, type.dtype);
+      const Memory memory(bytes.data(), bytes.size());
+      nvfp4cal_tensor x = view(values, {count});
+      x.dtype = type.dtype;
+      x = moved(x, memory.data());
+      const Max max = make_max();
+      REQUIRE(nvfp4cal_max_collect(max.get(), &x, nullptr) == NVFP4CAL_OK);
+      CHECK(compute(max.get()) == Floats{0.5f});
+    }
+  }
+}
+
 TEST_CASE("a bad element on a device is reported with its collect and index, until reset, and changes nothing") {
   const Max max = make_max();
   Floats good(3000, 1.0f), bad = good;

@@ -162,10 +162,11 @@ TEST_CASE("decoding and reordering on a device give the host's values") {
   const OnDevice<float> global_there(global);
   for (const Dtyped& to : kFloatDtypes) {
     for (const int32_t order : {NVFP4CAL_DECODE_MODELOPT, NVFP4CAL_DECODE_COMPRESSED_TENSORS}) {
-      for (const bool is_strided : {false, true}) {
-        INFO(to.name << ", order " << order << ", strided " << is_strided);
+      for (const int kind : {0, 1, 2}) {
+        INFO(to.name << ", order " << order << (kind == 1 ? ", strided" : kind == 2 ? ", blocks of 32" : ""));
         nvfp4cal_tensor p = view(packed.data(), NVFP4CAL_DTYPE_U8, {6, 40, 32}), s = view(scales.data(), NVFP4CAL_DTYPE_E4M3, {6, 40, 4});
-        if (is_strided) {
+        if (kind == 2) s = view(scales.data(), NVFP4CAL_DTYPE_E4M3, {6, 40, 2});
+        if (kind == 1) {
           p = strided(packed.data(), NVFP4CAL_DTYPE_U8, {6, 10, 16}, {1280, 64, 2});
           s = strided(scales.data(), NVFP4CAL_DTYPE_E4M3, {6, 10, 2}, {160, 1, 80});
         }
@@ -200,6 +201,42 @@ TEST_CASE("decoding and reordering on a device give the host's values") {
   CHECK(same_bits(back.read(), Bytes(scales.begin(), scales.begin() + 960)));
 }
 
+TEST_CASE("quotients at and beside the boundaries between levels have the host's codes on a device") {
+  const float boundaries[] = {0.25f, 0.5f, 0.75f, 1.0f, 1.25f, 1.5f, 1.75f, 2.0f, 2.5f, 3.0f, 3.5f, 4.0f, 5.0f, 6.0f};
+  uint64_t seed = 0;
+  for (const float amax : {1.0f, 2.875f, 0x1p-100f, 3e-39f, 1e-30f, 0x1.8p120f}) {
+    Floats values, block_amax;
+    for (int code = 1; code <= 126; ++code) {
+      block_amax.push_back(amax * (nvfp4cal::num::e4m3_magnitude(code) / 448.0f));
+      const float step = nvfp4cal::num::e4m3_magnitude(code) * (amax / 2688.0f);
+      for (int i = 0; i < 16; ++i) {
+        float value = boundaries[(++seed * 7) % 14] * step;
+        for (int k = static_cast<int>(seed * 5 % 13) - 6; k != 0; k += k < 0 ? 1 : -1)
+          value = std::nextafter(value, k < 0 ? 0.0f : HUGE_VALF);
+        values.push_back(i == 15 ? 0.0f : i % 3 ? value : -value);
+      }
+    }
+    for (const Dtyped& type : kFloatDtypes) {
+      if (type.dtype == NVFP4CAL_DTYPE_F16 && amax > 1e5f) continue;
+      INFO(type.name << ", amax " << amax);
+      Bytes bytes = as_bytes(values, type.dtype);
+      const Shape shape = {126, 16};
+      float global = amax;
+      const nvfp4cal_tensor x = view(bytes.data(), type.dtype, shape), g = scalar(global), b = view(block_amax, {126, 1});
+      Bytes want(126 * 8), want_scales(126);
+      nvfp4cal_tensor packed = view(want, {126, 8}), scales = view(want_scales, {126, 1});
+      REQUIRE(nvfp4cal_quantize(nullptr, &x, &g, &b, nullptr, &packed, &scales, nullptr, nullptr) == NVFP4CAL_OK);
+      const Memory memory(bytes.data(), bytes.size());
+      const OnDevice<uint8_t> have(Bytes(want.size())), have_scales(Bytes(126));
+      const nvfp4cal_tensor y = moved(x, memory.data());
+      nvfp4cal_tensor packed_there = moved(packed, have.data()), scales_there = moved(scales, have_scales.data());
+      REQUIRE(nvfp4cal_quantize(nullptr, &y, &g, &b, nullptr, &packed_there, &scales_there, nullptr, nullptr) == NVFP4CAL_OK);
+      CHECK(same_bits(have.read(), want));
+      CHECK(same_bits(have_scales.read(), want_scales));
+    }
+  }
+}
+
 TEST_CASE("what is wrong with device tensors is named as on the host, and nothing is written") {
   const Floats good(64, 1.0f);
   Floats nan = good, zero_slice = good;
@@ -207,7 +244,7 @@ TEST_CASE("what is wrong with device tensors is named as on the host, and nothin
   const OnDevice<float> a(good), b(nan);
   const OnDevice<uint8_t> packed(Bytes(32, kUntouched)), scales(Bytes(4, kUntouched)), out_bytes(Bytes(256, kUntouched));
   const OnDevice<float> global(Floats{-1.0f}), amaxes(Floats{1.0f, 0.0f}), negative(Floats{1.0f, -2.0f}), infinite(Floats{HUGE_VALF}),
-      tiny(Floats{0x1p-140f}), blocks(Floats{1.0f, 0.0f, NAN, -1.0f});
+      tiny(Floats{0x1p-140f}), blocks(Floats{1.0f, 0.0f, NAN, -1.0f}), last_block(Floats{1.0f, 0.0f, 1.0f, -1.0f});
   nvfp4cal_tensor p = packed.view(NVFP4CAL_DTYPE_U8, {2, 16}), s = scales.view(NVFP4CAL_DTYPE_U8, {2, 2}),
                   g = global.view(NVFP4CAL_DTYPE_F32, {1});
   const auto expect = [&](const OnDevice<float>& x, const OnDevice<float>* amax, int64_t n, const OnDevice<float>* block_amax,
@@ -231,6 +268,7 @@ TEST_CASE("what is wrong with device tensors is named as on the host, and nothin
   expect(a, &infinite, 1, nullptr, NVFP4CAL_ERROR_NOT_FINITE, "global_amax[0] is inf");
   expect(a, &tiny, 1, nullptr, NVFP4CAL_ERROR_INVALID_ARGUMENT, "global_amax[0] is 7.17465e-43: its global scale is 0 in float32");
   expect(a, nullptr, 0, &blocks, NVFP4CAL_ERROR_NOT_FINITE, "block_amax[2] is nan");
+  expect(a, nullptr, 0, &last_block, NVFP4CAL_ERROR_INVALID_ARGUMENT, "block_amax[3] is -1, expected 0 or more");
 
   const OnDevice<uint8_t> bad_scales(Bytes{1, 0x7F, 2, 0xFF});
   nvfp4cal_tensor out = out_bytes.view(NVFP4CAL_DTYPE_F32, {2, 32});
@@ -238,6 +276,9 @@ TEST_CASE("what is wrong with device tensors is named as on the host, and nothin
                         bad = negative.view(NVFP4CAL_DTYPE_F32, {2}), huge = infinite.view(NVFP4CAL_DTYPE_F32, {1});
   CHECK(nvfp4cal_dequantize(nullptr, &p, &nan_scales, &one, 0, &out, nullptr) == NVFP4CAL_ERROR_NOT_FINITE);
   CHECK(last_error() == "scales[1] is 0x7F, NaN");
+  bad_scales.write(Bytes{1, 1, 2, 0xFF});
+  CHECK(nvfp4cal_dequantize(nullptr, &p, &nan_scales, &one, 0, &out, nullptr) == NVFP4CAL_ERROR_NOT_FINITE);
+  CHECK(last_error() == "scales[3] is 0xFF, NaN");
   const OnDevice<uint8_t> good_scales(Bytes(4, 0x38));
   const nvfp4cal_tensor fine = good_scales.view(NVFP4CAL_DTYPE_E4M3, {2, 2});
   CHECK(nvfp4cal_dequantize(nullptr, &p, &fine, &bad, 0, &out, nullptr) == NVFP4CAL_ERROR_INVALID_ARGUMENT);
