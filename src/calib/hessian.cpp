@@ -165,10 +165,18 @@ std::vector<int64_t> Hessian::sums_shape() const {
   return layout_ == HessianLayout::kFull ? std::vector<int64_t>{static_cast<int64_t>(sums_.size())} : shape();
 }
 
-const double* Hessian::full_sums() const {
-  if (layout_ != HessianLayout::kFull)
-    fail(Status::kInvalidArgument, "hessian has layout %d, expected %d (full)", static_cast<int>(layout_),
+namespace {
+
+void require_full(HessianLayout layout) {
+  if (layout != HessianLayout::kFull)
+    fail(Status::kInvalidArgument, "hessian has layout %d, expected %d (full)", static_cast<int>(layout),
          static_cast<int>(HessianLayout::kFull));
+}
+
+}  // namespace
+
+const double* Hessian::full_sums() const {
+  require_full(layout_);
   require_data();
   return sums_.data();
 }
@@ -230,6 +238,17 @@ void Hessian::import_state(const uint8_t* bytes, size_t n) {
   });
   fresh.execution_ = execution_;
   *this = std::move(fresh);
+}
+
+int64_t Hessian::full_columns(const uint8_t* head, size_t n) {
+  Hessian options;
+  StateReader reader = StateReader::of_head(kType, kVersion, head, n);
+  options.set_layout(reader.get<int32_t>());
+  require_full(options.layout_);
+  reader.get<int32_t>();  // block size
+  reader.get<int32_t>();  // normalize
+  reader.get<double>();   // damping
+  return reader.get<int64_t>();
 }
 
 void Hessian::reset() {

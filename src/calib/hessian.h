@@ -43,6 +43,9 @@ class Hessian {
   void merge(const Hessian& other);
   std::vector<uint8_t> export_state() const;
   void import_state(const uint8_t* bytes, size_t n);
+  // Columns of a full Hessian, from the first kHeadBytes of its state; throws as import_state and full_sums, as far as that shows.
+  static constexpr size_t kHeadBytes = 64;
+  static int64_t full_columns(const uint8_t* head, size_t n);
   void reset();
 
  private:

@@ -50,6 +50,18 @@ StateReader::StateReader(const char* type, uint32_t newest_version, const uint8_
   std::memcpy(&stored, end_, sizeof stored);
   if (stored != checksum(bytes, static_cast<size_t>(end_ - bytes)))
     fail(Status::kCorrupt, "the state's checksum does not match: truncated or damaged");
+  read_type(type, newest_version);
+}
+
+StateReader StateReader::of_head(const char* type, uint32_t newest_version, const uint8_t* bytes, size_t n) {
+  if (n < kHeaderSize) fail(Status::kCorrupt, "a state of %zu bytes is too short", n);
+  if (std::memcmp(bytes, kMagic, sizeof kMagic) != 0) fail(Status::kCorrupt, "these bytes are not a calibrator state");
+  StateReader reader(bytes, bytes + n);
+  reader.read_type(type, newest_version);
+  return reader;
+}
+
+void StateReader::read_type(const char* type, uint32_t newest_version) {
   next_ += sizeof kMagic;
   if (std::memcmp(next_, type, kTypeSize) != 0) {
     fail(Status::kCorrupt, "a state of type \"%.4s\" where \"%.4s\" is expected", reinterpret_cast<const char*>(next_), type);

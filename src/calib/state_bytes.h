@@ -44,6 +44,8 @@ class StateWriter {
 class StateReader {
  public:
   StateReader(const char* type, uint32_t newest_version, const uint8_t* bytes, size_t n);
+  // The first bytes of a state, whose checksum is out of reach: for a look at its fields.
+  static StateReader of_head(const char* type, uint32_t newest_version, const uint8_t* bytes, size_t n);
   uint32_t version() const { return version_; }
 
   template <class T>
@@ -68,6 +70,9 @@ class StateReader {
   void finish() const;
 
  private:
+  StateReader(const uint8_t* bytes, const uint8_t* end) : next_(bytes), end_(end) {}
+  void read_type(const char* type, uint32_t newest_version);
+
   size_t remaining() const { return static_cast<size_t>(end_ - next_); }
   void get_bytes(void* out, size_t n);
   const uint8_t* next_;

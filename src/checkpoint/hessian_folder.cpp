@@ -34,6 +34,27 @@ std::pair<int64_t, int64_t> HessianFolder::stamp(const std::string& module) cons
   return {file.size(), file.modified()};
 }
 
+void HessianFolder::require_columns(const std::string& file, int64_t found, int64_t wanted) {
+  if (found == wanted) return;
+  fail(Status::kInvalidArgument, "%s is of %lld columns, the layer has %lld", file.c_str(), static_cast<long long>(found),
+       static_cast<long long>(wanted));
+}
+
+void HessianFolder::check(const std::string& module, int64_t cols) const {
+  const std::string name = path(module);
+  const File file = File::open(name);
+  uint8_t head[calib::Hessian::kHeadBytes];
+  const int64_t size = std::min(file.size(), static_cast<int64_t>(sizeof head));
+  file.read_at(0, head, size);
+  int64_t found = 0;
+  try {
+    found = calib::Hessian::full_columns(head, static_cast<size_t>(size));
+  } catch (const Error& error) {
+    fail(error.status(), "%s: %s", name.c_str(), error.what());
+  }
+  require_columns(name, found, cols);
+}
+
 calib::Gptq& HessianFolder::quantizer(const std::string& module, int64_t cols) {
   const std::string name = path(module);
   struct stat status {};
@@ -68,10 +89,7 @@ calib::Gptq& HessianFolder::quantizer(const std::string& module, int64_t cols) {
     }
     loaded_ = identity;
   }
-  if (cols_ != cols) {
-    fail(Status::kInvalidArgument, "%s is of %lld columns, the layer has %lld", name.c_str(), static_cast<long long>(cols_),
-         static_cast<long long>(cols));
-  }
+  require_columns(name, cols_, cols);
   return gptq_;
 }
 

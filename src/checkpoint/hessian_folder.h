@@ -20,12 +20,15 @@ class HessianFolder {
   bool has(const std::string& module) const;
   // Size and time of a layer's file, for what depends on it.
   std::pair<int64_t, int64_t> stamp(const std::string& module) const;
+  // A look at the start of a layer's file: throws unless it is of a full Hessian of so many columns.
+  void check(const std::string& module, int64_t cols) const;
   // Ready to quantize the layer's weights [rows, cols]; valid until the next call. Layers behind one input, whose files are links to one, share the work. Errors
   // name the file.
   calib::Gptq& quantizer(const std::string& module, int64_t cols);
 
  private:
   static constexpr const char* kSuffix = ".hessian";
+  static void require_columns(const std::string& file, int64_t found, int64_t wanted);
   std::string path(const std::string& module) const { return folder_ + "/" + module + kSuffix; }
 
   const Execution& execution_;

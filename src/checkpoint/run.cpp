@@ -154,7 +154,10 @@ void Run::find_hessians() {
   int64_t with = 0, without = 0;
   for (size_t i = 0; i < sources_->all().size(); ++i) {
     if (!planned(i).quantize) continue;
-    result_.has_hessian[i] = hessians_.has(module_of(sources_->all()[i].entry.name));
+    const TensorEntry& entry = sources_->all()[i].entry;
+    const std::string module = module_of(entry.name);
+    result_.has_hessian[i] = hessians_.has(module);
+    if (result_.has_hessian[i]) hessians_.check(module, entry.shape.back());
     ++(result_.has_hessian[i] ? with : without);
   }
   if (with == 0) fail(Status::kInvalidArgument, "%s has no Hessian of a layer to quantize", options_.hessians.c_str());

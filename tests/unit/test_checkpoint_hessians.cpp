@@ -168,6 +168,21 @@ TEST_CASE("what is wrong with a folder of Hessians is said with the file's name"
   SECTION("of other columns") {
     write_hessian(f.hessians + "/a.0.down_proj.hessian", 48);
     CHECK(f.error().find("/a.0.down_proj.hessian is of 48 columns, the layer has 32") != std::string::npos);
+    f.job.options().dry_run = true;  // reads no weights, but looks at each file's start
+    CHECK(f.error().find("/a.0.down_proj.hessian is of 48 columns, the layer has 32") != std::string::npos);
+  }
+  SECTION("no Hessian, at a dry run") {
+    f.job.options().dry_run = true;
+    write_file(f.hessians + "/a.0.down_proj.hessian", "");
+    CHECK(f.error().find("/a.0.down_proj.hessian: a state of 0 bytes is too short") != std::string::npos);
+    write_file(f.hessians + "/a.0.down_proj.hessian", "not a state, but long enough");
+    CHECK(f.error().find("/a.0.down_proj.hessian: these bytes are not a calibrator state") != std::string::npos);
+    write_file(f.hessians + "/a.0.down_proj.hessian", read_file(f.hessians + "/a.0.q_proj.hessian").substr(0, 30));
+    CHECK(f.error().find("/a.0.down_proj.hessian: the state ends early") != std::string::npos);
+    calib::Hessian blocks;
+    const std::vector<uint8_t> state = blocks.export_state();
+    write_file(f.hessians + "/a.0.down_proj.hessian", {state.begin(), state.end()});
+    CHECK(f.error().find("/a.0.down_proj.hessian: hessian has layout 0, expected 1 (full)") != std::string::npos);
   }
 }
 
