@@ -24,8 +24,7 @@ struct Encoded {
   // Throws unless packed is bytes [..., cols / 2] and scales bytes [..., cols / 16 or 32].
   Encoded(const TensorView& packed_view, const TensorView& scales_view);
 
-  const TensorView& packed;
-  const TensorView& scales;
+  TensorView packed, scales;
   int block;
   std::vector<int64_t> shape;  // [..., cols]
 };
