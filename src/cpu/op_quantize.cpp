@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/chunk.h"
+#include "cpu/load.h"
 #include "cpu/ops.h"
 #include "cpu/store.h"
 #include "cpu/sweep_chunk.h"
@@ -50,6 +51,7 @@ class Quantizer {
     if (!sums) return;
     const double factor = static_cast<double>(square_factor(sweep_.global_amax[chunk.slice]));
     for (int i = 0; i < 32; ++i) sums[i] /= factor * factor;
+    if (std::all_of(sums + 16, sums + 32, [](double energy) { return energy == 0.0; })) add_lost(x, chunk.count * block, sums);
   }
 
  private:
@@ -62,6 +64,15 @@ class Quantizer {
   static T* sized(std::vector<T>& values, int64_t n) {
     values.resize(static_cast<size_t>(n));
     return values.data();
+  }
+
+  // Elements too far below the global amax for float32 squares, if they are not zeros: all of them are decoded as zero.
+  static void add_lost(Span x, int64_t n, double* sums) {
+    for (int64_t i = 0; i < n; ++i) {
+      const double value = static_cast<double>(load_element(x, i));
+      sums[i % 16] += value * value;
+      sums[16 + i % 16] += value * value;
+    }
   }
 
   void run_tile(const BlockRange& tile, Span x, const uint8_t* codes, Scratch& scratch, double* sums) const {

@@ -272,6 +272,20 @@ TEST_CASE("zeros and tiny tensors", "[checkpoint]") {
   CHECK(report["warnings"][2] == "\"zero\" holds only zeros: written as zeros with scales of 1.0");
 }
 
+TEST_CASE("a tensor far below its group's amax is all error", "[checkpoint]") {
+  TempFolder folder;
+  const std::string input = folder.make("in");
+  // squares of the second are no float32 numbers beside those of the first
+  write_safetensors(input + "/model.safetensors", {weight_of("a.q_proj.weight", "F32", {2, 16}, std::vector<float>(32, 1.0f)),
+                                                   weight_of("a.k_proj.weight", "F32", {2, 16}, std::vector<float>(32, -3e-36f))});
+  const json report = run(input, folder / "out", ScaleMethod::kMax);
+  const json small = tensor_of(report, "a.k_proj.weight");
+  CHECK(small["global_amax"] == 1.0);
+  CHECK(small["relative_error"] == 1.0);
+  CHECK(small["sum_squares"].get<double>() == Approx(32 * 9e-72));
+  CHECK(tensor_of(report, "a.q_proj.weight")["relative_error"] == 0.0);
+}
+
 TEST_CASE("NaN and infinity are named", "[checkpoint]") {
   TempFolder folder;
   const std::string input = folder.make("in"), output = folder / "out";
