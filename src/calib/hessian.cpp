@@ -241,14 +241,19 @@ void Hessian::import_state(const uint8_t* bytes, size_t n) {
 }
 
 int64_t Hessian::full_columns(const uint8_t* head, size_t n) {
-  Hessian options;
-  StateReader reader = StateReader::of_head(kType, kVersion, head, n);
-  options.set_layout(reader.get<int32_t>());
-  require_full(options.layout_);
-  reader.get<int32_t>();  // block size
-  reader.get<int32_t>();  // normalize
-  reader.get<double>();   // damping
-  return reader.get<int64_t>();
+  Hessian found;
+  reading_state([&] {
+    StateReader reader = StateReader::of_head(kType, kVersion, head, n);
+    found.set_layout(reader.get<int32_t>());
+    found.set_block_size(reader.get<int32_t>());
+    found.set_normalize(reader.get<int32_t>());
+    found.set_damping(reader.get<double>());
+    found.cols_ = reader.get<int64_t>();
+    if (found.cols_ < 0) fail(Status::kCorrupt, "the state has %lld columns", ll(found.cols_));
+  });
+  require_full(found.layout_);
+  found.require_data();
+  return found.cols_;
 }
 
 void Hessian::reset() {
