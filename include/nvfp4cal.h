@@ -700,8 +700,8 @@ NVFP4CAL_API nvfp4cal_status nvfp4cal_gptq_set_measure_objectives(nvfp4cal_gptq 
 /**
  * Factors X^T X for the calls of quantize that follow (layers that share an input share it). The sums are read as they are: the Hessian's own damping
  * and normalization are not used. Nothing of the Hessian is kept. Columns without any activation are fine.
+ * A cross term on a device is copied to host memory on the device's default stream: what other streams write there has to be done.
  * @param hessian [in] of layout FULL, with data, cols a multiple of 16
- * Device tensors are copied to host memory on the device's default stream: what other streams write there has to be done.
  * @param cross   [in] float [cols, cols], X0^T X with X0 the same rows in the original model, summed as the Hessian is: weights are then moved to
  *                (w cross + damping w) (H + damping)^-1 first, which is best for X0 w^T given X. NULL: X is X0
  * Statuses: INVALID_ARGUMENT (also: not positive definite, the column is named), NO_DATA, UNSUPPORTED, NOT_FINITE, WRONG_STATE (reset first). @since 0.1

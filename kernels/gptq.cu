@@ -2,6 +2,7 @@
 #include "kernels/gptq.cuh"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "kernels/gptq_blocks.cuh"
 #include "kernels/gptq_neighbourhood.cuh"
@@ -192,6 +193,10 @@ Status gptq_shift(const DeviceQueue& queue, const DeviceGptqShiftArgs& args, cha
 }
 
 Status gptq(const DeviceQueue& queue, const DeviceGptqArgs& args, char* message) {
+  if (reinterpret_cast<uintptr_t>(args.packed) % 4 != 0) {  // what GptqStore writes at a time
+    std::snprintf(message, kMessageSize, "packed.data is %p, not aligned to 4 bytes as kernels write it", static_cast<void*>(args.packed));
+    return Status::kUnsupported;
+  }
   return on_device(queue, "GPTQ", message, [&] { return run_stages(args, queue.stream); });
 }
 

@@ -225,6 +225,7 @@ void Gptq::quantize(const TensorView& x, std::vector<float> global_amax, const G
   check_amaxes(global_amax, "global_amax");
   if (global_amax.size() > 1 && static_cast<int64_t>(global_amax.size()) != count)
     fail(Status::kInvalidArgument, "global_amax has %zu elements, expected 1 or %lld", global_amax.size(), ll(count));
+  measured_ = false;
   const std::unique_ptr<GptqSteps> steps = steps_for(x, stream);
   std::vector<float> found = steps->amax(x, count);
   TensorView weights = x;
@@ -238,12 +239,12 @@ void Gptq::quantize(const TensorView& x, std::vector<float> global_amax, const G
   }
   const std::vector<float> amax = chosen_amax(std::move(global_amax), std::move(found)), scales = global_scales_of(amax);
   objectives_ = steps->quantize(weights, amax, measure_, outputs);
-  measured_ = measure_;
   steps->finish(x, scales, amax, outputs);
+  measured_ = measure_;
 }
 
 const GptqObjectives& Gptq::objectives() const {
-  if (!measured_) fail(Status::kNoData, "no data: no call has measured its objectives");
+  if (!measured_) fail(Status::kNoData, "no data: the last call of quantize has not measured its objectives");
   return objectives_;
 }
 

@@ -35,6 +35,14 @@ class DeviceSteps : public GptqSteps {
  public:
   DeviceSteps(const Device& device, const GptqHessians& hessians, const GptqDeviceHessians& copies, GptqEffort effort)
       : device_(device), hessians_(hessians), copies_(copies), effort_(effort) {}
+  // A call that fails half-way waits, too: what is enqueued reads the copies and writes the caller's outputs.
+  ~DeviceSteps() override {
+    if (finished_) return;
+    try {
+      device_.synchronize();
+    } catch (const Error&) {  // of a device that does no more work
+    }
+  }
 
   std::vector<float> amax(const TensorView& x, int64_t slices) override {
     const DeviceChecker check(device_);
@@ -85,6 +93,7 @@ class DeviceSteps : public GptqSteps {
     if (outputs.global_scale && bytes > 0) device_.to_device(outputs.global_scale, global_scale.data(), bytes);
     if (outputs.used_amax && bytes > 0) device_.to_device(outputs.used_amax, amax.data(), bytes);
     device_.synchronize();
+    finished_ = true;
   }
 
  private:
@@ -167,6 +176,7 @@ class DeviceSteps : public GptqSteps {
   const GptqDeviceHessians& copies_;
   const GptqEffort effort_;
   DeviceArray<float> moved_;
+  bool finished_ = false;
 };
 
 }  // namespace
@@ -174,14 +184,16 @@ class DeviceSteps : public GptqSteps {
 void GptqDeviceHessians::drop() noexcept {
   table_ = {};
   copies_.clear();
-  device_ = -1;
+  device_.reset();
 }
 
 void GptqDeviceHessians::prepare(const Device& device, const GptqHessians& hessians) {
-  if (device_ == device.id()) return;
-  drop();
+  if (device_ && device_->id() == device.id()) return;
   const Device kept = device.at_default_stream();
-  kept.is_capturing();  // throws while another stream is captured, which work on the default stream would spoil
+  // These throw while another stream is captured, which work on the default stream would spoil.
+  kept.is_capturing();
+  if (device_) device_->is_capturing();
+  drop();
   std::vector<Copy> copies(hessians.size());
   std::vector<GptqParts> parts;
   int64_t most = 0;
@@ -196,7 +208,7 @@ void GptqDeviceHessians::prepare(const Device& device, const GptqHessians& hessi
   table_ = std::move(table);
   padded_ = parts[0].padded;
   most_groups_ = most;
-  device_ = device.id();
+  device_ = kept;
 }
 
 GptqParts GptqDeviceHessians::copied(const Device& device, const GptqHessian& hessian, Copy& copy) {

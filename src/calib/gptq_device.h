@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/device.h"
@@ -12,7 +13,8 @@ namespace nvfp4cal::calib {
 
 class GptqSteps;
 
-// Copies of a handle's prepared Hessians on the device of the last call there. Calls wait for their work, so nothing uses them in between.
+// Copies of a handle's prepared Hessians on the device of the last call there. Calls wait for their work, also those that fail, so nothing uses them in
+// between.
 class GptqDeviceHessians {
  public:
   // Makes the copies, on the device's default stream, where they are not there yet.
@@ -31,7 +33,7 @@ class GptqDeviceHessians {
   };
   static GptqParts copied(const Device& device, const GptqHessian& hessian, Copy& copy);
 
-  int32_t device_ = -1;
+  std::optional<Device> device_;  // at its default stream
   int64_t padded_ = 0, most_groups_ = 0;
   std::vector<Copy> copies_;
   DeviceArray<GptqParts> table_;

@@ -202,7 +202,7 @@ void fill_fake_kernels(Kernels& kernels) {
 #if NVFP4CAL_FAST_PACK
   kernels.fake_quantize = fake_quantize;
 #else
-  (void)kernels;  // without fused multiply-adds, quotients take divisions
+  (void)kernels;  // packs and decodes
 #endif
 }
 #endif

@@ -162,6 +162,39 @@ TEST_CASE("GPTQ on a device: any allocation may fail, and the next call is as if
   CHECK(live_allocations() == before);
 }
 
+// What is enqueued on a stream of the caller's reads the copies of Hessians, which are the default stream's, and writes the outputs.
+TEST_CASE("GPTQ on a device: a call that fails half-way has waited for what it began") {
+  NEEDS_EMULATION();
+  CUstream_st* const stream = make_stream(0);
+  Call call;
+  call.wanted.stream = stream;
+  const Quantized want = quantize_on_host(call.gptq.get(), view(call.values, call.wanted.shape), call.wanted);
+  REQUIRE(call.quantize() == NVFP4CAL_OK);
+  int32_t failures = 0;
+  while (true) {
+    fail_call("cudaMallocAsync", kOutOfMemory, failures, true);
+    const nvfp4cal_status status = call.quantize();
+    heal();
+    if (status == NVFP4CAL_OK) break;
+    INFO("allocation " << failures);
+    REQUIRE(status == NVFP4CAL_ERROR_OUT_OF_MEMORY);
+    CHECK(pending() == 0);
+    ++failures;
+  }
+  CHECK(failures > 3);
+  CHECK(call.out.read() == want);
+  destroy_stream(stream);
+}
+
+TEST_CASE("GPTQ on a device writes packed codes in words") {
+  Call call(NVFP4CAL_GPTQ_FAST);
+  OnDevice<uint8_t> bytes(std::vector<uint8_t>(kRows * kCols / 2 + 4));
+  call.out.packed = bytes.view(NVFP4CAL_DTYPE_U8, {kRows, kCols / 2});
+  call.out.packed.data = static_cast<char*>(call.out.packed.data) + 2;
+  CHECK(call.quantize() == NVFP4CAL_ERROR_UNSUPPORTED);
+  CHECK(contains(last_error(), ", not aligned to 4 bytes as kernels write it"));
+}
+
 TEST_CASE("GPTQ on a device: with little memory the work is done part by part") {
   NEEDS_EMULATION();
   Floats h = gram(kCols, 46), values = random_values(3 * 200 * kCols, 47);
