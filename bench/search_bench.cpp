@@ -166,12 +166,16 @@ Op block_op(const std::string& name, BlockCall call) {
 
 std::vector<Op> block_ops() {
   using T = nvfp4cal_tensor;
-  return {block_op("naive", [](const Library& library, const nvfp4cal_context* context, const T& w, const T&, T* s,
-                               T* q) { CALL(library, nvfp4cal_block_naive)
-                                       (context, &w, -1, s, q, nullptr, nullptr); }),
-          block_op("optimal", [](const Library& library, const nvfp4cal_context* context, const T& w, const T&, T* s,
-                                 T* q) { CALL(library, nvfp4cal_block_optimal)
-                                         (context, &w, -1, nullptr, s, q, nullptr, nullptr); }),
+  return {block_op("naive",
+                   [](const Library& library, const nvfp4cal_context* context, const T& w, const T&, T* s, T* q) {
+                     CALL(library, nvfp4cal_block_naive)
+                     (context, &w, -1, s, q, nullptr, nullptr);
+                   }),
+          block_op("optimal",
+                   [](const Library& library, const nvfp4cal_context* context, const T& w, const T&, T* s, T* q) {
+                     CALL(library, nvfp4cal_block_optimal)
+                     (context, &w, -1, nullptr, s, q, nullptr, nullptr);
+                   }),
           block_op("hessian",
                    [](const Library& library, const nvfp4cal_context* context, const T& w, const T& h, T* s, T* q) {
                      CALL(library, nvfp4cal_block_optimal_hessian)(context, &w, -1, &h, nullptr, nullptr, s, q, nullptr, nullptr);

@@ -165,7 +165,7 @@ fn a_written_model_is_inspected_and_verified() {
     let report: serde_json::Value = serde_json::from_str(job.report().unwrap()).unwrap();
     assert_eq!((&report["ok"], &report["totals"]["copied"]), (&true.into(), &1.into()));
     let error = |report: &serde_json::Value| report["totals"]["relative_error"].as_f64().unwrap();
-    assert!((error(&report) - error(&run)).abs() < 1e-12);
+    assert!((error(&report) - error(&run)).abs() < 1e-6);
     let (other, again) = (folder.path("other"), folder.path("again"));
     assert_eq!(job.convert(&output, &other).unwrap_err().status(), Status::InvalidArgument); // it is that format
     job.set_format(CheckpointFormat::CompressedTensors).unwrap();
