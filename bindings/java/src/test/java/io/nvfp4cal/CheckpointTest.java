@@ -146,7 +146,7 @@ class CheckpointTest {
       assertEquals(2, totals(job).get("layers").getAsInt());
       assertEquals(0, totals(job).get("defects").getAsInt());
       job.verify(model, out);
-      assertEquals(error, totals(job).get("relative_error").getAsDouble(), 1e-12);
+      assertEquals(error, totals(job).get("relative_error").getAsDouble(), 1e-6);
       assertStatus(Status.INVALID_ARGUMENT, "already: modelopt", () -> job.convert(out, folder.resolve("other")));
       job.setFormat(CheckpointFormat.COMPRESSED_TENSORS).convert(out, folder.resolve("other"));
       job.setFormat(CheckpointFormat.MODELOPT).convert(folder.resolve("other"), folder.resolve("again"));
