@@ -9,6 +9,7 @@
 #include "api/state.h"
 #include "api/tensors.h"
 #include "calib/device_call.h"
+#include "calib/host_copy.h"
 #include "calib/request.h"
 
 using namespace nvfp4cal;
@@ -45,13 +46,9 @@ std::vector<int64_t> shape_of(const TensorView& view, int64_t divisor) {
 std::vector<float> read_amax(const nvfp4cal_tensor* tensor, const TensorView& x, const Execution& execution, nvfp4cal_stream stream) {
   if (!tensor) return {};
   const TensorView view = input_anywhere(tensor, "global_amax");
-  if (!view.on_device()) return calib::read_global_amax(view);
-  calib::check_device_floats(view, x, "global_amax");
-  const Device device = device_of(view, "global_amax", execution, stream);
-  device.refuse_capture("GPTQ");
-  std::vector<float> values(static_cast<size_t>(view.elements()));
-  device.to_host(values.data(), view.data, static_cast<int64_t>(values.size() * sizeof(float)));
-  return values;
+  if (view.on_device()) calib::check_device_floats(view, x, "global_amax");
+  const calib::HostCopy copy(view, "global_amax", calib::kGptq, execution, stream);
+  return calib::read_global_amax(copy.view());
 }
 
 Dtype decoded_dtype(const nvfp4cal_tensor* out) {

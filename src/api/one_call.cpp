@@ -9,6 +9,7 @@
 #include "api/tensors.h"
 #include "calib/block_hessian.h"
 #include "calib/device_call.h"
+#include "calib/host_copy.h"
 #include "core/backends.h"
 #include "num/scale.h"
 
@@ -133,24 +134,6 @@ struct DeviceInput {
   calib::DeviceFloats floats;
 };
 
-// A small tensor, wherever it lies, in host memory. Waits for the stream.
-struct HostCopy {
-  HostCopy(const TensorView& tensor, const char* name, const Execution& execution, nvfp4cal_stream stream) : view(tensor) {
-    if (!view.on_device()) return;
-    if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: on a device it is contiguous", name);
-    bytes.resize(static_cast<size_t>(view.elements()) * dtype_size(view.dtype));
-    const Device device = device_of(view, name, execution, stream);
-    device.refuse_capture("a search on the host");
-    if (!bytes.empty()) device.to_host(bytes.data(), view.data, static_cast<int64_t>(bytes.size()));
-    view.data = bytes.data();
-    view.device_type = 0;
-  }
-  HostCopy(const HostCopy&) = delete;
-
-  TensorView view;
-  std::vector<uint8_t> bytes;
-};
-
 // What functions of x on a device have in common.
 struct DeviceCall {
   DeviceCall(const nvfp4cal_context* context, const TensorView& x, const nvfp4cal_tensor* global_amax, const nvfp4cal_tensor* block_amax,
@@ -215,8 +198,8 @@ nvfp4cal_status nvfp4cal_scale_sweep_hessian(const nvfp4cal_context* context, co
       matrices_view.on_device() ? request.set_hessian(matrices_view) : request.set_hessian(calib::read_hessian(matrices_view));
       return request.sweep(static_cast<float*>(out->data));
     }
-    const HostCopy host_matrices(matrices_view, "hessian", execution, stream);
-    const calib::BlockHessian matrices = calib::read_hessian(host_matrices.view);
+    const calib::HostCopy host_matrices(matrices_view, "hessian", "a search on the host", execution, stream);
+    const calib::BlockHessian matrices = calib::read_hessian(host_matrices.view());
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);
     std::vector<uint8_t> codes(static_cast<size_t>(request.blocks()));
     calib::sweep_hessian(execution, request, matrices, codes.data());

@@ -128,11 +128,7 @@ BlockHessians hessians_of(const Execution& execution, const BlockedTensor& w, co
   return hessians;
 }
 
-void block_search(const Execution& execution, const BlockedTensor& w, BlockMethod method, const BlockHessians* hessians,
-                  const BlockOptions& options, const BlockOutputs& outputs) {
-  check_finite(execution, w.view, "w");
-  if (w.count() == 0) return;
-  const TensorView quants = w.like(outputs.quants), dequant = w.like(outputs.dequant);
+BlockSearchArgs block_search_args(const BlockedTensor& w, BlockMethod method, const BlockOptions& options) {
   BlockSearchArgs args{};
   args.x = &w.blocks;
   args.method = method;
@@ -140,6 +136,15 @@ void block_search(const Execution& execution, const BlockedTensor& w, BlockMetho
   args.from_optimal = options.from_optimal;
   args.n_outer = options.n_outer;
   args.n_inner = options.n_inner;
+  return args;
+}
+
+void block_search(const Execution& execution, const BlockedTensor& w, BlockMethod method, const BlockHessians* hessians,
+                  const BlockOptions& options, const BlockOutputs& outputs) {
+  check_finite(execution, w.view, "w");
+  if (w.count() == 0) return;
+  const TensorView quants = w.like(outputs.quants), dequant = w.like(outputs.dequant);
+  BlockSearchArgs args = block_search_args(w, method, options);
   args.hessians = hessians ? hessians->values.data() : nullptr;
   args.columns = hessians ? hessians->columns : 0;
   args.scales = outputs.scales;

@@ -51,6 +51,8 @@ struct BlockOutputs {
   void* quants;   // float32 of any alignment
   void* dequant;  // the same; may be NULL
 };
+// A search on either backend, its Hessians and outputs to be set. w must outlive it.
+BlockSearchArgs block_search_args(const BlockedTensor& w, BlockMethod method, const BlockOptions& options);
 // hessians: for the methods that use them.
 void block_search(const Execution& execution, const BlockedTensor& w, BlockMethod method, const BlockHessians* hessians,
                   const BlockOptions& options, const BlockOutputs& outputs);

@@ -52,13 +52,7 @@ void block_search_on_device(const Device& device, const BlockedTensor& w, BlockM
   const PlacedHessians hessians = place_hessians(device, w, given, check);
   check_finite(device, w, check);
   const TensorView quants = w.like(outputs.quants), dequant = w.like(outputs.dequant);
-  BlockSearchArgs args{};
-  args.x = &w.blocks;
-  args.method = method;
-  args.search_noise = options.search_noise;
-  args.from_optimal = options.from_optimal;
-  args.n_outer = options.n_outer;
-  args.n_inner = options.n_inner;
+  BlockSearchArgs args = block_search_args(w, method, options);
   args.hessians = hessians.values.data();
   args.columns = hessians.columns;
   args.scales = outputs.scales;

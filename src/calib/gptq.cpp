@@ -6,6 +6,7 @@
 
 #include "calib/gptq_steps.h"
 #include "calib/hessian.h"
+#include "calib/host_copy.h"
 #include "calib/request.h"
 #include "core/backends.h"
 #include "num/scale.h"
@@ -157,9 +158,9 @@ void Gptq::set_hessian(const TensorView& hessian, const TensorView* cross) {
   const int64_t count = hessian.ndim == 3 ? hessian.shape[0] : 1;
   std::vector<std::unique_ptr<GptqHessian>> made(static_cast<size_t>(count));
   for (int64_t s = 0; s < count; ++s) {
-    const HostMatrix matrix(slice_of(hessian, s), "hessian", execution_);
-    std::optional<HostMatrix> cross_matrix;
-    if (cross) cross_matrix.emplace(slice_of(*cross, s), "cross", execution_);
+    const HostCopy matrix(slice_of(hessian, s), "hessian", kGptq, execution_, nullptr);
+    std::optional<HostCopy> cross_matrix;
+    if (cross) cross_matrix.emplace(slice_of(*cross, s), "cross", kGptq, execution_, nullptr);
     const GptqPrepareArgs args{hessian.last(),
                                &matrix.view(),
                                nullptr,
@@ -190,8 +191,8 @@ void Gptq::set_hessian(const Hessian& hessian, const TensorView* cross) {
       fail(Status::kInvalidArgument, "cross of shape %s for a hessian of %lld columns", cross->shape_text().c_str(), ll(cols));
   }
   std::unique_ptr<GptqHessian> made;
-  std::optional<HostMatrix> cross_matrix;
-  if (cross) cross_matrix.emplace(*cross, "cross", execution_);
+  std::optional<HostCopy> cross_matrix;
+  if (cross) cross_matrix.emplace(*cross, "cross", kGptq, execution_, nullptr);
   const GptqPrepareArgs args{cols, nullptr, sums, cross_matrix ? &cross_matrix->view() : nullptr, damping_, effort_, &made};
   call(ops_for(make_view(sums, Dtype::kF64, 2, shape)).gptq_prepare, execution_, args);
   hessians_.clear();
@@ -215,7 +216,7 @@ int64_t Gptq::slices(const TensorView& x) const {
 std::unique_ptr<GptqSteps> Gptq::steps_for(const TensorView& x, CUstream_st* stream) {
   if (!x.on_device()) return std::make_unique<HostSteps>(execution_, hessians_);
   const Device device = device_of(x, "x", execution_, stream);
-  device.refuse_capture("GPTQ");
+  device.refuse_capture(kGptq);
   device_hessians_.prepare(device, hessians_);
   return gptq_steps_on_device(device, hessians_, device_hessians_, effort_);
 }

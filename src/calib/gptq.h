@@ -22,6 +22,8 @@ struct GptqOutputs {
   const TensorView* decoded = nullptr;
 };
 
+inline constexpr char kGptq[] = "GPTQ";  // in messages
+
 using GptqHessians = std::vector<std::unique_ptr<GptqHessian>>;  // one for all slices, or one a slice
 
 class Gptq {
@@ -42,7 +44,7 @@ class Gptq {
   int64_t slices(const TensorView& x) const;
   // global_amax: empty, one, or one a slice.
   void quantize(const TensorView& x, std::vector<float> global_amax, const GptqOutputs& outputs, CUstream_st* stream = nullptr);
-  // Of the last call that measured; throws kNoData.
+  // Of the last call, if it measured; else throws kNoData.
   const GptqObjectives& objectives() const;
 
   void reset();

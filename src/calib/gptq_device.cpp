@@ -269,16 +269,4 @@ std::unique_ptr<GptqSteps> gptq_steps_on_device(const Device& device, const Gptq
   return std::make_unique<DeviceSteps>(device, hessians, copies, effort);
 }
 
-HostMatrix::HostMatrix(const TensorView& matrix, const char* name, const Execution& execution) : view_(matrix) {
-  if (!matrix.on_device()) return;
-  if (!matrix.contiguous) fail(Status::kUnsupported, "%s has strides: on a device it is contiguous", name);
-  const Device device = device_of(matrix, name, execution, nullptr);
-  device.is_capturing();  // throws, as in GptqDeviceHessians::prepare
-  bytes_.resize(static_cast<size_t>(matrix.elements()) * dtype_size(matrix.dtype));
-  device.to_host(bytes_.data(), matrix.data, static_cast<int64_t>(bytes_.size()));
-  view_.data = bytes_.data();
-  view_.device_type = 0;
-  view_.device_id = 0;
-}
-
 }  // namespace nvfp4cal::calib

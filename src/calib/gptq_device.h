@@ -43,16 +43,4 @@ class GptqDeviceHessians {
 std::unique_ptr<GptqSteps> gptq_steps_on_device(const Device& device, const std::vector<std::unique_ptr<GptqHessian>>& hessians,
                                                 const GptqDeviceHessians& copies, GptqEffort effort);
 
-// A contiguous tensor of a device in host memory; others as they are. Waits for the device's default stream. `name` is the tensor's in messages.
-class HostMatrix {
- public:
-  HostMatrix(const TensorView& matrix, const char* name, const Execution& execution);
-  HostMatrix(const HostMatrix&) = delete;
-  const TensorView& view() const { return view_; }
-
- private:
-  std::vector<uint8_t> bytes_;
-  TensorView view_;
-};
-
 }  // namespace nvfp4cal::calib

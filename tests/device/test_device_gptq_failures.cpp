@@ -48,6 +48,23 @@ struct Sparing {
   }
 };
 
+// Calls in which no allocation from number 0, 1, .. on succeeds, until one needs none of those; returns how many failed. A failed one has waited for what it
+// enqueued. (The workspace is asked for again, for fewer rows.)
+int32_t fail_each_allocation(Call& call) {
+  int32_t failures = 0;
+  while (true) {
+    fail_call("cudaMallocAsync", kOutOfMemory, failures, true);
+    const nvfp4cal_status status = call.quantize();
+    heal();
+    if (status == NVFP4CAL_OK) return failures;
+    INFO("allocation " << failures);
+    REQUIRE(status == NVFP4CAL_ERROR_OUT_OF_MEMORY);
+    CHECK(contains(last_error(), "out of device memory"));
+    if (call.wanted.stream) CHECK(pending() == 0);
+    ++failures;
+  }
+}
+
 }  // namespace
 
 TEST_CASE("GPTQ on a device names what is wrong with weights and global amaxes, and writes nothing") {
@@ -140,18 +157,7 @@ TEST_CASE("GPTQ on a device: any allocation may fail, and the next call is as if
     Call call;
     const Quantized want = quantize_on_host(call.gptq.get(), view(call.values, call.wanted.shape), call.wanted);
     const int32_t outputs = live_allocations();
-    int32_t failures = 0;
-    while (true) {  // the workspace is asked for again, for fewer rows
-      fail_call("cudaMallocAsync", kOutOfMemory, failures, true);
-      const nvfp4cal_status status = call.quantize();
-      heal();
-      if (status == NVFP4CAL_OK) break;
-      INFO("allocation " << failures);
-      REQUIRE(status == NVFP4CAL_ERROR_OUT_OF_MEMORY);
-      CHECK(contains(last_error(), "out of device memory"));
-      ++failures;
-    }
-    CHECK(failures > 6);
+    CHECK(fail_each_allocation(call) > 6);
     CHECK(call.out.read() == want);
     CHECK(live_allocations() == outputs + 4);  // the Hessian stays
     REQUIRE(nvfp4cal_gptq_reset(call.gptq.get()) == NVFP4CAL_OK);
@@ -170,18 +176,7 @@ TEST_CASE("GPTQ on a device: a call that fails half-way has waited for what it b
   call.wanted.stream = stream;
   const Quantized want = quantize_on_host(call.gptq.get(), view(call.values, call.wanted.shape), call.wanted);
   REQUIRE(call.quantize() == NVFP4CAL_OK);
-  int32_t failures = 0;
-  while (true) {
-    fail_call("cudaMallocAsync", kOutOfMemory, failures, true);
-    const nvfp4cal_status status = call.quantize();
-    heal();
-    if (status == NVFP4CAL_OK) break;
-    INFO("allocation " << failures);
-    REQUIRE(status == NVFP4CAL_ERROR_OUT_OF_MEMORY);
-    CHECK(pending() == 0);
-    ++failures;
-  }
-  CHECK(failures > 3);
+  CHECK(fail_each_allocation(call) > 3);
   CHECK(call.out.read() == want);
   destroy_stream(stream);
 }
