@@ -174,11 +174,7 @@ void fake_blocks(const char* data, int64_t rows_per_block, int64_t rows, const u
   for (int64_t row = 0; row < rows; row += kRowsPerGroup) {
     const int64_t count = HWY_MIN(kRowsPerGroup, rows - row), at = row * kRow * Loader::kBytes;
     uint8_t row_codes[kRowsPerGroup];
-    const uint8_t* of_group = codes + row;
-    if (rows_per_block > 1) {
-      for (int64_t r = 0; r < count; ++r) row_codes[r] = codes[(row + r) / rows_per_block];
-      of_group = row_codes;
-    }
+    const uint8_t* const of_group = codes_of_rows(codes, rows_per_block, row, count, row_codes);
     if (count < kRowsPerGroup) {
       groups.run_slowly(data + at, of_group, count, out + at);
     } else {

@@ -62,6 +62,14 @@ HWY_NOINLINE void pack_divided(const char* data, const uint8_t* HWY_RESTRICT cod
 
 constexpr int64_t kRowsPerGroup = kLanes;
 
+// The codes of rows [first, first + rows), those of their blocks: where they lie, or in `buffer`.
+HWY_INLINE const uint8_t* codes_of_rows(const uint8_t* HWY_RESTRICT codes, int64_t rows_per_block, int64_t first, int64_t rows,
+                                        uint8_t* HWY_RESTRICT buffer) {
+  if (rows_per_block == 1) return codes + first;
+  for (int64_t r = 0; r < rows; ++r) buffer[r] = codes[(first + r) / rows_per_block];
+  return buffer;
+}
+
 // codes: byte r of a lane belongs to row r of four. Returns the rows' bytes, lower elements in lower nibbles: even lanes have what a row's
 // even elements need.
 HWY_INLINE VU join_nibbles(VU codes) {

@@ -34,8 +34,7 @@ int64_t pack_groups(const char* data, int64_t rows_per_block, int64_t rows, cons
   const typename ScalesFor<Loader>::type scales(global_scale);
   uint8_t row_codes[kRowsPerGroup];
   for (; row + kRowsPerGroup <= rows; row += kRowsPerGroup) {
-    for (int64_t r = 0; r < kRowsPerGroup && rows_per_block > 1; ++r) row_codes[r] = codes[(row + r) / rows_per_block];
-    const uint8_t* const of_group = rows_per_block > 1 ? row_codes : codes + row;
+    const uint8_t* const of_group = codes_of_rows(codes, rows_per_block, row, kRowsPerGroup, row_codes);
     pack_group<Loader>(data + row * kRow * Loader::kBytes, scales, of_group, packed + row * (kRow / 2));
   }
 #endif
