@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Builds and runs all tests; the last line is "N passed, N failed", after the time of each step (also in build/test-logs/times).
 #   test.sh [--full]     --full: also the sanitizer builds, and the CUDA module where no compiler for it was found before
-# NVFP4CAL_CUDA_ARCHITECTURES, in the environment: those to build the CUDA module for, in place of all.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 full=false
@@ -128,7 +127,6 @@ mkdir -p "$logs"
 
 options=()
 if vendor=$("$root/scripts/vendor_headers.sh"); then options+=("-DNVFP4CAL_CUDA_INCLUDE_DIR=$vendor"); fi
-if [ -n "${NVFP4CAL_CUDA_ARCHITECTURES:-}" ]; then options+=("-DNVFP4CAL_CUDA_ARCHITECTURES=$NVFP4CAL_CUDA_ARCHITECTURES"); fi
 
 # Tests of a real model skip themselves without this.
 if model=$("$root/scripts/minilm.sh"); then export NVFP4CAL_MINILM=$model; fi
