@@ -51,12 +51,12 @@ uint32_t max_bits(Span x, int64_t n) {
 void decode(const uint8_t* packed, int block, int64_t blocks, const float* scales, const DecodedSpan& out) {
   char* to = static_cast<char*>(out.data);
 #if HWY_MAX_BYTES == 64
-  if (out.dtype == Dtype::kBf16) return decode_halves<RoundBf16>(packed, block, blocks, scales, to, out.streamed);
-  if (out.dtype == Dtype::kF16) return decode_halves<RoundF16>(packed, block, blocks, scales, to, out.streamed);
+  if (out.dtype == Dtype::kBf16) return decode_halves<RoundBf16>(packed, block, blocks, scales, to, out.streaming);
+  if (out.dtype == Dtype::kF16) return decode_halves<RoundF16>(packed, block, blocks, scales, to, out.streaming);
 #endif
-  if (out.dtype == Dtype::kBf16) return decode_to<StoreBf16>(packed, block, blocks, scales, to, out.streamed);
-  if (out.dtype == Dtype::kF16) return decode_to<StoreF16>(packed, block, blocks, scales, to, out.streamed);
-  decode_to<StoreF32>(packed, block, blocks, scales, to, out.streamed);
+  if (out.dtype == Dtype::kBf16) return decode_to<StoreBf16>(packed, block, blocks, scales, to, out.streaming);
+  if (out.dtype == Dtype::kF16) return decode_to<StoreF16>(packed, block, blocks, scales, to, out.streaming);
+  decode_to<StoreF32>(packed, block, blocks, scales, to, out.streaming);
 }
 
 // ---- errors ------------------------------------------------------------------------------------------------------------

@@ -16,30 +16,31 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 // ---- stores ------------------------------------------------------------------------------------------------------------
 
 #if HWY_MAX_BYTES >= 32
-// Multiples of 16 bytes. Streamed, they go past the caches, to a multiple of 16: lines that are then written whole are not read first.
-HWY_INLINE void put(__m128i bytes, char* to, bool streamed) {
-  if (streamed) return _mm_stream_si128(reinterpret_cast<__m128i*>(to), bytes);
+// Whole lines, or the parts of one that follow each other: a line that is streamed whole is not read first.
+HWY_INLINE void put(__m128i bytes, char* to, Streaming streaming) {
+  if (streaming != Streaming::kNone) return _mm_stream_si128(reinterpret_cast<__m128i*>(to), bytes);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
 }
-HWY_INLINE void put(__m256i bytes, char* to, bool streamed) {
-  if (!streamed) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
-  put(_mm256_castsi256_si128(bytes), to, true);
-  put(_mm256_extracti128_si256(bytes, 1), to + 16, true);
+HWY_INLINE void put(__m256i bytes, char* to, Streaming streaming) {
+  if (streaming == Streaming::kNone) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
+  put(_mm256_castsi256_si128(bytes), to, Streaming::kSixteens);
+  put(_mm256_extracti128_si256(bytes, 1), to + 16, Streaming::kSixteens);
 }
 #endif
 #if HWY_MAX_BYTES == 64
-HWY_INLINE void put(__m512i bytes, char* to, bool streamed) {
-  if (!streamed) return _mm512_storeu_si512(to, bytes);
-  put(_mm512_castsi512_si256(bytes), to, true);
-  put(_mm512_extracti64x4_epi64(bytes, 1), to + 32, true);
+HWY_INLINE void put(__m512i bytes, char* to, Streaming streaming) {
+  if (streaming == Streaming::kNone) return _mm512_storeu_si512(to, bytes);
+  if (streaming == Streaming::kLines) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bytes);
+  put(_mm512_castsi512_si256(bytes), to, Streaming::kSixteens);
+  put(_mm512_extracti64x4_epi64(bytes, 1), to + 32, Streaming::kSixteens);
 }
 #endif
 
 struct StoreF32 {
   static constexpr int64_t kBytes = 4;
-  static HWY_INLINE void store(VF x, char* to, [[maybe_unused]] bool streamed) {
+  static HWY_INLINE void store(VF x, char* to, [[maybe_unused]] Streaming streaming) {
 #if HWY_MAX_BYTES >= 32
-    put(hn::BitCast(DU(), x).raw, to, streamed);
+    put(hn::BitCast(DU(), x).raw, to, streaming);
 #else
     hn::StoreU(x, DF(), reinterpret_cast<float*>(to));
 #endif
@@ -49,14 +50,14 @@ struct StoreF32 {
 // num::f32_to_bf16 of numbers and the NaN of an operation.
 struct StoreBf16 {
   static constexpr int64_t kBytes = 2;
-  static HWY_INLINE void store(VF x, char* to, [[maybe_unused]] bool streamed) {
+  static HWY_INLINE void store(VF x, char* to, [[maybe_unused]] Streaming streaming) {
     const DU du;
     const hn::Rebind<uint16_t, DU> d16;
     const VU bits = hn::BitCast(du, x);
     const VU odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
     const auto rounded = hn::TruncateTo(d16, hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du, 0x7FFF)), odd)));
 #if HWY_MAX_BYTES >= 32
-    put(rounded.raw, to, streamed);
+    put(rounded.raw, to, streaming);
 #else
     hn::StoreU(rounded, d16, reinterpret_cast<uint16_t*>(to));
 #endif
@@ -66,11 +67,11 @@ struct StoreBf16 {
 // num::f32_to_f16, likewise.
 struct StoreF16 {
   static constexpr int64_t kBytes = 2;
-  static HWY_INLINE void store(VF x, char* to, [[maybe_unused]] bool streamed) {
+  static HWY_INLINE void store(VF x, char* to, [[maybe_unused]] Streaming streaming) {
 #if HWY_MAX_BYTES == 64
-    put(_mm512_cvtps_ph(x.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), to, streamed);
+    put(_mm512_cvtps_ph(x.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), to, streaming);
 #elif HWY_MAX_BYTES == 32
-    put(_mm256_cvtps_ph(x.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), to, streamed);
+    put(_mm256_cvtps_ph(x.raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), to, streaming);
 #else
     HWY_ALIGN float lanes[kLanes];
     hn::Store(x, DF(), lanes);
@@ -112,12 +113,12 @@ HWY_INLINE VF element_values(const uint8_t* HWY_RESTRICT packed) {
 
 template <class Storer>
 HWY_INLINE void decode_to(const uint8_t* HWY_RESTRICT packed, int block, int64_t blocks, const float* HWY_RESTRICT scales, char* out,
-                          bool streamed) {
+                          Streaming streaming) {
   for (int64_t b = 0; b < blocks; ++b) {
     const VF scale = hn::Set(DF(), scales[b]);
     for (int i = 0; i < block; i += kLanes) {
       const int64_t element = b * block + i;
-      Storer::store(hn::Mul(element_values(packed + element / 2), scale), out + element * Storer::kBytes, streamed);
+      Storer::store(hn::Mul(element_values(packed + element / 2), scale), out + element * Storer::kBytes, streaming);
     }
   }
 }
@@ -197,20 +198,20 @@ class LevelTables {
 
 // 16 rows of 16 elements.
 template <class Format>
-HWY_INLINE void decode_rows(const uint8_t* HWY_RESTRICT packed, __m512 scales, char* HWY_RESTRICT out, bool streamed) {
+HWY_INLINE void decode_rows(const uint8_t* HWY_RESTRICT packed, __m512 scales, char* HWY_RESTRICT out, Streaming streaming) {
   const __m512i second_table = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(16), 1);
   LevelTables<Format> tables(scales);
   for (int r = 0; r < 16; r += 2) {
     const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + r * 8)));
     // the two codes of a byte to the two halves of its lane
     const __m512i codes = _mm512_ternarylogic_epi32(bytes, _mm512_slli_epi32(bytes, 12), _mm512_set1_epi32(0x000F000F), 0xA8);
-    put(_mm512_permutexvar_epi16(_mm512_or_si512(codes, second_table), tables.next()), out + r * 32, streamed);
+    put(_mm512_permutexvar_epi16(_mm512_or_si512(codes, second_table), tables.next()), out + r * 32, streaming);
   }
 }
 
 template <class Format>
 HWY_INLINE void decode_halves(const uint8_t* HWY_RESTRICT packed, int block, int64_t blocks, const float* HWY_RESTRICT scales, char* out,
-                              bool streamed) {
+                              Streaming streaming) {
   using Storer = typename Format::Storer;
   const int64_t blocks_per_group = 256 / block;
   int64_t b = 0;
@@ -221,12 +222,12 @@ HWY_INLINE void decode_halves(const uint8_t* HWY_RESTRICT packed, int block, int
     const uint8_t* const from = packed + b * block / 2;
     char* const to = out + b * block * 2;
     if (HWY_LIKELY(tables_hold<Format>(of_rows))) {
-      decode_rows<Format>(from, of_rows, to, streamed);
+      decode_rows<Format>(from, of_rows, to, streaming);
     } else {
-      decode_to<Storer>(from, block, blocks_per_group, scales + b, to, streamed);
+      decode_to<Storer>(from, block, blocks_per_group, scales + b, to, streaming);
     }
   }
-  decode_to<Storer>(packed + b * block / 2, block, blocks - b, scales + b, out + b * block * 2, streamed);
+  decode_to<Storer>(packed + b * block / 2, block, blocks - b, scales + b, out + b * block * 2, streaming);
 }
 
 #endif

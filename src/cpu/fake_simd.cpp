@@ -8,7 +8,7 @@
 
 #include "cpu/chunk.h"
 #include "cpu/decode_lanes-inl.h"
-#include "cpu/pack_halves-inl.h"
+#include "cpu/level_cells-inl.h"
 #include "cpu/simd_kernels.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -58,7 +58,7 @@ HWY_INLINE VF decoded_value(VF x, VF scale, VF reciprocal, VF lost) {
 }
 
 template <class Loader, class Storer>
-HWY_INLINE void fake_by_floats(const char* data, VF scales, char* out, bool streamed) {
+HWY_INLINE void fake_by_floats(const char* data, VF scales, char* out, Streaming streaming) {
   const DF df;
   const RowFactors factors(scales);
   for (int r = 0; r < kRowsPerGroup; ++r) {
@@ -66,43 +66,35 @@ HWY_INLINE void fake_by_floats(const char* data, VF scales, char* out, bool stre
     const VF scale = hn::Set(df, factors.scale[r]), reciprocal = hn::Set(df, factors.reciprocal[r]), lost = hn::Set(df, factors.lost[r]);
     for (int i = 0; i < kRow; i += kLanes) {
       const VF x = Loader::load(data + (r * kRow + i) * Loader::kBytes);
-      Storer::store(decoded_value(x, scale, reciprocal, lost), out + (r * kRow + i) * Storer::kBytes, streamed);
+      Storer::store(decoded_value(x, scale, reciprocal, lost), out + (r * kRow + i) * Storer::kBytes, streaming);
     }
   }
 }
 
 #if HWY_MAX_BYTES == 64
 
-// ---- AVX-512, half types: thresholds in place of quotients, tables in place of products -----------------------------------
+// ---- AVX-512, half types: levels by lookup --------------------------------------------------------------------------------
 
-// Codes of 16 elements in sixteen-bit lanes; the row's thresholds less 1 are at t + 16 k. Comparisons stay in vectors: masks are slower.
-HWY_INLINE __m256i codes_of_row(__m256i x, const uint32_t* t) {
-  constexpr int kChoose = 0xCA, kOrAnd = 0xF8;  // a ? b : c; a | b & c
-  const auto at = [t](int k) HWY_ATTR { return _mm256_set1_epi32(static_cast<int>(t[16 * k])); };
-  const __m256i magnitude = _mm256_and_si256(x, _mm256_set1_epi16(0x7FFF));
-  const __m256i four = _mm256_cmpgt_epi16(magnitude, at(3));
-  const __m256i two = _mm256_cmpgt_epi16(magnitude, _mm256_ternarylogic_epi32(four, at(5), at(1), kChoose));
-  const __m256i lower = _mm256_ternarylogic_epi32(two, at(2), at(0), kChoose),
-                upper = _mm256_ternarylogic_epi32(two, at(6), at(4), kChoose);
-  const __m256i one = _mm256_cmpgt_epi16(magnitude, _mm256_ternarylogic_epi32(four, upper, lower, kChoose));
-  __m256i code = _mm256_ternarylogic_epi32(_mm256_and_si256(two, _mm256_set1_epi16(2)), four, _mm256_set1_epi16(4), kOrAnd);
-  code = _mm256_ternarylogic_epi32(code, one, _mm256_set1_epi16(1), kOrAnd);
-  // negative: above 0x8000, which is -0
-  return _mm256_ternarylogic_epi32(code, _mm256_srli_epi16(_mm256_subs_epu16(x, _mm256_set1_epi16(1)), 12), _mm256_set1_epi16(8), kOrAnd);
-}
-
-template <class Format, class Loader>
-HWY_INLINE void fake_by_thresholds(const char* data, const Thresholds<Loader>& thresholds, __m512 scales, char* out, bool streamed) {
-  alignas(64) uint32_t of_rows[7 * 16];
-  for (int k = 0; k < 7; ++k) _mm512_store_si512(of_rows + 16 * k, _mm512_sub_epi16(thresholds.at[k], _mm512_set1_epi16(1)));
-  LevelTables<Format> tables(scales);
+// 16 rows whose codes the plan has cells for.
+template <class Format>
+HWY_INLINE void fake_by_cells(const FakePlan& plan, const char* data, VI codes, char* out, Streaming streaming) {
+  // Codes' values are normal numbers, those below 8 too: their exponent and mantissa.
+  const __m512i bits = _mm512_castps_si512(values_of(codes).raw);
+  const __m512i mantissa = _mm512_and_si512(_mm512_srli_epi32(bits, 20), _mm512_set1_epi32(7));
+  const __m512i below_top = _mm512_sub_epi32(_mm512_set1_epi32(127 + 8), _mm512_srli_epi32(bits, 23));
+  const __m512i lowered = _mm512_slli_epi16(_mm512_or_si512(below_top, _mm512_slli_epi32(below_top, 16)), Format::kMantissaBits);
+  const __m256i firsts = _mm256_load_si256(reinterpret_cast<const __m256i*>(plan.first));
+  const __m512i first = _mm512_sub_epi16(_mm512_permutexvar_epi32(mantissa, _mm512_castsi256_si512(firsts)), lowered);
+  alignas(64) uint32_t cells_of[16];
+  _mm512_store_si512(cells_of, mantissa);
+  __m512i rows = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   for (int r = 0; r < 16; r += 2) {
     ask_for_next(data + r * 32, 2);
-    const __m512i two_rows = tables.next();
-    const __m256i table0 = _mm512_castsi512_si256(two_rows), table1 = _mm512_extracti64x4_epi64(two_rows, 1);
-    const __m256i* const x = reinterpret_cast<const __m256i*>(data + r * 32);
-    put(_mm256_permutexvar_epi16(codes_of_row(_mm256_loadu_si256(x), of_rows + r), table0), out + r * 32, streamed);
-    put(_mm256_permutexvar_epi16(codes_of_row(_mm256_loadu_si256(x + 1), of_rows + r + 1), table1), out + r * 32 + 32, streamed);
+    const __m512i x = _mm512_loadu_si512(data + r * 32);
+    put(values_by_cells<Format>(x, plan.cells[cells_of[r]], plan.cells[cells_of[r + 1]], _mm512_permutexvar_epi32(rows, first),
+                                _mm512_permutexvar_epi32(rows, lowered)),
+        out + r * 32, streaming);
+    rows = _mm512_add_epi32(rows, _mm512_set1_epi32(2));
   }
 }
 
@@ -114,63 +106,55 @@ template <class Loader>
 using StorerLike = std::conditional_t<std::is_same_v<Loader, LoadF32>, StoreF32,
                                       std::conditional_t<std::is_same_v<Loader, LoadBf16>, StoreBf16, StoreF16>>;
 
+#if HWY_MAX_BYTES == 64
+template <class Loader>
+using FormatLike = std::conditional_t<std::is_same_v<Loader, LoadBf16>, RoundBf16, RoundF16>;
+#endif
+
 // What groups of rows of one tensor are done with: what is fast where it holds.
 template <class Loader>
 class FakeGroups {
   using Storer = StorerLike<Loader>;
-#if HWY_MAX_BYTES == 64
-  using Format = std::conditional_t<std::is_same_v<Loader, LoadBf16>, RoundBf16, RoundF16>;
-  static constexpr bool kHalves = Loader::kBytes == 2;
-#else
-  static constexpr bool kHalves = false;
-#endif
-  struct Nothing {
-    explicit Nothing(float) {}
-  };
 
  public:
-  HWY_INLINE FakeGroups(float global_scale, bool streamed) : global_scale_(global_scale), streamed_(streamed), ladder_(global_scale) {}
+  HWY_INLINE FakeGroups(const FakePlan& plan, Streaming streaming) : plan_(plan), streaming_(streaming) {}
 
   HWY_INLINE void run(const char* data, const uint8_t* HWY_RESTRICT codes, char* out) const {
     const VI of_rows = hn::PromoteTo(DI(), hn::LoadU(hn::Rebind<uint8_t, DI>(), codes));
-    const VF scales = hn::Mul(values_of(of_rows), hn::Set(DF(), global_scale_));
 #if HWY_MAX_BYTES == 64
-    if constexpr (kHalves) {
-      if (HWY_LIKELY(ladder_.has(of_rows) && tables_hold<Format>(scales.raw))) {
-        return fake_by_thresholds<Format, Loader>(data, ladder_.of(of_rows), scales.raw, out, streamed_);
+    if constexpr (Loader::kBytes == 2) {
+      const VI least = hn::Set(DI(), plan_.least_code), largest = hn::Set(DI(), num::kE4m3Count);
+      if (HWY_LIKELY(hn::AllTrue(DI(), hn::Eq(hn::Min(hn::Max(of_rows, least), largest), of_rows)))) {
+        return fake_by_cells<FormatLike<Loader>>(plan_, data, of_rows, out, streaming_);
       }
     }
 #endif
+    const VF scales = hn::Mul(values_of(of_rows), hn::Set(DF(), plan_.global_scale));
     const MF ordinary = hn::And(hn::Ge(scales, hn::Set(DF(), kLeastOrdinary)), hn::Lt(scales, hn::Set(DF(), kOrdinaryBelow)));
-    if (HWY_LIKELY(hn::AllTrue(DF(), ordinary))) return fake_by_floats<Loader, Storer>(data, scales, out, streamed_);
+    if (HWY_LIKELY(hn::AllTrue(DF(), ordinary))) return fake_by_floats<Loader, Storer>(data, scales, out, streaming_);
     run_slowly(data, codes, kRowsPerGroup, out);
   }
 
   // Any number of rows.
   HWY_NOINLINE __attribute__((noclone)) void run_slowly(const char* data, const uint8_t* codes, int64_t rows, char* out) const {
     for (int64_t r = 0; r < rows; ++r) {
-      const float scale = num::e4m3_magnitude(codes[r]) * global_scale_;
+      const float scale = num::e4m3_magnitude(codes[r]) * plan_.global_scale;
       uint8_t packed[kRow / 2];
       pack_row<Loader>(data + r * kRow * Loader::kBytes, scale, packed);
-      decode_to<Storer>(packed, kRow, 1, &scale, out + r * kRow * Storer::kBytes, streamed_);
+      decode_to<Storer>(packed, kRow, 1, &scale, out + r * kRow * Storer::kBytes, streaming_);
     }
   }
 
  private:
-  const float global_scale_;
-  const bool streamed_;
-#if HWY_MAX_BYTES == 64
-  std::conditional_t<kHalves, ThresholdLadder<std::conditional_t<kHalves, Loader, LoadBf16>>, Nothing> ladder_;
-#else
-  Nothing ladder_;
-#endif
+  const FakePlan& plan_;
+  const Streaming streaming_;
 };
 
 // A block of 32 has two rows.
 template <class Loader>
-void fake_blocks(const char* data, int64_t rows_per_block, int64_t rows, const uint8_t* HWY_RESTRICT codes, float global_scale, char* out,
-                 bool streamed) {
-  const FakeGroups<Loader> groups(global_scale, streamed);
+void fake_blocks(const FakePlan& plan, const char* data, int64_t rows_per_block, int64_t rows, const uint8_t* HWY_RESTRICT codes, char* out,
+                 Streaming streaming) {
+  const FakeGroups<Loader> groups(plan, streaming);
   for (int64_t row = 0; row < rows; row += kRowsPerGroup) {
     const int64_t count = HWY_MIN(kRowsPerGroup, rows - row), at = row * kRow * Loader::kBytes;
     uint8_t row_codes[kRowsPerGroup];
@@ -183,11 +167,19 @@ void fake_blocks(const char* data, int64_t rows_per_block, int64_t rows, const u
   }
 }
 
-void fake_quantize(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, const DecodedSpan& out) {
+void fake_plan([[maybe_unused]] Dtype dtype, float global_scale, FakePlan* plan) {
+  plan->global_scale = global_scale;
+#if HWY_MAX_BYTES == 64
+  if (dtype == Dtype::kBf16) fill_level_plan<LoadBf16, RoundBf16>(global_scale, *plan);
+  if (dtype == Dtype::kF16) fill_level_plan<LoadF16, RoundF16>(global_scale, *plan);
+#endif
+}
+
+void fake_quantize(const FakePlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, const DecodedSpan& out) {
   const int64_t rows_per_block = block / kRow;
   with_loader(x.dtype, [&](auto loader) {
-    fake_blocks<decltype(loader)>(static_cast<const char*>(x.data), rows_per_block, blocks * rows_per_block, codes, global_scale,
-                                  static_cast<char*>(out.data), out.streamed);
+    fake_blocks<decltype(loader)>(plan, static_cast<const char*>(x.data), rows_per_block, blocks * rows_per_block, codes,
+                                  static_cast<char*>(out.data), out.streaming);
     return 0;
   });
 }
@@ -196,6 +188,7 @@ void fake_quantize(Span x, int block, int64_t blocks, const uint8_t* codes, floa
 #if NVFP4CAL_REAL_SIMD
 void fill_fake_kernels(Kernels& kernels) {
 #if NVFP4CAL_FAST_PACK
+  kernels.fake_plan = fake_plan;
   kernels.fake_quantize = fake_quantize;
 #else
   (void)kernels;  // packs and decodes

@@ -22,12 +22,29 @@ struct Span {
   Span at(int64_t element) const { return {dtype, static_cast<const char*>(data) + element * static_cast<int64_t>(dtype_size(dtype))}; }
 };
 
-// Where decoded values go. Streamed: past the caches, for tensors beyond their size; data is then a multiple of 16 bytes, and the thread calls
-// finish_streams() (store.h) before it tells others of them.
+// How values are written: through the caches, or past them, for tensors beyond their size: to data at multiples of 16 bytes, or of a line of 64.
+enum class Streaming : uint8_t { kNone, kSixteens, kLines };
+
+// Where decoded values go. A thread that streams calls finish_streams() (store.h) before it tells others of them.
 struct DecodedSpan {
   Dtype dtype;  // float32, bfloat16 or float16
   void* data;
-  bool streamed = false;
+  Streaming streaming = Streaming::kNone;
+};
+
+// Levels of elements of sixteen bits whose rows' scales have one mantissa, in the top binade of E4M3 (level_cells-inl.h). A cell is half a binade of
+// magnitudes; its threshold, counted from the first cell on, is 0xFFFF where it has none; value: of the level below it.
+struct LevelCells {
+  alignas(64) uint16_t threshold[16];
+  uint16_t value[16];
+};
+
+// What the rows of a tensor have in common for Kernels::fake_quantize.
+struct FakePlan {
+  LevelCells cells[8];            // by mantissa
+  alignas(32) uint32_t first[8];  // magnitude at which the first cell begins, in both halves
+  int least_code;                 // codes from here to 126 have cells
+  float global_scale;
 };
 
 // Weights of consecutive blocks: block b has weights rows[(first + b) % period], normalized by weight_prescale.
@@ -73,8 +90,9 @@ struct Kernels {
   // E2M1 * scale, scale given for each block.
   void (*decode)(const uint8_t* packed, int block, int64_t blocks, const float* scales, const DecodedSpan& out);
 
-  // What pack and decode make of x with these codes, in x's dtype; NULL where a target has nothing faster than the two.
-  void (*fake_quantize)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, const DecodedSpan& out);
+  // What pack and decode make of x with these codes, in x's dtype; NULL where a target has nothing faster than the two. The first fills a plan for it.
+  void (*fake_plan)(Dtype dtype, float global_scale, FakePlan* plan);
+  void (*fake_quantize)(const FakePlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, const DecodedSpan& out);
 
   // Adds what nibbles leave of x: (x factor - E2M1 * scale)^2 of element i to sums[i % 16], (x factor)^2 to sums[16 + i % 16]. kErrorRows rows of 16
   // elements are added up in float32, nothing fused, then in float64. factor: a power of two that keeps squares normal numbers, part of the scales.

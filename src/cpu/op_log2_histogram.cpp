@@ -11,29 +11,35 @@ namespace nvfp4cal::cpu {
 
 namespace {
 
-// Finds bins: a table over the exponent and the first mantissa bits leaves one comparison where no cell has two edges.
+// Finds bins: a table over the exponent and the first mantissa bits leaves one comparison where no cell has two edges. Numbers are looked up by their bits
+// less one, so that zero, which is not counted, is the last of all: it has a bin of its own after the others.
 class Binner {
  public:
-  explicit Binner(const Log2HistogramArgs& args) : edges_(args.edges, args.edges + args.bins - 1), cells_(kCells + 1) {
+  explicit Binner(const Log2HistogramArgs& args) : edges_(args.edges, args.edges + args.bins - 1), cells_(kCellOfZero + 1) {
+    for (uint32_t& edge : edges_) --edge;
     uint32_t first = 0;
     for (uint32_t cell = 0; cell <= kCells; ++cell) {
       while (first < edges_.size() && edges_[first] <= cell << kShift) ++first;
       cells_[cell] = {first, first == edges_.size() ? ~0u : edges_[first]};
       one_edge_ = one_edge_ && (cell == 0 || first - cells_[cell - 1].first <= 1);
     }
+    cells_[kCellOfZero] = {static_cast<uint32_t>(args.bins - 1), ~0u};  // all of whose numbers are above its edge
   }
 
   bool one_edge() const { return one_edge_; }
+  // bins for zero.
   template <bool one_edge>
   uint32_t bin_of(uint32_t bits) const {
-    const Cell* const cell = cells_.data() + (bits >> kShift);
-    if (one_edge) return cell->first + (bits >= cell->edge ? 1 : 0);
-    return static_cast<uint32_t>(std::upper_bound(edges_.begin() + cell[0].first, edges_.begin() + cell[1].first, bits) - edges_.begin());
+    const uint32_t number = bits - 1;
+    const Cell* const cell = cells_.data() + (number >> kShift);
+    if (one_edge) return cell->first + (number >= cell->edge ? 1 : 0);
+    if (bits == 0) return cell->first + 1;
+    return static_cast<uint32_t>(std::upper_bound(edges_.begin() + cell[0].first, edges_.begin() + cell[1].first, number) - edges_.begin());
   }
 
  private:
   static constexpr int kShift = 19;
-  static constexpr uint32_t kCells = 0x80000000u >> kShift;  // NaN too
+  static constexpr uint32_t kCells = 0x80000000u >> kShift, kCellOfZero = ~0u >> kShift;  // NaN too
   struct Cell {
     uint32_t first;  // edges at or below the cell's first value
     uint32_t edge;   // the next one
@@ -43,50 +49,38 @@ class Binner {
   bool one_edge_ = true;
 };
 
-// Small enough for what the next tile was asked for to wait in the first-level cache.
-constexpr int64_t kHistogramTile = 1024;
+// A tile of blocks is read, then counted while the next one is asked for: a page, beyond which the processor does not read ahead on its own.
+constexpr int64_t kHistogramTileBytes = 4096;
 
 // Counts of one task. Neighbouring blocks often have the same bin and would wait for each other: they count in turns in four columns. Of no use if a
 // block is not finite.
 class Counts {
  public:
-  Counts(const Binner& binner, int64_t bins) : binner_(binner), counts_(static_cast<size_t>(4 * bins)) {}
+  Counts(const Binner& binner, int64_t bins) : binner_(binner), counts_(static_cast<size_t>(4 * (bins + 1))) {}
 
   // next: what is read after these blocks, `stride` bytes a block; asked for while the processor counts.
   void add(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
     binner_.one_edge() ? add_all<true>(amaxes, n, next, stride) : add_all<false>(amaxes, n, next, stride);
   }
-  uint32_t largest() const { return largest_; }
   void add_to(std::vector<int64_t>& sums) const {
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += counts_[4 * i] + counts_[4 * i + 1] + counts_[4 * i + 2] + counts_[4 * i + 3];
-    sums[binner_.bin_of<false>(0)] -= zeros_;
   }
 
  private:
   template <bool one_edge>
   void add_all(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
-    uint32_t largest = largest_;
-    int64_t zeros = 0;
     int64_t* const counts = counts_.data();
-    const auto add_one = [&](uint32_t amax, uint32_t column) {
-      largest = std::max(largest, amax);
-      zeros += amax == 0 ? 1 : 0;
-      ++counts[4 * binner_.bin_of<one_edge>(amax) + column];
-    };
+    const auto add_one = [&](uint32_t amax, uint32_t column) { ++counts[4 * binner_.bin_of<one_edge>(amax) + column]; };
     int64_t b = 0;
     for (; b + 4 <= n; b += 4) {
       for (int64_t line = 0; line < 4 * stride; line += 64) __builtin_prefetch(next + b * stride + line);
       for (uint32_t k = 0; k < 4; ++k) add_one(amaxes[b + k], k);
     }
     for (; b < n; ++b) add_one(amaxes[b], 0);
-    largest_ = largest;
-    zeros_ += zeros;
   }
 
   const Binner& binner_;
   std::vector<int64_t> counts_;
-  int64_t zeros_ = 0;  // are not counted
-  uint32_t largest_ = 0;
 };
 
 // Blocks of rows: each row's last one may be short. A tensor whose rows are whole blocks is one row.
@@ -117,9 +111,9 @@ void log2_histogram(const Execution& execution, const Log2HistogramArgs& args) {
   const Kernels& kernels = kernels_of(execution);
   const Rows rows(args);
   const Binner binner(args);
-  const int64_t per_tile = kHistogramTile / args.block;
-  const int64_t stride =
-      args.x->contiguous && args.x->dtype != Dtype::kF64 ? args.block * static_cast<int64_t>(dtype_size(args.x->dtype)) : 0;
+  const int64_t block_bytes = args.block * static_cast<int64_t>(dtype_size(args.x->dtype));
+  const int64_t per_tile = std::max<int64_t>(kHistogramTileBytes / block_bytes, 1);
+  const int64_t stride = args.x->contiguous && args.x->dtype != Dtype::kF64 ? block_bytes : 0;
   // Each task has counts of its own: as many tasks as pay for that.
   const int64_t per_task = std::max(16 * (kChunkElements / args.block), 16 * args.bins);
   std::vector<int64_t> sums(static_cast<size_t>(args.bins));
@@ -129,17 +123,19 @@ void log2_histogram(const Execution& execution, const Log2HistogramArgs& args) {
     Counts counts(binner, args.bins);
     std::vector<uint32_t> amaxes(static_cast<size_t>(per_tile));
     SpanReader reader(*args.x);
+    uint32_t largest_here = 0;
     const int64_t end = std::min(rows.blocks, (task + 1) * per_task);
     for (int64_t first = task * per_task; first < end;) {
       const int64_t row_end = (first / rows.blocks_per_row + 1) * rows.blocks_per_row;
       const int64_t count = std::min({end - first, row_end - first, per_tile});
       row_amaxes(args, kernels, rows, reader, first, count, amaxes.data());
       first += count;
+      largest_here = std::max(largest_here, kernels.max_bits({Dtype::kF32, amaxes.data()}, count));
       counts.add(amaxes.data(), count, static_cast<const char*>(args.x->data) + first * stride, stride);
     }
     const std::lock_guard<std::mutex> lock(mutex);  // sums of integers and a maximum: the order does not matter
     counts.add_to(sums);
-    largest = std::max(largest, counts.largest());
+    largest = std::max(largest, largest_here);
   });
   if (largest >= num::kInfBits) fail_non_finite(*args.x, first_non_finite(*args.x, 0, args.x->elements()), "x");
   for (int64_t i = 0; i < args.bins; ++i) args.counts[i] += sums[static_cast<size_t>(i)];

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "cpu/chunk.h"
@@ -42,6 +43,7 @@ class Quantizer {
     Scratch scratch;
     uint8_t* codes = sweep_.codes ? sweep_.codes + chunk.first : sized(scratch.codes, chunk.count);
     if (searches_) choose_codes(chunk, x, scratch, codes);
+    if (may_fake(sums)) kernels_.fake_plan(x.dtype, global_scale(chunk.slice), &scratch.fake_plan);
     for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
       const BlockRange tile{chunk.slice, chunk.first + b, std::min(blocks_per_tile, chunk.count - b)};
       if (!searches_) choose_codes(tile, x.at(b * block), scratch, codes + b);
@@ -58,6 +60,8 @@ class Quantizer {
   struct Scratch {
     std::vector<uint8_t> codes, packed;
     std::vector<float> scales, doubles, weights;
+    FakePlan fake_plan;
+    std::optional<SweepPlan> max_plan;  // for max_codes: of the chunk's slice
   };
 
   template <class T>
@@ -75,17 +79,23 @@ class Quantizer {
     }
   }
 
+  // An all-zero slice has G = 0; any finite scale will do.
+  float global_scale(int64_t slice) const {
+    const float global_amax = sweep_.global_amax[slice];
+    return global_amax > 0.0f ? num::global_scale(global_amax, sweep_.normalization) : 1.0f;
+  }
+
+  // Whether decoded values are all that is asked for, and a kernel makes them of elements of the same dtype.
+  bool may_fake(const double* sums) const { return args_.decoded && kernels_.fake_quantize && !args_.packed && !sums; }
+
   void run_tile(const BlockRange& tile, Span x, const uint8_t* codes, Scratch& scratch, double* sums) const {
     const int64_t n = tile.count * sweep_.block;
-    // An all-zero slice has G = 0; any finite scale will do.
-    const float global_amax = sweep_.global_amax[tile.slice];
-    const float global_scale = global_amax > 0.0f ? num::global_scale(global_amax, sweep_.normalization) : 1.0f;
     DecodedSpan out = {};
     if (args_.decoded) out = decoded_span(*args_.decoded, tile.first * sweep_.block, n, scratch.doubles);
-    if (out.data && out.dtype == x.dtype && kernels_.fake_quantize && !args_.packed && !sums) {
-      kernels_.fake_quantize(x, sweep_.block, tile.count, codes, global_scale, out);
+    if (may_fake(sums) && out.dtype == x.dtype) {
+      kernels_.fake_quantize(scratch.fake_plan, x, sweep_.block, tile.count, codes, out);
     } else {
-      pack_tile(tile, x, codes, global_scale, out, scratch, sums);
+      pack_tile(tile, x, codes, global_scale(tile.slice), out, scratch, sums);
     }
     if (args_.decoded) store_doubles(*args_.decoded, tile.first * sweep_.block, n, scratch.doubles);
   }
@@ -116,7 +126,8 @@ class Quantizer {
     } else if (searches_) {
       sweeper_[0].sweep(chunk, x, scratch.weights, codes);
     } else {
-      kernels_.max_codes(SweepPlan(global_amax, sweep_.block, sweep_.normalization), x, chunk.count, codes);
+      if (!scratch.max_plan) scratch.max_plan.emplace(global_amax, sweep_.block, sweep_.normalization);
+      kernels_.max_codes(*scratch.max_plan, x, chunk.count, codes);
     }
   }
 

@@ -105,6 +105,9 @@ class ThresholdLadder {
   }
 
   float global_scale() const { return global_scale_; }
+  int least_code() const { return least_code_; }  // above 126: none
+  // Threshold k of codes 112 .. 119 in lanes 0 .. 7, in both halves.
+  __m512i top_binade(int k) const { return base_.at[k]; }
   // Whether all these codes have their thresholds here.
   HWY_INLINE bool has(VI codes) const {
     const DU du;

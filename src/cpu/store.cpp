@@ -21,8 +21,10 @@ DecodedSpan decoded_span(const TensorView& out, int64_t begin, int64_t n, std::v
     return {Dtype::kF32, buffer.data()};
   }
   const auto size = static_cast<int64_t>(dtype_size(out.dtype));
-  const bool streamed = out.elements() * size >= kStreamedBytes && reinterpret_cast<uintptr_t>(out.data) % 16 == 0;
-  return {out.dtype, static_cast<char*>(out.data) + begin * size, streamed};
+  char* const data = static_cast<char*>(out.data) + begin * size;
+  const auto place = reinterpret_cast<uintptr_t>(data);
+  const bool past_caches = out.elements() * size >= kStreamedBytes && place % 16 == 0;
+  return {out.dtype, data, !past_caches ? Streaming::kNone : place % 64 == 0 ? Streaming::kLines : Streaming::kSixteens};
 }
 
 void store_doubles(const TensorView& out, int64_t begin, int64_t n, const std::vector<float>& buffer) {

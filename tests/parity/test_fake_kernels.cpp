@@ -40,13 +40,15 @@ void check_targets(const TypedBlocks& x, Dtype dtype, int block, const PackSetti
   const std::vector<char> wanted = packed_and_decoded(x, dtype, block, setting);
   for_each_target([&](const cpu::Kernels& kernels) {
     if (!kernels.fake_quantize) return;
-    for (const bool streamed : {false, true}) {
-      INFO(dtype_name(dtype) << ", blocks of " << block << ", s2 " << setting.s2 << (streamed ? ", streamed" : ""));
-      std::vector<char> out(wanted.size() + 64, 0x55);
-      char* const aligned = out.data() + (-reinterpret_cast<uintptr_t>(out.data()) & 15);
-      char* const to = streamed ? aligned : aligned + 2;
-      kernels.fake_quantize({dtype, x.data()}, block, static_cast<int64_t>(setting.codes.size()), setting.codes.data(), setting.s2,
-                            {dtype, to, streamed});
+    cpu::FakePlan plan;
+    kernels.fake_plan(dtype, setting.s2, &plan);
+    for (const cpu::Streaming streaming : {cpu::Streaming::kNone, cpu::Streaming::kSixteens, cpu::Streaming::kLines}) {
+      INFO(dtype_name(dtype) << ", blocks of " << block << ", s2 " << setting.s2 << ", streaming " << static_cast<int>(streaming));
+      std::vector<char> out(wanted.size() + 128, 0x55);
+      char* const line = out.data() + (-reinterpret_cast<uintptr_t>(out.data()) & 63);
+      char* const to = streaming == cpu::Streaming::kNone ? line + 2 : streaming == cpu::Streaming::kSixteens ? line + 16 : line;
+      kernels.fake_quantize(plan, {dtype, x.data()}, block, static_cast<int64_t>(setting.codes.size()), setting.codes.data(),
+                            {dtype, to, streaming});
       CHECK(std::memcmp(to, wanted.data(), wanted.size()) == 0);
       CHECK(to[wanted.size()] == 0x55);
       CHECK((to == out.data() || to[-1] == 0x55));
@@ -70,6 +72,34 @@ TEST_CASE("fake quantization is packing and decoding", "[parity]") {
         }
         check_targets(as_dtype(values, dtype, static_cast<size_t>(random.below(4))), dtype, block, setting);
       }
+    }
+  }
+}
+
+// Each cell of the tables that half types use, and all that lies between and outside of them.
+TEST_CASE("fake quantization of every number of a half type", "[parity]") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr int kRounds = 6;
+#else
+  constexpr int kRounds = 120;
+#endif
+  Random random(58);
+  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+    const uint16_t infinity = dtype == Dtype::kBf16 ? 0x7F80 : 0x7C00;
+    std::vector<float> all;
+    for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+      const auto half = static_cast<uint16_t>((bits & 0x7FFF) < infinity ? bits : 0);
+      all.push_back(dtype == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half));
+    }
+    const TypedBlocks x = as_dtype(all, dtype, 0);
+    for (int round = 0; round < kRounds; ++round) {
+      PackSetting setting(random, 0);
+      // most often where all codes have cells, at times near the ends of the type's range
+      setting.s2 = static_cast<float>(std::exp2(round % 4 != 0 ? random.uniform(-9, 1) : random.uniform(-30, 30)));
+      setting.codes.assign(all.size() / 16, 0);
+      for (uint8_t& code : setting.codes) code = static_cast<uint8_t>(1 + random.below(126));
+      if (round % 2 == 0) std::fill(setting.codes.begin(), setting.codes.end(), static_cast<uint8_t>(1 + round % 126));
+      check_targets(x, dtype, 16, setting);
     }
   }
 }

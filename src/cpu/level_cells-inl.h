@@ -1,0 +1,90 @@
+// Levels of bfloat16 and float16 rows under AVX-512, by looking magnitudes up. Included once per target. Proof: docs/numerics.md, "packing".
+//
+// Half binades of magnitudes, cut at the right place, hold one threshold between levels each at most. A magnitude's half binade, counted from a little
+// below its row's first threshold, finds in tables of sixteen that threshold and the level below it. Rows whose scales have one mantissa have the same
+// tables, but for the exponent.
+#if defined(NVFP4CAL_CPU_LEVEL_CELLS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef NVFP4CAL_CPU_LEVEL_CELLS_INL_H
+#undef NVFP4CAL_CPU_LEVEL_CELLS_INL_H
+#else
+#define NVFP4CAL_CPU_LEVEL_CELLS_INL_H
+#endif
+
+#include "cpu/decode_lanes-inl.h"
+#include "cpu/pack_halves-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nvfp4cal::cpu::HWY_NAMESPACE {
+#if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
+
+// Tables of one mantissa in the top binade (codes 120 .. 126). Returns where the first cell begins.
+HWY_INLINE int fill_level_cells(const int (&thresholds)[7], __m256i values, int half_binade, LevelCells& cells) {
+  // Thresholds 2, 4 and 6 are one number but for the exponent, and 3 and 5 are: a cut between the two and one half a binade on, which lies
+  // between the second and the next of the first.
+  const int gap = thresholds[3] - thresholds[2], cut = gap <= half_binade ? thresholds[3] : thresholds[2] + half_binade;
+  // the last cut below the first threshold
+  const int first = cut - (cut - thresholds[0] + half_binade) / half_binade * half_binade;
+  const __m256i starts = _mm256_mullo_epi16(_mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                            _mm256_set1_epi16(static_cast<int16_t>(half_binade)));
+  const __m256i ends = _mm256_add_epi16(starts, _mm256_set1_epi16(static_cast<int16_t>(half_binade - 1)));
+  __m256i in_cell = _mm256_set1_epi16(-1), below = _mm256_setzero_si256();
+  for (const int threshold : thresholds) {
+    const __m256i at = _mm256_set1_epi16(static_cast<int16_t>(threshold - first));
+    const __mmask16 before_start = _mm256_cmplt_epu16_mask(at, starts), before_end = _mm256_cmple_epu16_mask(at, ends);
+    in_cell = _mm256_mask_mov_epi16(in_cell, static_cast<__mmask16>(before_end & ~before_start), at);
+    below = _mm256_mask_add_epi16(below, before_start, below, _mm256_set1_epi16(1));
+  }
+  _mm256_store_si256(reinterpret_cast<__m256i*>(cells.threshold), in_cell);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(cells.value), _mm256_permutexvar_epi16(below, values));
+  return first;
+}
+
+// Format: RoundBf16 or RoundF16.
+template <class Loader, class Format>
+HWY_INLINE void fill_level_plan(float global_scale, FakePlan& plan) {
+  constexpr int kBinade = 1 << Format::kMantissaBits;
+  const ThresholdLadder<Loader> ladder(global_scale);
+  plan.least_code = ladder.least_code();
+  // thresholds, from a quarter of the scale on, and values, from half of it on, are normal numbers
+  constexpr float kLeastScale = 2.0f * Format::kLeastScale;
+  while (plan.least_code <= num::kE4m3Count && num::e4m3_magnitude(plan.least_code) * global_scale < kLeastScale) ++plan.least_code;
+  if (!(num::e4m3_magnitude(num::kE4m3Count + 1) * global_scale < Format::kScalesBelow)) plan.least_code = num::kE4m3Count + 1;
+  if (plan.least_code > num::kE4m3Count) return;
+  alignas(64) uint32_t of_mantissas[7][16];
+  for (int k = 0; k < 7; ++k) _mm512_store_si512(of_mantissas[k], ladder.top_binade(k));
+  const __m512 levels = _mm512_setr_ps(0, .5f, 1, 1.5f, 2, 3, 4, 6, 0, 0, 0, 0, 0, 0, 0, 0);
+  for (int mantissa = 0; mantissa < 8; ++mantissa) {
+    int thresholds[7];
+    for (int k = 0; k < 7; ++k) thresholds[k] = static_cast<int>(of_mantissas[k][mantissa] & 0xFFFF) + kBinade;
+    const float scale = num::e4m3_magnitude(120 + mantissa) * global_scale;
+    const __m256i values = _mm512_cvtepi32_epi16(Format::bits(_mm512_mul_ps(levels, _mm512_set1_ps(scale))));
+    const int first = fill_level_cells(thresholds, values, kBinade / 2, plan.cells[mantissa]);
+    plan.first[mantissa] = static_cast<uint32_t>(first * 0x10001);
+  }
+}
+
+// The value of 16 numbers of each of two rows. first, lowered: where their rows' cells begin, and how far the values lie below those of the top
+// binade, which leaves zero a zero.
+template <class Format>
+HWY_INLINE __m512i values_by_cells(__m512i x, const LevelCells& row0, const LevelCells& row1, __m512i first, __m512i lowered) {
+  const auto both = [](const uint16_t* a, const uint16_t* b) HWY_ATTR {
+    const __m256i lower = _mm256_load_si256(reinterpret_cast<const __m256i*>(a)),
+                  upper = _mm256_load_si256(reinterpret_cast<const __m256i*>(b));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(lower), upper, 1);
+  };
+  const __m512i second_row = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(16), 1);
+  const __m512i place = _mm512_subs_epu16(_mm512_and_si512(x, _mm512_set1_epi16(0x7FFF)), first);
+  const __m512i cell = _mm512_min_epu16(_mm512_srli_epi16(place, Format::kMantissaBits - 1), _mm512_set1_epi16(15));
+  const __m512i index = _mm512_or_si512(cell, second_row);
+  const __mmask32 reached = _mm512_cmpge_epu16_mask(place, _mm512_permutexvar_epi16(index, both(row0.threshold, row1.threshold)));
+  const __m512i level = _mm512_mask_add_epi16(index, reached, index, _mm512_set1_epi16(1));
+  const __m512i magnitude = _mm512_subs_epu16(_mm512_permutexvar_epi16(level, both(row0.value, row1.value)), lowered);
+  // negative: above 0x8000, which is -0
+  return _mm512_ternarylogic_epi32(magnitude, _mm512_subs_epu16(x, _mm512_set1_epi16(1)), _mm512_set1_epi16(static_cast<int16_t>(0x8000)),
+                                   0xF8);
+}
+
+#endif
+}  // namespace nvfp4cal::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
