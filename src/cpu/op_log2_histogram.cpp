@@ -56,30 +56,37 @@ constexpr int64_t kHistogramTileBytes = 4096;
 // block is not finite.
 class Counts {
  public:
-  Counts(const Binner& binner, int64_t bins) : binner_(binner), counts_(static_cast<size_t>(4 * (bins + 1))) {}
+  Counts(const Binner& binner, int64_t bins) : binner_(binner), stride_(bins + 1), counts_(static_cast<size_t>(4 * stride_)) {}
 
   // next: what is read after these blocks, `stride` bytes a block; asked for while the processor counts.
   void add(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
     binner_.one_edge() ? add_all<true>(amaxes, n, next, stride) : add_all<false>(amaxes, n, next, stride);
   }
   void add_to(std::vector<int64_t>& sums) const {
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += counts_[4 * i] + counts_[4 * i + 1] + counts_[4 * i + 2] + counts_[4 * i + 3];
+    for (size_t i = 0; i < sums.size(); ++i) {
+      for (size_t column = 0; column < 4; ++column) sums[i] += counts_[column * static_cast<size_t>(stride_) + i];
+    }
   }
 
  private:
   template <bool one_edge>
   void add_all(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
-    int64_t* const counts = counts_.data();
-    const auto add_one = [&](uint32_t amax, uint32_t column) { ++counts[4 * binner_.bin_of<one_edge>(amax) + column]; };
+    int64_t *const first = counts_.data(), *const second = first + stride_, *const third = second + stride_,
+                   *const fourth = third + stride_;
+    const auto add_one = [&](uint32_t amax, int64_t* column) { ++column[binner_.bin_of<one_edge>(amax)]; };
     int64_t b = 0;
     for (; b + 4 <= n; b += 4) {
       for (int64_t line = 0; line < 4 * stride; line += 64) __builtin_prefetch(next + b * stride + line);
-      for (uint32_t k = 0; k < 4; ++k) add_one(amaxes[b + k], k);
+      add_one(amaxes[b], first);
+      add_one(amaxes[b + 1], second);
+      add_one(amaxes[b + 2], third);
+      add_one(amaxes[b + 3], fourth);
     }
-    for (; b < n; ++b) add_one(amaxes[b], 0);
+    for (; b < n; ++b) add_one(amaxes[b], first);
   }
 
   const Binner& binner_;
+  const int64_t stride_;
   std::vector<int64_t> counts_;
 };
 
