@@ -14,7 +14,11 @@ class OutputFile {
 
   // Any thread. Each byte is written once.
   void write_at(int64_t offset, const void* data, int64_t n) {
+    add_to_checksum(offset, data, n);
     file_.write_at(offset, data, n);
+  }
+  // Of bytes that another thread writes to file(). Any thread.
+  void add_to_checksum(int64_t offset, const void* data, int64_t n) {
     sum_.fetch_add(nvfp4cal::checkpoint::checksum(data, n, offset), std::memory_order_relaxed);
   }
   File& file() { return file_; }

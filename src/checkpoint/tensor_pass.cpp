@@ -11,7 +11,9 @@
 #include "calib/read_floats.h"
 #include "checkpoint/element_flaw.h"
 #include "checkpoint/four_over_six.h"
+#include "checkpoint/tensor_pass_buffers.h"
 #include "checkpoint/text.h"
+#include "checkpoint/write_queue.h"
 #include "core/backends.h"
 #include "num/scale.h"
 
@@ -69,66 +71,6 @@ void transpose(const char* in, char* out, int64_t rows, int64_t cols) {
 }  // namespace
 
 bool negligible(float global_amax, float normalization) { return num::global_scale(global_amax, normalization) < FLT_MIN; }
-
-// What a thread needs for a batch of pieces.
-struct TensorPass::Buffers {
-  // Bytes that are to be written. They are put together where they lie side by side in the file and in memory.
-  struct Writes {
-    struct Write {
-      int64_t at;
-      const char* data;
-      int64_t bytes;
-    };
-    std::vector<Write> all;
-
-    void add(int64_t at, const void* data, int64_t bytes) {
-      const char* const begin = static_cast<const char*>(data);
-      if (!all.empty() && all.back().at + all.back().bytes == at && all.back().data + all.back().bytes == begin) {
-        all.back().bytes += bytes;
-      } else {
-        all.push_back({at, begin, bytes});
-      }
-    }
-    void flush(OutputFile& target) {
-      for (const Write& write : all) target.write_at(write.at, write.data, write.bytes);
-      all.clear();
-    }
-  };
-
-  std::vector<const char*> pieces;  // of the batch
-  std::vector<char> data, columns;
-  std::vector<uint8_t> codes, scales, max_scales;
-  int64_t elements = 0;  // of the batch that codes and scales have
-  Writes code_writes, scale_writes;
-  std::vector<float> floats, amaxes;  // amaxes: of blocks
-};
-
-class TensorPass::BorrowedBuffers {
- public:
-  explicit BorrowedBuffers(TensorPass& pass) : pass_(pass) {
-    const std::lock_guard<std::mutex> lock(pass.mutex_);
-    if (pass.idle_.empty()) {
-      buffers_ = std::make_unique<Buffers>();
-    } else {
-      buffers_ = std::move(pass.idle_.back());
-      pass.idle_.pop_back();
-    }
-  }
-  ~BorrowedBuffers() {
-    const std::lock_guard<std::mutex> lock(pass_.mutex_);
-    try {
-      pass_.idle_.push_back(std::move(buffers_));
-    } catch (const std::bad_alloc&) {  // freed instead
-    }
-  }
-  BorrowedBuffers(const BorrowedBuffers&) = delete;
-  BorrowedBuffers& operator=(const BorrowedBuffers&) = delete;
-  Buffers& operator*() { return *buffers_; }
-
- private:
-  TensorPass& pass_;
-  std::unique_ptr<Buffers> buffers_;
-};
 
 TensorPass::TensorPass(const Execution& execution, const Options& options, Monitor& monitor)
     : execution_(execution), inner_(execution), options_(options), monitor_(monitor) {
@@ -264,7 +206,7 @@ void TensorPass::for_each_batch(const std::vector<Piece>& pieces, OutputFile* wr
       const size_t batch = begin + static_cast<size_t>(i);
       BorrowedBuffers buffers(*this);
       read(pieces, batches[batch], batches[batch + 1], *buffers);
-      use(batches[batch], batches[batch + 1], *buffers);
+      use(batches[batch], batches[batch + 1], std::move(buffers));
     });
     if (written) written->file().start_writing();
     for (size_t i = batches[begin]; i < batches[end];) {
@@ -297,8 +239,8 @@ std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources)
   for (size_t i = 0; i < sources.size(); ++i) add_pieces(pieces, i, *sources[i], false);
   keep(pieces);
   std::vector<float> found(pieces.size()), result(sources.size());
-  for_each_batch(pieces, nullptr, [&](size_t begin, size_t end, Buffers& buffers) {
-    for (size_t i = begin; i < end; ++i) found[i] = amax(pieces[i], buffers.pieces[i - begin]);
+  for_each_batch(pieces, nullptr, [&](size_t begin, size_t end, BorrowedBuffers buffers) {
+    for (size_t i = begin; i < end; ++i) found[i] = amax(pieces[i], (*buffers).pieces[i - begin]);
   });
   for (size_t i = 0; i < pieces.size(); ++i) result[pieces[i].task] = std::max(result[pieces[i].task], found[i]);
   return result;
@@ -413,12 +355,16 @@ void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
   for (size_t i = 0; i < tasks.size(); ++i) add_pieces(pieces, i, *tasks[i].source, !tasks[i].quantize);
   find_kept(pieces);
   std::vector<SquaredError> errors(pieces.size());
-  for_each_batch(pieces, &target, [&](size_t begin, size_t end, Buffers& buffers) {
+  WriteQueue<BorrowedBuffers> queue(static_cast<size_t>(execution_.threads()), [&](BorrowedBuffers& finished) {
+    monitor_.check();
+    (*finished).code_writes.write(target.file());
+    (*finished).scale_writes.write(target.file());
+  });
+  for_each_batch(pieces, &target, [&](size_t begin, size_t end, BorrowedBuffers borrowed) {
+    Buffers& buffers = *borrowed;
     int64_t elements = 0;
     for (size_t i = begin; i < end; ++i) elements += pieces[i].raw ? 0 : pieces[i].count;
-    buffers.codes.resize(static_cast<size_t>(elements / 2));
-    buffers.scales.resize(static_cast<size_t>(elements / kBlock));
-    buffers.elements = 0;
+    buffers.begin(elements);
     for (size_t i = begin; i < end; ++i) {
       const WriteTask& task = tasks[pieces[i].task];
       if (task.quantize) {
@@ -427,8 +373,9 @@ void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
         buffers.code_writes.add(task.codes_at + pieces[i].first, buffers.pieces[i - begin], pieces[i].bytes);
       }
     }
-    buffers.code_writes.flush(target);
-    buffers.scale_writes.flush(target);
+    buffers.code_writes.add_to_checksum(target);
+    buffers.scale_writes.add_to_checksum(target);
+    queue.put(std::move(borrowed));
   });
   for (size_t i = 0; i < pieces.size(); ++i) {  // in order: the same bits for any number of threads
     tasks[pieces[i].task].error.add(errors[i]);

@@ -75,7 +75,7 @@ class TensorPass {
   void add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source, bool raw) const;
   // Where the pieces begin that are one piece of work: many small ones, or a single large one. The last number is that of the pieces.
   static std::vector<size_t> batches_of(const std::vector<Piece>& pieces);
-  // use(number of the first piece, number behind the last one, buffers) for each batch, on all threads, when it has been read (Buffers::pieces).
+  // use(number of the first piece, number behind the last one, borrowed buffers) for each batch, on all threads, when it has been read (Buffers::pieces).
   // written: NULL, or the file that they write.
   template <class Use>
   void for_each_batch(const std::vector<Piece>& pieces, OutputFile* written, Use&& use);
