@@ -17,7 +17,7 @@ uint64_t factor(int64_t word) { return ((static_cast<uint64_t>(word) + 1) * kSte
 
 // The sum over rows of kLanes words from place `first` on, with additions alone. A lane's `sums` are added up after each row: its word of row r is in
 // `sums_of_sums` (rows - r) times.
-constexpr int64_t kLanes = 8;
+constexpr int64_t kLanes = 4;
 uint64_t checksum_rows(const char* bytes, int64_t rows, int64_t first) {
   uint64_t sums[kLanes] = {}, sums_of_sums[kLanes] = {};
   for (int64_t row = 0; row < rows; ++row) {

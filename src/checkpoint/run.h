@@ -61,9 +61,17 @@ class Run {
   void find_amaxes(const std::vector<size_t>& sources);
   void warn_of_small_groups();
   void write_shard(const OutputShard& planned, OutputFolder& output);
-  // Sources that are dealt with together: whole groups, so few of them that what was read for the amaxes is still there to be quantized.
-  std::vector<std::vector<size_t>> portions_of(const OutputShard& planned) const;
-  void write_portion(const std::vector<size_t>& sources, const OutputShard& planned, OutputFile& file);
+  // What is dealt with together: whole groups, so few of them that what was read for the amaxes is still there to be quantized, and a share of the
+  // bytes that are copied.
+  struct Portion {
+    std::vector<size_t> sources;
+    int64_t bytes = 0;  // of them
+    std::vector<CopyTask> copies;
+  };
+  std::vector<Portion> portions_of(const OutputShard& planned) const;
+  // To each portion as many of the shard's copies as it has bytes that are quantized.
+  void add_copies(const OutputShard& planned, std::vector<Portion>& portions) const;
+  void write_portion(const Portion& portion, const OutputShard& planned, OutputFile& file);
   int64_t bytes_of(size_t source) const;
   // The global and input scales of those that are quantized.
   void write_scalars(const std::vector<size_t>& sources, const OutputShard& planned, OutputFile& file) const;

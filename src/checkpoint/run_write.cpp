@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <system_error>
 
+#include "checkpoint/copy_shares.h"
 #include "checkpoint/run.h"
 #include "checkpoint/text.h"
 #include "core/blocked_signals.h"
@@ -102,7 +103,6 @@ void Run::write_scalars(const std::vector<size_t>& sources, const OutputShard& p
     end = place + int64_t{sizeof(float)};
   };
   for (const size_t i : sources) {
-    if (!planned(i).quantize) continue;
     const size_t group = static_cast<size_t>(planned(i).group);
     const float amax = result_.global_amax[group], normalization = options_.normalization();
     if (options_.quantizes_inputs())
@@ -113,60 +113,54 @@ void Run::write_scalars(const std::vector<size_t>& sources, const OutputShard& p
   write_run();
 }
 
-std::vector<std::vector<size_t>> Run::portions_of(const OutputShard& planned_shard) const {
-  std::vector<std::vector<size_t>> portions;
+std::vector<Run::Portion> Run::portions_of(const OutputShard& planned_shard) const {
+  std::vector<Portion> portions(1);
   std::vector<bool> listed(planned_shard.end_source - planned_shard.first_source);
-  int64_t bytes = 0;
   for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
-    if (listed[i - planned_shard.first_source]) continue;
-    if (portions.empty() || bytes >= kPortionBytes) {
-      portions.emplace_back();
-      bytes = 0;
-    }
-    const auto list = [&](size_t source) {
-      listed[source - planned_shard.first_source] = true;
-      portions.back().push_back(source);
-      bytes += bytes_of(source);
-    };
-    if (!planned(i).quantize) {
-      list(i);
-      continue;
-    }
+    if (!planned(i).quantize || listed[i - planned_shard.first_source]) continue;
+    if (portions.back().bytes >= kPortionBytes) portions.emplace_back();
     for (const size_t member : result_.plan.groups[static_cast<size_t>(planned(i).group)].members) {
-      if (member >= planned_shard.first_source && member < planned_shard.end_source) list(member);
+      if (member < planned_shard.first_source || member >= planned_shard.end_source) continue;
+      listed[member - planned_shard.first_source] = true;
+      portions.back().sources.push_back(member);
+      portions.back().bytes += bytes_of(member);
     }
   }
+  add_copies(planned_shard, portions);
   return portions;
 }
 
-void Run::write_portion(const std::vector<size_t>& sources, const OutputShard& planned_shard, OutputFile& file) {
-  find_amaxes(sources);
-  std::vector<WriteTask> tasks;
-  for (const size_t i : sources) {
-    const Source& source = sources_->all()[i];
-    const int64_t place = planned_shard.place(i, OutputFormat::kCodes);  // or of the copy
-    if (!planned(i).quantize) {
-      tasks.push_back({&source, false, 0.0f, place, 0, {}});
-      continue;
-    }
-    const float amax = result_.global_amax[static_cast<size_t>(planned(i).group)];
-    const bool zero = negligible(amax, options_.normalization());
-    tasks.push_back({&source, true, zero ? 0.0f : amax, place, planned_shard.place(i, OutputFormat::kScales), {}});
+void Run::add_copies(const OutputShard& planned_shard, std::vector<Portion>& portions) const {
+  std::vector<CopyTask> copies;
+  for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
+    if (!planned(i).quantize) copies.push_back({&sources_->all()[i], 0, bytes_of(i), planned_shard.place(i, 0)});
   }
-  write_scalars(sources, planned_shard, file);
+  std::vector<int64_t> quantized;
+  for (const Portion& portion : portions) quantized.push_back(portion.bytes);
+  std::vector<std::vector<CopyTask>> shares = copy_shares(std::move(copies), quantized);
+  for (size_t i = 0; i < portions.size(); ++i) portions[i].copies = std::move(shares[i]);
+}
+
+void Run::write_portion(const Portion& portion, const OutputShard& planned_shard, OutputFile& file) {
+  find_amaxes(portion.sources);
+  write_scalars(portion.sources, planned_shard, file);
   std::vector<WriteTask> plain;
   std::vector<size_t> places_of_plain;
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    if (tasks[i].global_amax > 0.0f && result_.has_hessian[sources[i]]) {
-      const TensorEntry& weight = tasks[i].source->entry;
-      pass_.write(tasks[i], hessians_.quantizer(module_of(weight.name), weight.shape.back()), file);
-      result_.errors[sources[i]] = tasks[i].error;
+  for (const size_t i : portion.sources) {
+    const Source& source = sources_->all()[i];
+    const float amax = result_.global_amax[static_cast<size_t>(planned(i).group)];
+    const bool zero = negligible(amax, options_.normalization());
+    WriteTask task{
+        &source, zero ? 0.0f : amax, planned_shard.place(i, OutputFormat::kCodes), planned_shard.place(i, OutputFormat::kScales), {}};
+    if (!zero && result_.has_hessian[i]) {
+      pass_.write(task, hessians_.quantizer(module_of(source.entry.name), source.entry.shape.back()), file);
+      result_.errors[i] = task.error;
     } else {
-      plain.push_back(tasks[i]);
-      places_of_plain.push_back(sources[i]);
+      plain.push_back(task);
+      places_of_plain.push_back(i);
     }
   }
-  pass_.write(plain, file);
+  pass_.write(plain, portion.copies, file);
   for (size_t i = 0; i < plain.size(); ++i) result_.errors[places_of_plain[i]] = plain[i].error;
 }
 
@@ -175,7 +169,7 @@ void Run::write_shard(const OutputShard& planned_shard, OutputFolder& output) {
   const int64_t header_size = static_cast<int64_t>(planned_shard.header.size());
   file->file().reserve(planned_shard.size());
   file->write_at(0, planned_shard.header.data(), header_size);
-  for (const std::vector<size_t>& portion : portions_of(planned_shard)) write_portion(portion, planned_shard, *file);
+  for (const Portion& portion : portions_of(planned_shard)) write_portion(portion, planned_shard, *file);
   FinishedShard finished{planned_shard.size(), file->checksum(), {}};
   for (size_t i = planned_shard.first_source; i < planned_shard.end_source; ++i) {
     if (!planned(i).quantize) continue;

@@ -1,17 +1,15 @@
 #include "checkpoint/tensor_pass.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cfloat>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "calib/read_floats.h"
 #include "checkpoint/element_flaw.h"
 #include "checkpoint/four_over_six.h"
 #include "checkpoint/tensor_pass_buffers.h"
+#include "checkpoint/tensor_pass_pieces.h"
 #include "checkpoint/text.h"
 #include "checkpoint/write_queue.h"
 #include "core/backends.h"
@@ -21,18 +19,8 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-// A piece fits into a second-level cache, and so does a batch of smaller ones. So many batches keep many threads busy and are what a cancelled run finishes.
-constexpr int64_t kPieceBytes = int64_t{512} << 10;
-constexpr size_t kBatches = 64;
-// What stays of what was read for amaxes. Reading it again from the system's cache took an eighth of a job.
-constexpr int64_t kKeptBytes = int64_t{96} << 20;
+constexpr size_t kBatches = 64;    // So many keep many threads busy and are what a cancelled run finishes.
 constexpr int64_t kGptqRows = 64;  // of a task of GPTQ
-
-Dtype dtype_of(const Source& source) {
-  Dtype dtype = Dtype::kF32;
-  quantizable_dtype(*source.stored->dtype, dtype);
-  return dtype;
-}
 
 TensorView view_of(const char* data, const Source& source, int64_t n) { return make_view(data, dtype_of(source), 1, &n); }
 
@@ -41,16 +29,6 @@ TensorView view_of(const char* data, const Source& source, int64_t n) { return m
   const ElementFlaw flaw = element_flaw(error);
   const std::string name = source.shard->name + ": tensor " + in_quotes(source.stored->name);
   fail(Status::kNotFinite, "%s[%lld]%s", name.c_str(), static_cast<long long>(source.element(first + flaw.index)), flaw.text.c_str());
-}
-
-// Memory that is taken as it is used, where the system can in pages of 2 MiB: each small one would be a fault of its own. For free().
-char* huge_pages(int64_t bytes) {
-  constexpr int64_t kHugePage = int64_t{2} << 20;
-  static_assert(kKeptBytes % kHugePage == 0);
-  char* const memory = static_cast<char*>(std::aligned_alloc(static_cast<size_t>(kHugePage), static_cast<size_t>(bytes)));
-  if (!memory) throw std::bad_alloc();
-  static_cast<void>(madvise(memory, static_cast<size_t>(bytes), MADV_HUGEPAGE));  // a hint
-  return memory;
 }
 
 // [cols, rows] -> [rows, cols].
@@ -80,96 +58,6 @@ TensorPass::TensorPass(const Execution& execution, const Options& options, Monit
 
 TensorPass::~TensorPass() = default;
 
-void TensorPass::add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source, bool raw) const {
-  const int64_t size = raw ? 1 : static_cast<int64_t>(dtype_size(dtype_of(source)));
-  const int64_t total = raw ? source.stored->bytes() : source.entry.elements();
-  int64_t step = kPieceBytes / size;
-  // Whole rows of what is transposed; a few of them are enough for long reads.
-  if (!raw && source.part && source.part->col_step != 1) step = std::max<int64_t>(16, step / source.part->cols) * source.part->cols;
-  for (int64_t first = 0; first < total; first += step) {
-    const int64_t count = std::min(step, total - first);
-    pieces.push_back({task, &source, first, count, count * size, raw});
-  }
-}
-
-void TensorPass::keep(std::vector<Piece>& pieces) {
-  cached_.clear();
-  int64_t used = 0;
-  for (Piece& piece : pieces) {
-    if (!kept_) kept_.reset(huge_pages(kKeptBytes));
-    Kept& kept = cached_.try_emplace(piece.source, Kept{kept_.get() + used, 0}).first->second;
-    if (used + piece.bytes > kKeptBytes) used = kKeptBytes;  // and nothing more: a source's pieces follow each other
-    if (used == kKeptBytes) continue;
-    piece.kept = kept_.get() + used;
-    kept.elements += piece.count;
-    used += piece.bytes;
-  }
-}
-
-void TensorPass::find_kept(std::vector<Piece>& pieces) const {
-  for (Piece& piece : pieces) {
-    const auto found = cached_.find(piece.source);
-    if (piece.raw || found == cached_.end() || piece.first >= found->second.elements) continue;
-    piece.kept = found->second.data + piece.first * (piece.bytes / piece.count);
-    piece.loaded = true;
-  }
-}
-
-std::vector<size_t> TensorPass::batches_of(const std::vector<Piece>& pieces) {
-  std::vector<size_t> begins;
-  int64_t bytes = kPieceBytes;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    if (bytes + pieces[i].bytes > kPieceBytes) {
-      begins.push_back(i);
-      bytes = 0;
-    }
-    bytes += pieces[i].bytes;
-  }
-  begins.push_back(pieces.size());
-  return begins;
-}
-
-int64_t TensorPass::Piece::place() const {
-  if (!raw && source->part && source->part->col_step != 1) return -1;
-  return source->shard->data_begin + source->stored->begin + (raw ? first : source->element(first) * (bytes / count));
-}
-
-void TensorPass::read(const std::vector<Piece>& pieces, size_t begin, size_t end, Buffers& buffers) const {
-  int64_t unkept = 0;
-  for (size_t i = begin; i < end; ++i) unkept += pieces[i].kept ? 0 : pieces[i].bytes;
-  if (static_cast<int64_t>(buffers.data.size()) < unkept) buffers.data.resize(static_cast<size_t>(unkept));
-  buffers.pieces.clear();
-  char* next = buffers.data.data();
-  struct {
-    const File* file;
-    int64_t place;
-    char* data;
-    int64_t bytes;
-  } run{};  // to be read at once
-  const auto read_run = [&] {
-    if (run.bytes > 0) run.file->read_at(run.place, run.data, run.bytes);
-    run.bytes = 0;
-  };
-  for (size_t i = begin; i < end; ++i) {
-    const Piece& piece = pieces[i];
-    char* const data = piece.kept ? piece.kept : std::exchange(next, next + piece.bytes);
-    buffers.pieces.push_back(data);
-    if (piece.loaded) continue;
-    const int64_t place = piece.place();
-    if (place < 0) {
-      read_transposed(piece, buffers, data);
-      continue;
-    }
-    const File* const file = &piece.source->shard->file;
-    if (run.bytes == 0 || file != run.file || place != run.place + run.bytes || data != run.data + run.bytes) {
-      read_run();
-      run = {file, place, data, 0};
-    }
-    run.bytes += piece.bytes;
-  }
-  read_run();
-}
-
 void TensorPass::read_transposed(const Piece& piece, Buffers& buffers, char* data) const {
   const Source& source = *piece.source;
   const int64_t size = piece.bytes / piece.count, cols = source.part->cols, rows = piece.count / cols;
@@ -182,39 +70,28 @@ void TensorPass::read_transposed(const Piece& piece, Buffers& buffers, char* dat
   if (size == 8) transpose<uint64_t>(buffers.columns.data(), data, rows, cols);
 }
 
-void TensorPass::read_ahead(const std::vector<Piece>& pieces, size_t begin, size_t end) const {
-  for (size_t i = begin; i < end;) {
-    const Piece& piece = pieces[i++];
-    const int64_t place = piece.place();
-    if (place < 0 || cached_.count(piece.source)) continue;
-    int64_t bytes = piece.bytes;
-    while (i < end && pieces[i].source->shard == piece.source->shard && pieces[i].place() == place + bytes) bytes += pieces[i++].bytes;
-    piece.source->shard->file.read_ahead(place, bytes);
-  }
-}
-
 template <class Use>
 void TensorPass::for_each_batch(const std::vector<Piece>& pieces, OutputFile* written, Use&& use) {
-  const std::vector<size_t> batches = batches_of(pieces);
-  const size_t count = batches.size() - 1;
-  for (size_t begin = 0; begin < count; begin += kBatches) {
-    const size_t end = std::min(begin + kBatches, count);
+  const Batches batches(pieces);
+  const size_t rounds = (batches.count() + kBatches - 1) / kBatches;
+  const auto round_at = [&](size_t round) { return Round(batches.computed, batches.count(), round, rounds); };
+  const auto for_both = [&](const Round& round, auto&& action) {
+    action(batches.begins[round.computed], batches.begins[round.computed_end]);
+    action(batches.begins[round.copied], batches.begins[round.copied_end]);
+  };
+  for (size_t i = 0; i < rounds; ++i) {
+    const Round round = round_at(i);
     // While these are computed, the system fetches the next ones.
-    read_ahead(pieces, batches[end], batches[std::min(end + kBatches, count)]);
-    execution_.parallel_for(static_cast<int64_t>(end - begin), [&](int64_t i) {
+    if (i + 1 < rounds) for_both(round_at(i + 1), [&](size_t begin, size_t end) { read_ahead(pieces, begin, end); });
+    execution_.parallel_for(static_cast<int64_t>(round.size()), [&](int64_t k) {
       monitor_.check();
-      const size_t batch = begin + static_cast<size_t>(i);
+      const size_t batch = round.batch(static_cast<size_t>(k)), begin = batches.begins[batch], end = batches.begins[batch + 1];
       BorrowedBuffers buffers(*this);
-      read(pieces, batches[batch], batches[batch + 1], *buffers);
-      use(batches[batch], batches[batch + 1], std::move(buffers));
+      read(pieces, begin, end, *buffers);
+      use(begin, end, std::move(buffers));
     });
     if (written) written->file().start_writing();
-    for (size_t i = batches[begin]; i < batches[end];) {
-      int64_t bytes = 0;
-      const Source* source = pieces[i].source;
-      for (; i < batches[end] && pieces[i].source == source; ++i) bytes += pieces[i].bytes;
-      monitor_.advance(bytes, source->entry.name);
-    }
+    for_both(round, [&](size_t begin, size_t end) { advance(pieces, begin, end); });
   }
 }
 
@@ -236,7 +113,7 @@ float TensorPass::amax(const Piece& piece, const char* data) const {
 
 std::vector<float> TensorPass::amaxes(const std::vector<const Source*>& sources) {
   std::vector<Piece> pieces;
-  for (size_t i = 0; i < sources.size(); ++i) add_pieces(pieces, i, *sources[i], false);
+  for (size_t i = 0; i < sources.size(); ++i) add_pieces(pieces, i, *sources[i]);
   keep(pieces);
   std::vector<float> found(pieces.size()), result(sources.size());
   for_each_batch(pieces, nullptr, [&](size_t begin, size_t end, BorrowedBuffers buffers) {
@@ -350,11 +227,13 @@ void TensorPass::measure(WriteTask& task, const TensorView& x, const Buffers& qu
   for (const SquaredError& part : errors) task.error.add(part);
 }
 
-void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
+void TensorPass::write(std::vector<WriteTask>& tasks, const std::vector<CopyTask>& copies, OutputFile& target) {
   std::vector<Piece> pieces;
-  for (size_t i = 0; i < tasks.size(); ++i) add_pieces(pieces, i, *tasks[i].source, !tasks[i].quantize);
+  for (size_t i = 0; i < tasks.size(); ++i) add_pieces(pieces, i, *tasks[i].source);
+  const size_t computed = pieces.size();
+  for (size_t i = 0; i < copies.size(); ++i) add_pieces(pieces, i, copies[i]);
   find_kept(pieces);
-  std::vector<SquaredError> errors(pieces.size());
+  std::vector<SquaredError> errors(computed);
   WriteQueue<BorrowedBuffers> queue(static_cast<size_t>(execution_.threads()), [&](BorrowedBuffers& finished) {
     monitor_.check();
     (*finished).code_writes.write(target.file());
@@ -366,18 +245,19 @@ void TensorPass::write(std::vector<WriteTask>& tasks, OutputFile& target) {
     for (size_t i = begin; i < end; ++i) elements += pieces[i].raw ? 0 : pieces[i].count;
     buffers.begin(elements);
     for (size_t i = begin; i < end; ++i) {
-      const WriteTask& task = tasks[pieces[i].task];
-      if (task.quantize) {
-        errors[i] = quantize(pieces[i], task, buffers, buffers.pieces[i - begin]);
+      const Piece& piece = pieces[i];
+      const char* const data = buffers.pieces[i - begin];
+      if (piece.raw) {
+        buffers.code_writes.add(copies[piece.task].at + piece.first - copies[piece.task].first, data, piece.bytes);
       } else {
-        buffers.code_writes.add(task.codes_at + pieces[i].first, buffers.pieces[i - begin], pieces[i].bytes);
+        errors[i] = quantize(piece, tasks[piece.task], buffers, data);
       }
     }
     buffers.code_writes.add_to_checksum(target);
     buffers.scale_writes.add_to_checksum(target);
     queue.put(std::move(borrowed));
   });
-  for (size_t i = 0; i < pieces.size(); ++i) {  // in order: the same bits for any number of threads
+  for (size_t i = 0; i < computed; ++i) {  // in order: the same bits for any number of threads
     tasks[pieces[i].task].error.add(errors[i]);
   }
 }

@@ -32,13 +32,19 @@ struct SquaredError {
   }
 };
 
-// What becomes of a source.
+// A source that is quantized.
 struct WriteTask {
   const Source* source;
-  bool quantize;
   float global_amax;            // of its group; 0: zeros (see negligible)
-  int64_t codes_at, scales_at;  // bytes from the beginning of the file; codes_at of a copy: where its bytes go
-  SquaredError error;           // [out] of a quantized one, if errors are measured
+  int64_t codes_at, scales_at;  // bytes from the beginning of the file
+  SquaredError error;           // [out] if errors are measured
+};
+
+// Bytes [first, first + bytes) of a source's tensor that are copied.
+struct CopyTask {
+  const Source* source;
+  int64_t first, bytes;
+  int64_t at;  // where the first of them goes: bytes from the beginning of the file
 };
 
 class TensorPass {
@@ -52,8 +58,9 @@ class TensorPass {
   // Writes codes and scales that make up for each other's errors, for tasks whose global amax is not 0. The same bits for any number of threads.
   void write(WriteTask& task, calib::Gptq& gptq, OutputFile& target);
 
-  // Writes codes and scales, or bytes.
-  void write(std::vector<WriteTask>& tasks, OutputFile& target);
+  // Writes codes and scales, and copies. Of a copy, one thread's writing takes longer than the rest of the work, which others would wait for: copies are
+  // spread evenly among what is searched.
+  void write(std::vector<WriteTask>& tasks, const std::vector<CopyTask>& copies, OutputFile& target);
 
   // Of all blocks written since the last call; Options::detail.
   ScaleCounts take_counts();
@@ -62,7 +69,7 @@ class TensorPass {
   struct Buffers;
   // Elements of a source in row-major order, or bytes of a copy.
   struct Piece {
-    size_t task;
+    size_t task;  // or copy
     const Source* source;
     int64_t first, count, bytes;
     bool raw;
@@ -71,10 +78,11 @@ class TensorPass {
     int64_t place() const;  // in the file; -1: in many places, element by element
   };
   class BorrowedBuffers;
+  // Pieces that are one piece of work: many small ones, or a single large one. Those of copies are behind the others.
+  struct Batches;
 
-  void add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source, bool raw) const;
-  // Where the pieces begin that are one piece of work: many small ones, or a single large one. The last number is that of the pieces.
-  static std::vector<size_t> batches_of(const std::vector<Piece>& pieces);
+  static void add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source);
+  static void add_pieces(std::vector<Piece>& pieces, size_t task, const CopyTask& copy);
   // use(number of the first piece, number behind the last one, borrowed buffers) for each batch, on all threads, when it has been read (Buffers::pieces).
   // written: NULL, or the file that they write.
   template <class Use>
@@ -86,8 +94,10 @@ class TensorPass {
   // Reads pieces [begin, end), those that lie side by side at once, and points to them in buffers.pieces.
   void read(const std::vector<Piece>& pieces, size_t begin, size_t end, Buffers& buffers) const;
   void read_transposed(const Piece& piece, Buffers& buffers, char* data) const;
-  // Asks the system to fetch what it may not have yet.
+  // Asks the system to fetch what it may not have yet of pieces [begin, end).
   void read_ahead(const std::vector<Piece>& pieces, size_t begin, size_t end) const;
+  // Tells the monitor that pieces [begin, end) have been dealt with.
+  void advance(const std::vector<Piece>& pieces, size_t begin, size_t end);
   float amax(const Piece& piece, const char* data) const;
   // What every quantization of x, elements of the task, has in common.
   QuantizeArgs arguments(const TensorView& x, const WriteTask& task) const;

@@ -4,20 +4,20 @@
 
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace nvfp4cal::checkpoint {
 
-// Batch: can be moved; is destroyed when it has been written (or dropped), by a thread that is inside put().
+// Their order is nobody's concern. Batch: can be moved; is destroyed when it has been written (or dropped), by a thread that is inside put().
 template <class Batch>
 class WriteQueue {
  public:
   // room: how many batches may wait, at least 1. write(batch): one call at a time, each on a thread that is inside put().
-  WriteQueue(size_t room, std::function<void(Batch&)> write) : room_(room), write_(std::move(write)) {}
+  WriteQueue(size_t room, std::function<void(Batch&)> write) : room_(room), write_(std::move(write)) { waiting_.reserve(room); }
 
   WriteQueue(const WriteQueue&) = delete;
   WriteQueue& operator=(const WriteQueue&) = delete;
@@ -58,14 +58,14 @@ class WriteQueue {
       changed_.notify_all();  // those that wanted room and have not run since
       return std::nullopt;
     }
-    std::optional<Batch> first(std::move(waiting_.front()));
-    waiting_.pop_front();
+    std::optional<Batch> last(std::move(waiting_.back()));
+    waiting_.pop_back();
     changed_.notify_one();
-    return first;
+    return last;
   }
 
   void drop_all() {
-    std::deque<Batch> dropped;  // outlives the lock
+    std::vector<Batch> dropped;  // outlives the lock
     const std::lock_guard<std::mutex> lock(mutex_);
     dropped.swap(waiting_);
     failed_ = true;
@@ -77,7 +77,7 @@ class WriteQueue {
   const std::function<void(Batch&)> write_;
   std::mutex mutex_;
   std::condition_variable changed_;  // there is room, or nobody writes any more
-  std::deque<Batch> waiting_;
+  std::vector<Batch> waiting_;
   bool writing_ = false;
   bool failed_ = false;
 };
