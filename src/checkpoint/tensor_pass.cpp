@@ -19,7 +19,7 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-constexpr size_t kBatches = 64;    // So many keep many threads busy and are what a cancelled run finishes.
+constexpr size_t kBatches = 128;   // of a round, at whose end threads wait for each other
 constexpr int64_t kGptqRows = 64;  // of a task of GPTQ
 
 TensorView view_of(const char* data, const Source& source, int64_t n) { return make_view(data, dtype_of(source), 1, &n); }
