@@ -1,6 +1,8 @@
 // Elements of tensors as float32: where the tensor is contiguous and aligned 16 bytes at a time, else one by one at any strides.
 #pragma once
 
+#include <math.h>
+
 #include <cstdint>
 
 #include "core/tensor_view.h"
@@ -51,6 +53,33 @@ NVFP4CAL_HD inline Words load_words(const void* from) {
 #endif
 }
 
+// The larger ones of two pairs of magnitudes of finite 16-bit numbers, as their bits.
+template <Dtype dtype>
+NVFP4CAL_HD inline uint32_t max_of_pairs(uint32_t a, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+  uint32_t largest;
+  if constexpr (dtype == Dtype::kBf16) {
+    asm("max.bf16x2 %0, %1, %2;" : "=r"(largest) : "r"(a), "r"(b));
+  } else {
+    asm("max.f16x2 %0, %1, %2;" : "=r"(largest) : "r"(a), "r"(b));
+  }
+  return largest;
+#else
+  const uint32_t low[2] = {a & 0xFFFFu, b & 0xFFFFu}, high[2] = {a & 0xFFFF0000u, b & 0xFFFF0000u};
+  return low[low[1] > low[0]] | high[high[1] > high[0]];
+#endif
+}
+
+template <int kCount, class Reader>
+NVFP4CAL_HD float read_plain_block(const Reader& x, int64_t flat, float* out) {
+  NVFP4CAL_UNROLL
+  for (int i = 0; i < kCount; i += 8) x.read(flat + i, out + i);
+  float largest = fabsf(out[0]);
+  NVFP4CAL_UNROLL
+  for (int i = 1; i < kCount; ++i) largest = fmaxf(largest, fabsf(out[i]));
+  return largest;
+}
+
 // Reads 8 consecutive elements, the first a multiple of 8.
 template <Dtype dtype>
 struct PackedReader {
@@ -63,12 +92,31 @@ struct PackedReader {
       const Words words[2] = {load_words(from), load_words(from + 4)};
       for (int i = 0; i < 8; ++i) out[i] = num::from_bits(words[i / 4].at[i % 4]);
     } else {
-      const Words words = load_words(static_cast<const uint16_t*>(data) + flat);
-      for (int i = 0; i < 8; ++i) {
-        const uint16_t half = static_cast<uint16_t>(words.at[i / 2] >> (i % 2 * 16));
-        out[i] = dtype == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half);
-      }
+      unpack(load_words(static_cast<const uint16_t*>(data) + flat), out);
     }
+  }
+
+  // kCount elements; returns the largest magnitude, if all are finite.
+  template <int kCount>
+  NVFP4CAL_HD float read_block(int64_t flat, float* out) const {
+    if constexpr (dtype == Dtype::kF32) {
+      return read_plain_block<kCount>(*this, flat, out);
+    } else {
+      uint32_t pairs = 0;
+      NVFP4CAL_UNROLL
+      for (int i = 0; i < kCount; i += 8) {
+        const Words words = load_words(static_cast<const uint16_t*>(data) + flat + i);
+        for (int k = 0; k < 4; ++k) pairs = max_of_pairs<dtype>(pairs, words.at[k] & 0x7FFF7FFFu);
+        unpack(words, out + i);
+      }
+      return fmaxf(unpacked(static_cast<uint16_t>(pairs)), unpacked(static_cast<uint16_t>(pairs >> 16)));
+    }
+  }
+
+ private:
+  NVFP4CAL_HD static float unpacked(uint16_t half) { return dtype == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half); }
+  NVFP4CAL_HD static void unpack(const Words& words, float* out) {
+    for (int i = 0; i < 8; ++i) out[i] = unpacked(static_cast<uint16_t>(words.at[i / 2] >> (i % 2 * 16)));
   }
 };
 
@@ -78,6 +126,10 @@ struct AnyReader {
 
   NVFP4CAL_HD void read(int64_t flat, float* out) const {
     for (int i = 0; i < 8; ++i) out[i] = value_at(view, flat + i);
+  }
+  template <int kCount>
+  NVFP4CAL_HD float read_block(int64_t flat, float* out) const {
+    return read_plain_block<kCount>(*this, flat, out);
   }
 };
 

@@ -15,18 +15,22 @@ cudaError_t launch_over(const Kernel& kernel, int64_t items, cudaStream_t stream
 
 bool is_aligned(const void* packed, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(packed) % bytes == 0; }
 
-template <int kBlock>
-cudaError_t launch_quantize(const DeviceQuantizeArgs& args, cudaStream_t stream) {
-  const TensorView none;
+template <int kBlock, class Writer>
+cudaError_t launch_with(const DeviceQuantizeArgs& args, const Writer& writer, cudaStream_t stream) {
   const int64_t blocks = args.x->elements() / kBlock;
   if (blocks == 0) return cudaSuccess;
   return with_reader(*args.x, [&](auto reader) {
-    const Quantize<decltype(reader), kBlock> kernel{
-        reader,     blocks,          args.slices, blocks / args.slices, args.normalization, args.amax,
-        args.scale, args.block_amax, args.codes,  args.packed,          args.scales,        Output(args.decoded ? *args.decoded : none),
-        args.check};
+    const Quantize<decltype(reader), Writer, kBlock> kernel{
+        reader,      blocks, args.slices, blocks / args.slices, args.normalization, args.amax, args.scale, args.block_amax, args.codes,
+        args.scales, writer, args.check};
     return launch_over(kernel, blocks, stream);
   });
+}
+
+template <int kBlock>
+cudaError_t launch_quantize(const DeviceQuantizeArgs& args, cudaStream_t stream) {
+  if (args.decoded) return launch_with<kBlock>(args, DecodedWriter<kBlock>{Output(*args.decoded)}, stream);
+  return launch_with<kBlock>(args, NibbleWriter<kBlock>{args.packed, is_aligned(args.packed, 8)}, stream);
 }
 
 cudaError_t launch_dequantize(const DeviceDequantizeArgs& args, cudaStream_t stream) {

@@ -8,6 +8,7 @@
 #include "kernels/check.cuh"
 #include "kernels/launch.cuh"
 #include "kernels/load.cuh"
+#include "kernels/quotient.cuh"
 #include "num/e2m1.h"
 #include "num/scale.h"
 
@@ -18,6 +19,32 @@ NVFP4CAL_HD inline void store_words(void* to, const Words& words) {
   *static_cast<uint4*>(to) = make_uint4(words.at[0], words.at[1], words.at[2], words.at[3]);
 #else
   memcpy(to, &words, sizeof words);
+#endif
+}
+
+// One 8-byte store.
+NVFP4CAL_HD inline void store_pair(void* to, uint32_t first, uint32_t second) {
+  *static_cast<uint64_t*>(to) = first | static_cast<uint64_t>(second) << 32;
+}
+
+// Two 16-bit numbers, the first in the lower half. (A device may make another NaN of a NaN.)
+NVFP4CAL_HD inline uint32_t bf16_pair(float first, float second) {
+#if defined(__CUDA_ARCH__)
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+#else
+  return num::f32_to_bf16(first) | static_cast<uint32_t>(num::f32_to_bf16(second)) << 16;
+#endif
+}
+
+NVFP4CAL_HD inline uint32_t f16_pair(float first, float second) {
+#if defined(__CUDA_ARCH__)
+  uint32_t pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+#else
+  return num::f32_to_f16(first) | static_cast<uint32_t>(num::f32_to_f16(second)) << 16;
 #endif
 }
 
@@ -37,15 +64,15 @@ NVFP4CAL_HD inline void store_8(const TensorView& out, bool aligned, int64_t fla
   } else if (out.dtype == Dtype::kF64) {
     for (int i = 0; i < 8; ++i) static_cast<double*>(out.data)[flat + i] = static_cast<double>(values[i]);
   } else {
-    uint16_t halves[8];
-    for (int i = 0; i < 8; ++i) halves[i] = out.dtype == Dtype::kBf16 ? num::f32_to_bf16(values[i]) : num::f32_to_f16(values[i]);
-    uint16_t* const to = static_cast<uint16_t*>(out.data) + flat;
     Words words;
-    for (int i = 0; i < 4; ++i) words.at[i] = halves[2 * i] | static_cast<uint32_t>(halves[2 * i + 1]) << 16;
+    for (int i = 0; i < 4; ++i) {
+      words.at[i] = out.dtype == Dtype::kBf16 ? bf16_pair(values[2 * i], values[2 * i + 1]) : f16_pair(values[2 * i], values[2 * i + 1]);
+    }
+    uint16_t* const to = static_cast<uint16_t*>(out.data) + flat;
     if (aligned) {
       store_words(to, words);
     } else {
-      for (int i = 0; i < 8; ++i) to[i] = halves[i];
+      for (int i = 0; i < 8; ++i) to[i] = static_cast<uint16_t>(words.at[i / 2] >> (i % 2 * 16));
     }
   }
 }
@@ -59,59 +86,73 @@ struct Output {
   NVFP4CAL_HD void store(int64_t flat, const float* values) const { store_8(view, aligned, flat, values); }
 };
 
-// The code of a block from its largest magnitude. A G below 2^-126 or so is multiplied up with it, as on the CPU: the quotient has a float32 value. Where all
-// is far from float32's ends, powers of two change no bit of it: `scale`, s2, serves.
-NVFP4CAL_HD inline uint8_t max_code_of(float largest, float global_amax, float scale, float normalization) {
-  if (global_amax > 0x1p-100f && global_amax < 0x1p100f) return num::max_code(largest, scale);
+// The code of a block from its largest magnitude where G is near float32's ends. One below 2^-126 or so is multiplied up with it, as on the CPU: the quotient
+// has a float32 value.
+NVFP4CAL_HD inline uint8_t max_code_of_extreme(float largest, float global_amax, float normalization) {
   const int exponent = num::normalizing_exponent(global_amax);  // -127 .. 149
   const int first = exponent > 126 ? 126 : exponent < -126 ? -126 : exponent;
   const float a = num::pow2(first), b = num::pow2(exponent - first);
   return num::max_code(largest * a * b, num::global_scale(global_amax * a * b, normalization));
 }
 
-// What elements of a block are divided by. Where the reciprocal is a normal number, quotients are products with it, off by less than 3 units in the last
-// place of the rounded quotient.
-struct Divisor {
-  float step, reciprocal;
-  bool has_reciprocal;
+// The same for any G. Where all is far from float32's ends, powers of two change no bit of it: `scale`, s2, serves.
+NVFP4CAL_HD inline BlockScale max_scale_of(float largest, float global_amax, float scale, float normalization) {
+  const Reciprocal unit(6.0f * scale);
+  const float quotient = unit.quotient(largest);
+  if (unit.is_ordinary() && quotient > 0x1p-20f) return scale_of_quotient(quotient);  // neither 0 nor overflowed
+  if (global_amax > 0x1p-100f && global_amax < 0x1p100f) return BlockScale(num::max_code(largest, scale));
+  return BlockScale(max_code_of_extreme(largest, global_amax, normalization));
+}
 
-  NVFP4CAL_HD explicit Divisor(float by) : step(by), reciprocal(1.0f / by), has_reciprocal(by > 0x1p-120f && by < 0x1p120f) {}
+// Where elements go as codes, a block at a time.
+template <int kBlock>
+struct NibbleWriter {
+  uint8_t* packed;
+  bool is_aligned;  // to 8 bytes; else to 4
+
+  NVFP4CAL_HD void write(int64_t block, const float* values, const Reciprocal& step) const {
+    uint32_t nibbles[kBlock / 8];
+    if (step.is_ordinary()) {
+      const float lost = lost_below(step.by);
+      NVFP4CAL_UNROLL
+      for (int i = 0; i < kBlock / 8; ++i) nibbles[i] = nibbles_of_8(values + 8 * i, step, lost);
+    } else {
+      NVFP4CAL_UNROLL
+      for (int i = 0; i < kBlock / 8; ++i) nibbles[i] = divided_nibbles_of_8(values + 8 * i, step.by);
+    }
+    uint8_t* const to = packed + block * (kBlock / 2);
+    if (is_aligned) {
+      NVFP4CAL_UNROLL
+      for (int i = 0; i < kBlock / 8; i += 2) store_pair(to + 4 * i, nibbles[i], nibbles[i + 1]);
+    } else {
+      NVFP4CAL_UNROLL
+      for (int i = 0; i < kBlock / 8; ++i) reinterpret_cast<uint32_t*>(to)[i] = nibbles[i];
+    }
+  }
 };
 
-// The code of a quotient that is not 0, with x's sign: num::e2m1_code in fewer operations. A level times 2^-126 has its code as bits, .5 being subnormal.
-NVFP4CAL_HD inline uint32_t code_of_quotient(float magnitude, float x) {
-  const float level = num::e2m1_round_no_nan(magnitude);
-#if defined(__CUDA_ARCH__)
-  const uint32_t code = num::bits_of(level * 0x1p-126f) >> 22;
-#else
-  const uint32_t code = num::e2m1_code_of_level(level);
-#endif
-  return code | (num::bits_of(x) >> 28 & 8u);
-}
+// Where they go as what their codes stand for.
+template <int kBlock>
+struct DecodedWriter {
+  Output out;
 
-// Within 4 units in the last place of a number of 2 bits, as all boundaries between levels are (three bits with the leading one): there the true quotient
-// may have another code. So is zero.
-NVFP4CAL_HD inline bool is_near_boundary(float quotient) { return ((num::bits_of(quotient) + 4) & 0x1FFFFFu) <= 8; }
-
-// The codes of x / step of 8 elements, the first in the lowest nibble.
-NVFP4CAL_HD inline uint32_t nibbles_of_8(const float* x, const Divisor& by) {
-  uint32_t nibbles = 0;
-  bool doubtful = !by.has_reciprocal;
-  NVFP4CAL_UNROLL
-  for (int i = 0; i < 8; ++i) {
-    const float quotient = fabsf(x[i]) * by.reciprocal;
-    doubtful = doubtful || is_near_boundary(quotient);
-    nibbles |= code_of_quotient(quotient, x[i]) << (4 * i);
+  NVFP4CAL_HD void write(int64_t block, const float* values, const Reciprocal& step) const {
+    float decoded[kBlock];
+    if (step.is_ordinary()) {
+      const float lost = lost_below(step.by);
+      NVFP4CAL_UNROLL
+      for (int i = 0; i < kBlock; ++i) decoded[i] = decoded_value(values[i], step, lost);
+    } else {
+      NVFP4CAL_UNROLL
+      for (int i = 0; i < kBlock; ++i) decoded[i] = num::e2m1_value(num::e2m1_code(values[i] / step.by)) * step.by;
+    }
+    NVFP4CAL_UNROLL
+    for (int i = 0; i < kBlock; i += 8) out.store(block * kBlock + i, decoded + i);
   }
-  if (!doubtful) return nibbles;
-  nibbles = 0;
-  NVFP4CAL_UNROLL
-  for (int i = 0; i < 8; ++i) nibbles |= static_cast<uint32_t>(num::e2m1_code(x[i] / by.step)) << (4 * i);
-  return nibbles;
-}
+};
 
 // A thread takes one block.
-template <class Reader, int kBlock>
+template <class Reader, class Writer, int kBlock>
 struct Quantize {
   static constexpr int kThreads = 256;
   Reader x;
@@ -119,44 +160,28 @@ struct Quantize {
   float normalization;
   const float *amax, *scale, *block_amax;
   const uint8_t* codes;
-  uint8_t *packed, *scales;
-  Output decoded;  // data NULL: none
+  uint8_t* scales;
+  Writer out;
   const DeviceCheck* check;
 
   NVFP4CAL_HD void operator()(const Index& index) const {
     const int64_t b = index.block * kThreads + index.thread;
     if (b >= blocks || !is_clean(*check)) return;
     float values[kBlock];
-    NVFP4CAL_UNROLL
-    for (int i = 0; i < kBlock; i += 8) x.read(b * kBlock + i, values + i);
+    const float largest = x.template read_block<kBlock>(b * kBlock, values);
     const int64_t slice = slices == 1 ? 0 : b / blocks_per_slice;
-    const uint8_t code = code_of(b, slice, values);
-    if (scales) scales[b] = code;
-    const float step = num::stored_scale(num::e4m3_magnitude(code), scale[slice]);
-    const Divisor by(step);
-    NVFP4CAL_UNROLL
-    for (int i = 0; i < kBlock; i += 8) write(b * kBlock + i, values + i, by);
+    const float s2 = scale[slice];
+    const BlockScale of_block = scale_of(b, amax[slice], s2, largest);
+    if (scales) scales[b] = of_block.code;
+    out.write(b, values, Reciprocal(num::stored_scale(of_block.value, s2)));
   }
 
  private:
-  NVFP4CAL_HD uint8_t code_of(int64_t b, int64_t slice, const float* values) const {
-    const float global_amax = amax[slice];
-    if (global_amax == 0.0f) return num::kE4m3One;
-    if (codes) return codes[b];
-    if (block_amax) return num::code_of_amax(block_amax[b], global_amax, normalization);
-    float largest = 0.0f;
-    NVFP4CAL_UNROLL
-    for (int i = 0; i < kBlock; ++i) largest = fmaxf(largest, fabsf(values[i]));
-    return max_code_of(largest, global_amax, scale[slice], normalization);
-  }
-  NVFP4CAL_HD void write(int64_t flat, const float* values, const Divisor& by) const {
-    const uint32_t nibbles = nibbles_of_8(values, by);
-    if (packed) *reinterpret_cast<uint32_t*>(packed + flat / 2) = nibbles;
-    if (!decoded.view.data) return;
-    float levels[8];
-    NVFP4CAL_UNROLL
-    for (int i = 0; i < 8; ++i) levels[i] = num::e2m1_value(nibbles >> (4 * i) & 15) * by.step;
-    decoded.store(flat, levels);
+  NVFP4CAL_HD BlockScale scale_of(int64_t b, float global_amax, float s2, float largest) const {
+    if (global_amax == 0.0f) return BlockScale(num::kE4m3One);
+    if (codes) return BlockScale(codes[b]);
+    if (block_amax) return BlockScale(num::code_of_amax(block_amax[b], global_amax, normalization));
+    return max_scale_of(largest, global_amax, s2, normalization);
   }
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many instructions an element takes in the kernels that memory should bound, and the share of a device copy's bandwidth that this allows. Nothing is
 measured: kernels are compiled for one architecture and disassembled, and the shortest way through the instructions that passes the memory operations of
-a thread is counted. So shares are upper bounds.
+a thread is counted, beside those among them that issue at half the rate (comparisons, logic, shifts, integer sums). So shares are upper bounds.
 
 usage: cuda_estimate.py nvcc nvdisasm [part of a kernel's name ..]
 
@@ -19,6 +19,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ARCHITECTURE = "sm_90"
 LANE_INSTRUCTIONS = 132 * 128 * 1.755e9
+HALF_RATE = re.compile(r"(?:@!?U?P\d+ )?(?:LOP3|PLOP3|PRMT|SHF|LEA|IADD3|VIADD|IABS|ISETP|FSETP|FMNMX|VIMNMX|IMNMX|V?HMNMX2?|HSETP2|HSET2|SEL|FSEL|F2FP|I2FP|SGXT|BMSK|MOV)\b")
 COPY = 4.3e12
 CALL = 200  # what a call of a subroutine counts: slow paths are not on the shortest way
 
@@ -29,12 +30,13 @@ def float_packed(kernel, dtype):
     return rf"{kernel}INS0_12PackedReaderILNS_5{dtype}E"
 
 
-LOAD, BYTE, WORD, WIDE = r"LDG\.E\.128", r"STG\.E\.U8", r"STG\.E desc", r"STG\.E\.128"
-LARGEST = [r"FMNMX"] * 14  # of a block's magnitudes
+LOAD, BYTE, WORD, PAIR, WIDE = r"LDG\.E\.128", r"STG\.E\.U8", r"STG\.E desc", r"STG\.E\.64", r"STG\.E\.128"
+LARGEST, LARGEST_OF_PAIRS = [r"\bFMNMX"] * 14, [r"HMNMX"] * 4  # of a block's magnitudes
+CODE = r"FFMA .*, 1048595"  # of the scale, where the block is not all zero
 
 
 def quantize(loads, stores):
-    return [LOAD] * loads + LARGEST + stores
+    return [LOAD] * loads + (LARGEST if loads == 4 else LARGEST_OF_PAIRS) + [CODE] + stores
 
 
 # Name, source, kernel, what a thread must pass in this order, elements of a thread, bytes of an element.
@@ -43,11 +45,11 @@ CASES = [
     ("amax of a tensor, float16", "amax.cu", float_packed("6RunMax", F16), [LOAD] * 4 + ["REDUX"], 32, 2),
     ("amax of a tensor, float32", "amax.cu", float_packed("6RunMax", F32), [LOAD] * 8 + ["REDUX"], 32, 4),
     ("amaxes of blocks of 16, bfloat16", "amax.cu", float_packed("8BlockMax", BF16), [LOAD] * 2 + [WORD], 16, 2 + 8 / 16),
-    ("quantize, bfloat16", "quantize.cu", float_packed("8Quantize", BF16) + ".*Li16", quantize(2, [BYTE, WORD, WORD]), 16, 2.5625),
-    ("quantize, float16", "quantize.cu", float_packed("8Quantize", F16) + ".*Li16", quantize(2, [BYTE, WORD, WORD]), 16, 2.5625),
-    ("quantize, float32", "quantize.cu", float_packed("8Quantize", F32) + ".*Li16", quantize(4, [BYTE, WORD, WORD]), 16, 4.5625),
-    ("fake quantize, bfloat16", "quantize.cu", float_packed("8Quantize", BF16) + ".*Li16", quantize(2, ["F2F.*BF16|F2FP.*BF16", WIDE] * 2), 16, 4),
-    ("fake quantize, float32", "quantize.cu", float_packed("8Quantize", F32) + ".*Li16", quantize(4, [WIDE] * 4), 16, 8),
+    ("quantize, bfloat16", "quantize.cu", float_packed("8Quantize", BF16) + ".*NibbleWriterILi16E", quantize(2, [BYTE, PAIR]), 16, 2.5625),
+    ("quantize, float16", "quantize.cu", float_packed("8Quantize", F16) + ".*NibbleWriterILi16E", quantize(2, [BYTE, PAIR]), 16, 2.5625),
+    ("quantize, float32", "quantize.cu", float_packed("8Quantize", F32) + ".*NibbleWriterILi16E", quantize(4, [BYTE, PAIR]), 16, 4.5625),
+    ("fake quantize, bfloat16", "quantize.cu", float_packed("8Quantize", BF16) + ".*DecodedWriterILi16E", quantize(2, ["F2F.*BF16|F2FP.*BF16", WIDE] * 2), 16, 4),
+    ("fake quantize, float32", "quantize.cu", float_packed("8Quantize", F32) + ".*DecodedWriterILi16E", quantize(4, [WIDE] * 4), 16, 8),
     ("dequantize, bfloat16", "quantize.cu", "10Dequantize", [r"LDG\.E\.64", "F2F.*BF16|F2FP.*BF16", WIDE, WIDE], 16, 2.5625),
     ("dequantize, float32", "quantize.cu", "10Dequantize", [r"LDG\.E\.64"] + [WIDE] * 4, 16, 4.5625),
     ("histogram of block amaxes, bfloat16", "histogram.cu", float_packed("9Histogram", BF16), [LOAD] * 32 + ["RED|ATOM"], 256, 2),
@@ -106,6 +108,7 @@ class Kernel:
                     at = before[at]
                     self.way.append(self.text[at[0]])
                 self.way.reverse()
+                self.half_rate = sum(bool(HALF_RATE.match(text)) for text in self.way)
                 return cost
             for other in self.next[i]:
                 if (other, passed) not in seen:
@@ -132,15 +135,15 @@ def main(arguments):
     sources = collections.OrderedDict((case[1], None) for case in cases)
     for source in sources:
         sources[source] = kernels_of(nvcc, nvdisasm, source)
-    print("| kernel | instructions an element, at least | bytes | share of the copy roof, at most |\n|---|---|---|---|")
+    print("| kernel | instructions an element, at least | of half the rate | bytes | share of the copy roof, at most |\n|---|---|---|---|---|")
     for name, source, pattern, stages, elements, size in cases:
         found = [kernel for kernel_name, kernel in sources[source].items() if re.search(pattern, kernel_name)]
         counts = [kernel.shortest(stages) for kernel in found]
         if len(counts) != 1 or counts[0] is None:
             sys.exit(f"{name}: {len(found)} kernels, no way through {stages}")
-        each = counts[0] / elements
-        share = min(1.0, LANE_INSTRUCTIONS / each * size / COPY)
-        print(f"| {name} | {each:.1f} | {size:g} | {100 * share:.0f} % |")
+        each, half_rate = counts[0] / elements, found[0].half_rate / elements
+        share = min(1.0, LANE_INSTRUCTIONS / max(each, 2 * half_rate) * size / COPY)
+        print(f"| {name} | {each:.1f} | {half_rate:.1f} | {size:g} | {100 * share:.0f} % |")
 
 
 if __name__ == "__main__":

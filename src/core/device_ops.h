@@ -182,9 +182,9 @@ struct DeviceQuantizeArgs {
   const float* scale;         // [slices]: s2
   const float* block_amax;    // NULL, or [blocks]
   const uint8_t* codes;       // NULL, or [blocks]: searched ones
-  uint8_t* packed;            // NULL, or [elements / 2]
+  uint8_t* packed;            // [elements / 2]; not read where `decoded` is given
   uint8_t* scales;            // NULL, or [blocks], linear
-  const TensorView* decoded;  // NULL, or contiguous
+  const TensorView* decoded;  // NULL, or contiguous: what the codes stand for, in place of them
   const DeviceCheck* check;   // closed
 };
 
