@@ -69,7 +69,7 @@ std::string rewritten(const std::string& text, const ordered_json& quantization)
 
 ordered_json parse_config(const std::string& text) {
   std::string_view literal;
-  return parse_ordered_json(kConfigName, without_literals(text, literal));
+  return parse_json(kConfigName, without_literals(text, literal));
 }
 
 void refuse_quantized_config(const ordered_json& config) {

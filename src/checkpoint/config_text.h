@@ -9,7 +9,7 @@ namespace nvfp4cal::checkpoint {
 // The members that say how a model is quantized; the first is what is written, the other is older.
 inline constexpr const char* kConfigMembers[] = {"quantization_config", "compression_config"};
 
-// Parses the text of config.json, with NaN, Infinity and -Infinity taken for 0. kCorrupt as parse_ordered_json().
+// Parses the text of config.json, with NaN, Infinity and -Infinity taken for 0. kCorrupt as parse_json().
 nlohmann::ordered_json parse_config(const std::string& text);
 
 // kInvalidArgument if the model's config, or a config inside it, says how it is quantized.

@@ -32,7 +32,7 @@ Record read_record(const Shard& shard) {
   for (const auto& [key, value] : shard.header.metadata) {
     if (key != kRecordKey) continue;
     const std::string where = shard.name + ": " + kRecordKey;
-    const nlohmann::json entries = parse_json(where, value);
+    const ordered_json entries = parse_json(where, value);
     for (const auto& [name, bits] : entries.items()) {
       const std::string text = bits.is_string() ? bits.get<std::string>() : "";
       if (text.size() != 8 || text.find_first_not_of("0123456789abcdef") != std::string::npos)
@@ -44,13 +44,13 @@ Record read_record(const Shard& shard) {
 }
 
 std::string record_text(const Record& record) {
-  nlohmann::json entries = nlohmann::json::object();
+  std::map<std::string, std::string> entries;
   for (const auto& [name, value] : record) {
     char text[16];
     std::snprintf(text, sizeof text, "%08x", num::bits_of(value));
     entries[name] = text;
   }
-  return entries.dump();
+  return ordered_json(entries).dump();
 }
 
 // A tensor of the output.
@@ -165,10 +165,10 @@ class Conversion {
   }
 
   void write_index(OutputFolder& output) {
-    nlohmann::json metadata = model_.files.index.contains("metadata") ? model_.files.index["metadata"] : nlohmann::json();
-    if (metadata.is_null()) metadata = nlohmann::json::object();
+    ordered_json metadata = model_.files.index.contains("metadata") ? model_.files.index["metadata"] : ordered_json();
+    if (metadata.is_null()) metadata = ordered_json::object();
     metadata["total_size"] = bytes_;
-    output.write(kIndexName, nlohmann::json{{"metadata", metadata}, {"weight_map", weight_map_}}.dump(2) + "\n");
+    output.write(kIndexName, ordered_json{{"metadata", metadata}, {"weight_map", weight_map_}}.dump(2) + "\n");
   }
 
   void write_configs(OutputFolder& output) {

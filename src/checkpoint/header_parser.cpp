@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "checkpoint/json.h"
@@ -18,27 +17,21 @@ constexpr size_t kSkippedDepth = 16;
 
 // Events of nlohmann's parser (which keeps its own stack on the heap) drive a state machine: what is not expected is refused at once,
 // so that a hostile header cannot grow anything but the list of entries.
-class HeaderEvents {
+class HeaderEvents final : public JsonEvents {
  public:
-  using number_integer_t = nlohmann::json::number_integer_t;
-  using number_unsigned_t = nlohmann::json::number_unsigned_t;
-  using number_float_t = nlohmann::json::number_float_t;
-  using string_t = nlohmann::json::string_t;
-  using binary_t = nlohmann::json::binary_t;
-
   explicit HeaderEvents(const std::string& file) : file_(file) {}
   Header take() { return std::move(header_); }
 
-  bool null() {
+  bool null() override {
     if (state_ == State::kTop && name_ == kMetadataKey) return true;
     return other("null");
   }
-  bool boolean(bool) { return other("a boolean"); }
-  bool number_integer(number_integer_t) { return other("a negative number"); }
-  bool number_float(number_float_t, const string_t&) { return other("a number that is not an integer below 2^64"); }
-  bool binary(binary_t&) { return other("binary data"); }
+  bool boolean(bool) override { return other("a boolean"); }
+  bool number_integer(number_integer_t) override { return other("a negative number"); }
+  bool number_float(number_float_t, const string_t&) override { return other("a number that is not an integer below 2^64"); }
+  bool binary(binary_t&) override { return other("binary data"); }
 
-  bool number_unsigned(number_unsigned_t value) {
+  bool number_unsigned(number_unsigned_t value) override {
     if (state_ != State::kShape && state_ != State::kOffsets) return other("a number");
     if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return other("a number over 2^63 - 1");
     std::vector<int64_t>& list = state_ == State::kShape ? entry_.shape : offsets_;
@@ -48,7 +41,7 @@ class HeaderEvents {
     return true;
   }
 
-  bool string(string_t& value) {
+  bool string(string_t& value) override {
     if (state_ == State::kMetadata) {
       header_.metadata.emplace_back(name_, value);
     } else if (state_ == State::kEntry && key_ == "dtype") {
@@ -60,7 +53,7 @@ class HeaderEvents {
     return true;
   }
 
-  bool start_object(std::size_t) {
+  bool start_object(std::size_t) override {
     if (state_ == State::kStart) {
       state_ = State::kTop;
     } else if (state_ == State::kTop) {
@@ -76,7 +69,7 @@ class HeaderEvents {
     return true;
   }
 
-  bool key(string_t& value) {
+  bool key(string_t& value) override {
     if (value.find('\0') != string_t::npos) fail(Status::kCorrupt, "%s: a name in the header holds a NUL character", file_.c_str());
     if (state_ == State::kTop) {
       if (value == kMetadataKey && has_metadata_) fail(Status::kCorrupt, "%s: the header has two entries \"__metadata__\"", file_.c_str());
@@ -93,14 +86,14 @@ class HeaderEvents {
     return true;
   }
 
-  bool end_object() {
+  bool end_object() override {
     if (state_ == State::kSkip) return close();
     if (state_ == State::kEntry) finish_entry();
     state_ = state_ == State::kTop ? State::kDone : State::kTop;
     return true;
   }
 
-  bool start_array(std::size_t) {
+  bool start_array(std::size_t) override {
     if (state_ == State::kEntry && key_ == "shape") {
       state_ = State::kShape;
       has_shape_ = true;
@@ -113,13 +106,13 @@ class HeaderEvents {
     return true;
   }
 
-  bool end_array() {
+  bool end_array() override {
     if (state_ == State::kSkip) return close();
     state_ = State::kEntry;
     return true;
   }
 
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) {
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
     fail(Status::kCorrupt, "%s: the header is not valid JSON at byte %zu", file_.c_str(), position);
   }
 
@@ -204,7 +197,7 @@ class HeaderEvents {
 Header read_header_json(const std::string& file, std::string_view json) {
   check_json_bytes(file + ": the header", json);
   HeaderEvents events(file);
-  nlohmann::json::sax_parse(json.begin(), json.end(), &events);
+  parse_json_events(json, events);
   return events.take();
 }
 

@@ -18,7 +18,7 @@ void check_input_scale(const std::string& what, double scale) {
 }
 
 std::map<std::string, float> read_input_scales(const std::string& path) {
-  const nlohmann::json object = parse_json(path, read_text_file(path));
+  const nlohmann::ordered_json object = parse_json(path, read_text_file(path));
   std::map<std::string, float> scales;
   for (const auto& [layer, value] : object.items()) {
     const std::string what = path + ": the input scale of " + in_quotes(layer);

@@ -14,7 +14,7 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-using nlohmann::json;
+using nlohmann::ordered_json;
 
 void write_all(int descriptor, const std::string& text, int64_t at, const std::string& path) {
   for (size_t done = 0; done < text.size();) {
@@ -50,7 +50,7 @@ void Journal::read() {
   const std::string text = read_text_file(path_);
   try {
     for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-      const json line = parse_json(path_, std::string_view(text).substr(begin, end - begin));
+      const ordered_json line = parse_json(path_, std::string_view(text).substr(begin, end - begin));
       if (line.contains("key")) {
         key_ = line["key"].get<std::string>();
         made_folder_ = line.at("made_folder").get<bool>();
@@ -65,7 +65,7 @@ void Journal::read() {
     }
   } catch (const Error&) {  // no journal of ours, or a damaged one: the run starts anew
     key_.clear();
-  } catch (const json::exception&) {  // likewise: a value of another type
+  } catch (const ordered_json::exception&) {  // likewise: a value of another type
     key_.clear();
   }
   if (!key_.empty() && ftruncate(descriptor_, size_) != 0) fail_system("write", path_, errno);
@@ -82,7 +82,7 @@ void Journal::begin(const std::string& key, bool made_folder) {
   append({{"key", key}, {"made_folder", made_folder}});
 }
 
-void Journal::append(const json& line) {
+void Journal::append(const ordered_json& line) {
   const std::string text = line.dump() + "\n";
   write_all(descriptor_, text, size_, path_);
   size_ += static_cast<int64_t>(text.size());

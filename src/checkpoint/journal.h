@@ -48,7 +48,7 @@ class Journal {
 
  private:
   void read();
-  void append(const nlohmann::json& line);
+  void append(const nlohmann::ordered_json& line);
 
   std::string path_;
   int descriptor_ = -1;

@@ -14,33 +14,72 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-constexpr int kDeepest = 100;
+using nlohmann::ordered_json;
 
-template <class Json>
-Json parse(const std::string& file, std::string_view text) {
-  check_json_bytes(file, text);
-  std::vector<std::set<std::string>> keys;  // of the open objects
-  const auto look = [&](int depth, typename Json::parse_event_t event, Json& value) {
-    using Event = typename Json::parse_event_t;
-    if (depth > kDeepest) fail(Status::kCorrupt, "%s: values are nested deeper than %d", file.c_str(), kDeepest);
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(value.template get_ref<const std::string&>()).second) {
-      fail(Status::kCorrupt, "%s: an object has the key %s twice", file.c_str(),
-           in_quotes(value.template get_ref<const std::string&>()).c_str());
-    }
-    return true;
-  };
-  try {
-    Json value = Json::parse(text.begin(), text.end(), look);
-    if (!value.is_object()) fail(Status::kCorrupt, "%s: the file is not a JSON object", file.c_str());
-    return value;
-  } catch (const nlohmann::detail::parse_error& error) {
-    fail(Status::kCorrupt, "%s: not valid JSON at byte %zu", file.c_str(), error.byte);
-  } catch (const nlohmann::detail::out_of_range&) {
-    fail(Status::kCorrupt, "%s: a number is beyond the range of float64", file.c_str());
+constexpr std::size_t kDeepest = 100;
+
+// Makes a value of events. Members are put behind each other: an ordered object looks for a key through all of its members.
+class ValueReader final : public JsonEvents {
+ public:
+  explicit ValueReader(const std::string& file) : file_(file) {}
+  ordered_json take() { return std::move(root_); }
+
+  bool null() override { return put(nullptr); }
+  bool boolean(bool value) override { return put(value); }
+  bool number_integer(number_integer_t value) override { return put(value); }
+  bool number_unsigned(number_unsigned_t value) override { return put(value); }
+  bool number_float(number_float_t value, const string_t&) override { return put(value); }
+  bool string(string_t& value) override { return put(std::move(value)); }
+  bool binary(binary_t&) override { return false; }  // no JSON text has any
+  bool start_object(std::size_t) override {
+    keys_.emplace_back();
+    return open(ordered_json::object());
   }
-}
+  bool key(string_t& value) override {
+    if (!keys_.back().insert(value).second) {
+      fail(Status::kCorrupt, "%s: an object has the key %s twice", file_.c_str(), in_quotes(value).c_str());
+    }
+    key_ = std::move(value);
+    return true;
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    return end_array();
+  }
+  bool start_array(std::size_t) override { return open(ordered_json::array()); }
+  bool end_array() override {
+    open_.pop_back();
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    if (error.id == kNumberOverflow) fail(Status::kCorrupt, "%s: a number is beyond the range of float64", file_.c_str());
+    fail(Status::kCorrupt, "%s: not valid JSON at byte %zu", file_.c_str(), position);
+  }
+
+ private:
+  static constexpr int kNumberOverflow = 406;  // nlohmann's
+
+  bool put(ordered_json value) {
+    place(std::move(value));
+    return true;
+  }
+  bool open(ordered_json value) {
+    open_.push_back(place(std::move(value)));
+    return true;
+  }
+  ordered_json* place(ordered_json value) {
+    if (open_.size() > kDeepest) fail(Status::kCorrupt, "%s: values are nested deeper than %zu", file_.c_str(), kDeepest);
+    if (open_.empty()) return &(root_ = std::move(value));
+    if (open_.back()->is_array()) return &open_.back()->get_ref<ordered_json::array_t&>().emplace_back(std::move(value));
+    return &open_.back()->get_ref<ordered_json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
+  }
+
+  const std::string& file_;
+  ordered_json root_;
+  std::vector<ordered_json*> open_;          // objects and arrays, each the last element of the one before
+  std::vector<std::set<std::string>> keys_;  // of the open objects
+  std::string key_;
+};
 
 }  // namespace
 
@@ -52,10 +91,19 @@ void check_json_bytes(const std::string& what, std::string_view text) {
   }
 }
 
-nlohmann::json parse_json(const std::string& file, std::string_view text) { return parse<nlohmann::json>(file, text); }
+void parse_json_events(std::string_view text, JsonEvents& events) { ordered_json::sax_parse(text.begin(), text.end(), &events); }
 
-nlohmann::ordered_json parse_ordered_json(const std::string& file, std::string_view text) {
-  return parse<nlohmann::ordered_json>(file, text);
+ordered_json parse_json_value(const std::string& file, std::string_view text) {
+  check_json_bytes(file, text);
+  ValueReader reader(file);
+  parse_json_events(text, reader);
+  return reader.take();
+}
+
+ordered_json parse_json(const std::string& file, std::string_view text) {
+  ordered_json value = parse_json_value(file, text);
+  if (!value.is_object()) fail(Status::kCorrupt, "%s: the file is not a JSON object", file.c_str());
+  return value;
 }
 
 void append_json(std::string& out, std::string_view text) {
@@ -63,7 +111,7 @@ void append_json(std::string& out, std::string_view text) {
   if (plain) {
     out.append(1, '"').append(text).append(1, '"');
   } else {
-    out += nlohmann::ordered_json(std::string(text)).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    out += ordered_json(std::string(text)).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   }
 }
 
@@ -81,8 +129,6 @@ void append_json(std::string& out, int64_t number) {
   out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
-std::string json_file_text(const nlohmann::ordered_json& value) {
-  return value.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-}
+std::string json_file_text(const ordered_json& value) { return value.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
 
 }  // namespace nvfp4cal::checkpoint

@@ -11,10 +11,14 @@ namespace nvfp4cal::checkpoint {
 // Refuses (kCorrupt) what the parser would let pass: a byte order mark, NUL bytes. `what` names the text in messages.
 void check_json_bytes(const std::string& what, std::string_view text);
 
-// Parses an object. kCorrupt: not JSON, not an object, equal keys in one object, nested deeper than 100.
-nlohmann::json parse_json(const std::string& file, std::string_view text);
-// The same, keys in the order of the text.
-nlohmann::ordered_json parse_ordered_json(const std::string& file, std::string_view text);
+// What a parser tells of a text. All parsing goes through one instance of nlohmann's, and all values are of one type: each further one takes 40 kB.
+using JsonEvents = nlohmann::json_sax<nlohmann::ordered_json>;
+void parse_json_events(std::string_view text, JsonEvents& events);
+
+// Parses a value, members in the order of the text. kCorrupt: not JSON, equal keys in one object, nested deeper than 100.
+nlohmann::ordered_json parse_json_value(const std::string& file, std::string_view text);
+// The same; anything but an object is kCorrupt.
+nlohmann::ordered_json parse_json(const std::string& file, std::string_view text);
 
 // Appends a string or a number as nlohmann's dump() writes them, without making a value of it; bytes that are no UTF-8 are replaced.
 void append_json(std::string& out, std::string_view text);

@@ -68,7 +68,7 @@ void check_shard_name(const std::string& name) {
 }
 
 // Tensor name -> shard name.
-std::map<std::string, std::string> read_weight_map(const nlohmann::json& index) {
+std::map<std::string, std::string> read_weight_map(const nlohmann::ordered_json& index) {
   const auto found = index.find("weight_map");
   if (found == index.end() || !found->is_object()) fail(Status::kCorrupt, "%s: no weight_map object", kIndexName);
   const auto metadata = index.find("metadata");

@@ -28,7 +28,7 @@ struct Shard {
 struct ModelFiles {
   std::string folder;
   bool has_index = false;
-  nlohmann::json index;  // if there is one
+  nlohmann::ordered_json index;  // if there is one
   std::vector<Shard> shards;
 };
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "checkpoint/json.h"
 #include "checkpoint/model_files.h"
 #include "checkpoint/name_rules.h"
 #include "checkpoint/output_format.h"
@@ -23,8 +24,13 @@ std::set<std::string> module_folders(const std::string& folder) {
   std::set<std::string> paths;
   const std::string list = folder + "/modules.json";
   if (!is_regular_file(list)) return paths;
-  const nlohmann::json modules = nlohmann::json::parse(read_text_file(list), nullptr, false);
-  for (const nlohmann::json& module : modules) {
+  nlohmann::ordered_json modules;
+  try {
+    modules = parse_json_value(list, read_text_file(list));
+  } catch (const Error& error) {
+    if (error.status() != Status::kCorrupt) throw;
+  }
+  for (const nlohmann::ordered_json& module : modules) {
     if (!module.is_object() || !module.contains("path") || !module["path"].is_string()) continue;
     std::string path = std::filesystem::path(module["path"].get<std::string>()).lexically_normal().string();
     while (path.ends_with('/')) path.pop_back();
@@ -36,9 +42,9 @@ std::set<std::string> module_folders(const std::string& folder) {
 // The journal holds names as JSON.
 bool is_utf8(const std::string& name) {
   try {
-    nlohmann::json(name).dump();
+    nlohmann::ordered_json(name).dump();
     return true;
-  } catch (const nlohmann::json::type_error&) {
+  } catch (const nlohmann::ordered_json::type_error&) {
     return false;
   }
 }

@@ -174,7 +174,7 @@ void read_quantization_config(QuantizedModel& model) {
       if (const ordered_json* member = find(all, name); member && config.member.is_null()) config.member = *member;
     }
   }
-  if (has_entry(quant_path)) config.quant_config = parse_ordered_json(kQuantConfigName, read_text_file(quant_path));
+  if (has_entry(quant_path)) config.quant_config = parse_json(kQuantConfigName, read_text_file(quant_path));
   const ordered_json* quantization = find(config.quant_config, "quantization");
   const ordered_json* list = find(config.member, "ignore");
   if (!list && quantization) list = find(*quantization, "exclude_modules");

@@ -184,28 +184,28 @@ void Run::check_hessians(const HessianStamps& before) const {
 }
 
 std::string Run::key(const HessianStamps& hessians) const {
-  nlohmann::json input = nlohmann::json::array(), scales = nlohmann::json::array();
+  nlohmann::ordered_json input = nlohmann::ordered_json::array(), scales = nlohmann::ordered_json::array();
   for (const Shard& shard : model_.shards) {
     input.push_back({shard.name, shard.file.size(), shard.file.modified(), shard.header_checksum});
   }
   for (const float scale : result_.input_scales) scales.push_back(scale);
-  const nlohmann::json all = {NVFP4CAL_VERSION,
-                              result_.format,
-                              result_.method,
-                              result_.effort,
-                              result_.damping,
-                              options_.measure_error,
-                              options_.detail,
-                              options_.rules.include,
-                              options_.rules.exclude,
-                              options_.rules.fuse,
-                              scales,
-                              input,
-                              config_,
-                              result_.files.carried,
-                              model_.has_index,
-                              hessians};
-  const std::string text = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const nlohmann::ordered_json all = {NVFP4CAL_VERSION,
+                                      result_.format,
+                                      result_.method,
+                                      result_.effort,
+                                      result_.damping,
+                                      options_.measure_error,
+                                      options_.detail,
+                                      options_.rules.include,
+                                      options_.rules.exclude,
+                                      options_.rules.fuse,
+                                      scales,
+                                      input,
+                                      config_,
+                                      result_.files.carried,
+                                      model_.has_index,
+                                      hessians};
+  const std::string text = all.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   return std::to_string(text.size()) + "-" + std::to_string(checksum(text.data(), static_cast<int64_t>(text.size()), 0));
 }
 

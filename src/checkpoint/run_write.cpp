@@ -1,6 +1,8 @@
 // What a run writes: shards, one after the other, then the index and the configurations.
 #include <algorithm>
 #include <cstdio>
+#include <map>
+#include <string>
 #include <system_error>
 
 #include "checkpoint/copy_shares.h"
@@ -243,14 +245,14 @@ void Run::wait_for_finish() {
 }
 
 void Run::write_index(OutputFolder& output) {
-  nlohmann::json metadata = model_.index.contains("metadata") ? model_.index["metadata"] : nlohmann::json();
-  if (metadata.is_null()) metadata = nlohmann::json::object();
+  nlohmann::ordered_json metadata = model_.index.contains("metadata") ? model_.index["metadata"] : nlohmann::ordered_json();
+  if (metadata.is_null()) metadata = nlohmann::ordered_json::object();
   metadata["total_size"] = result_.bytes_out;
-  nlohmann::json files = nlohmann::json::object();
+  std::map<std::string, std::string> files;
   for (const OutputShard& shard : outputs_) {
     for (const TensorEntry& entry : shard.entries) files[entry.name] = shard.shard->name;
   }
-  const nlohmann::json index = {{"metadata", metadata}, {"weight_map", std::move(files)}};
+  const nlohmann::ordered_json index = {{"metadata", metadata}, {"weight_map", files}};
   output.write(kIndexName, index.dump(2) + "\n");
 }
 
