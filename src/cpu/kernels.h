@@ -7,6 +7,7 @@
 
 #include "core/dtype.h"
 #include "core/ops.h"
+#include "cpu/block_search.h"
 #include "cpu/gptq_block.h"
 #include "cpu/hessian_matrix.h"
 #include "cpu/linalg.h"
@@ -112,6 +113,13 @@ struct Kernels {
 
   // Single-level quantization of finite blocks of n = 16 or 32 elements: the scale of the least squared error (docs/numerics.md 8).
   void (*optimal_scales)(const float* x, int n, int64_t blocks, bool search_noise, float* scales);
+
+  // The same for blocks of one matrix: the scale of the least r^T h r.
+  void (*hessian_scales)(const BlockMatrix& matrix, const float* x, int n, int64_t blocks, float* scales);
+
+  // A pass of ADMM: z from x and scale; then x^T h z and z^T h z. NULL: admm() takes the definition.
+  void (*admm_levels)(AdmmLanes& lanes);
+  void (*admm_products)(AdmmLanes& lanes);
 
   // The signed levels of x / scale, ties toward zero; any n.
   void (*block_levels)(const float* x, int64_t n, int64_t blocks, const float* scales, float* levels);

@@ -9,6 +9,7 @@
   void fill_convert_kernels(Kernels& kernels);       \
   void fill_block_kernels(Kernels& kernels);         \
   void fill_block_search_kernels(Kernels& kernels);  \
+  void fill_block_hessian_kernels(Kernels& kernels); \
   void fill_pack_kernels(Kernels& kernels);          \
   void fill_fake_kernels(Kernels& kernels);          \
   void fill_hessian_kernels(Kernels& kernels);       \

@@ -121,7 +121,14 @@ NVFP4CAL_HD void project(const float* x, int n, float scale, const BlockHessian&
   }
 }
 
-// The scale that suits the levels best, rounded; the one they were found with where that is no good.
+// The scale x^T h z / z^T h z that suits the levels best, rounded; the one they were found with where that is no good.
+NVFP4CAL_HD inline float refit_scale(double numerator, double denominator, float scale) {
+  if (!(numerator > 0.0) || !(denominator > 1e-12)) return scale;
+  const double quotient = numerator / denominator;
+  // beyond 448 it saturates; below, the float32 quotient rounds to E4M3
+  return e4m3_snap(static_cast<float>(quotient < 1e-12 ? 1e-12 : 448.0 < quotient ? 448.0 : quotient));
+}
+
 NVFP4CAL_HD inline float refit(const float* x, const double* z, int n, const double* h, float scale) {
   double numerator = 0.0, denominator = 0.0;
   NVFP4CAL_NO_UNROLL
@@ -131,10 +138,7 @@ NVFP4CAL_HD inline float refit(const float* x, const double* z, int n, const dou
     numerator += static_cast<double>(x[i]) * sum;
     denominator += z[i] * sum;
   }
-  if (!(numerator > 0.0) || !(denominator > 1e-12)) return scale;
-  const double quotient = numerator / denominator;
-  // beyond 448 it saturates; below, the float32 quotient rounds to E4M3
-  return e4m3_snap(static_cast<float>(quotient < 1e-12 ? 1e-12 : 448.0 < quotient ? 448.0 : quotient));
+  return refit_scale(numerator, denominator, scale);
 }
 
 }  // namespace block_hessian_detail

@@ -140,6 +140,36 @@ TEST_CASE("block results are the same bits for every target and thread count", "
   }
 }
 
+TEST_CASE("searches under Hessians are the same for any rows and columns of blocks, -0 and denormal numbers among them", "[api][block]") {
+  const Context plain = make_context();
+  REQUIRE(nvfp4cal_context_set_cpu_target(plain.get(), "scalar") == NVFP4CAL_OK);
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {1, 67}, {67, 1}, {131, 3}, {5, 40}, {65, 17}};
+  for (const auto& [rows, columns] : shapes) {
+    for (const int64_t n : {16, 32}) {
+      CAPTURE(rows, columns, n);
+      Floats x = random_values(static_cast<size_t>(rows * columns * n), 14);
+      for (size_t i = 0; i < x.size(); i += 7) x[i] = i % 2 ? -0.0f : -1e-40f;
+      std::fill_n(x.begin(), n, -0.0f);
+      const Activations acts(12, columns * n, 15);  // Hessians of rank 12
+      const nvfp4cal_tensor across = strided(x.data(), NVFP4CAL_DTYPE_F32, {rows, n, columns}, {columns * n, 1, n});
+      for (const uint32_t flags : {0u, NVFP4CAL_BLOCK_ADMM_FROM_OPTIMAL}) {
+        for (const Kind kind : {kHessian, kAdmm}) {
+          Setup setup;
+          setup.activations = &acts.tensor;
+          setup.options.flags = flags;
+          setup.context = plain.get();
+          const Found expected = found(kind, setup, view(x, {rows, columns, n}));
+          REQUIRE(expected.status == NVFP4CAL_OK);
+          setup.context = nullptr;
+          CHECK(same(found(kind, setup, view(x, {rows, columns, n})), expected));
+          setup.dim = 1;
+          CHECK(same_bits(found(kind, setup, across).scales, expected.scales));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("Hessians given are those made from the activations", "[api][block]") {
   Floats x = random_values(24 * 16, 7), h(3 * 256);
   Activations acts(32, 48, 8);
