@@ -41,12 +41,21 @@ struct LevelDown {
   HWY_INLINE explicit LevelDown(VF s) : scale(s) {}
   HWY_INLINE VF operator()(VF x) const {
     const DF df;
+#if HWY_MAX_BYTES == 32
+    VI code = hn::Zero(DI());
+    for (const float boundary : {0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f}) {
+      code = hn::Sub(code, hn::BitCast(DI(), hn::VecFromMask(df, hn::Gt(x, hn::Mul(scale, hn::Set(df, boundary))))));
+    }
+    HWY_ALIGN static constexpr float kLevels[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    return lookup8(kLevels, code);
+#else
     VF level = hn::Zero(df);
     for (const float boundary : {0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f}) {
       const float step = boundary < 2.0f ? 0.5f : boundary < 4.0f ? 1.0f : 2.0f;
       level = hn::Add(level, hn::IfThenElseZero(hn::Gt(x, hn::Mul(scale, hn::Set(df, boundary))), hn::Set(df, step)));
     }
     return level;
+#endif
   }
 #endif
 };
@@ -57,11 +66,13 @@ class HessianLanes {
   HWY_INLINE HessianLanes(const BlockMatrix& matrix, const float* rows, int n)
       : matrix_(matrix), factor_(matrix.factor), rows_(rows), n_(n) {
     const DF df;
-    for (int i = 0; i < n; i += 16) load_transposed<16>(rows + i, n, x_ + i);
+    VF x[kMaxBlock];
+    for (int i = 0; i < n; i += 16) load_transposed<16>(rows + i, n, x + i);
     m_ = energy_ = hn::Zero(df);
     for (int i = 0; i < n; ++i) {
-      sign_[i] = hn::And(x_[i], hn::Set(df, -0.0f));
-      x_[i] = hn::Abs(x_[i]);
+      const VF value = x[factor_.order[i]];
+      sign_[i] = hn::And(value, hn::Set(df, -0.0f));
+      x_[i] = hn::Abs(value);
       m_ = hn::Max(m_, x_[i]);
       energy_ = hn::MulAdd(x_[i], x_[i], energy_);
     }
@@ -115,7 +126,7 @@ class HessianLanes {
     const VF scale = values_of(code);
     const VF infinity = hn::Set(df, num::from_bits(num::kInfBits));
     const LevelDown level(scale);
-    VF r[kMaxBlock], sum = hn::Zero(df), squares = sum;
+    VF r[kMaxBlock], sum = hn::Zero(df);
     const float* HWY_RESTRICT c = factor_.rows;
     hn::Store(infinity, df, lower_ + place * kLanes);
     for (int i = 0; i < n_; i += 4) {
@@ -123,7 +134,6 @@ class HessianLanes {
       for (int k = 0; k < 4; ++k) {
         const VF rest = hn::NegMulAdd(level(x_[i + k]), scale, x_[i + k]);
         r[i + k] = hn::Xor(rest, sign_[i + k]);
-        squares = hn::MulAdd(rest, rest, squares);
         rows[k] = hn::Zero(df);
       }
       for (int j = 0; j < i + 4; ++j, c += 4) {
@@ -132,6 +142,8 @@ class HessianLanes {
       for (int k = 0; k < 4; ++k) sum = hn::MulAdd(rows[k], rows[k], sum);
       if (hn::AllFalse(df, hn::AndNot(hn::Gt(sum, limit_), open))) return;
     }
+    VF squares = hn::Zero(df);
+    for (int i = 0; i < n_; ++i) squares = hn::MulAdd(r[i], r[i], squares);
     const VF error = hn::NegMulAdd(hn::Set(df, factor_.shift), squares, sum);
     const VF tolerance = hn::MulAdd(hn::Set(df, factor_.tolerance), squares, hn::Set(df, 0x1p-110f));
     const VF lower = hn::IfThenElse(open, hn::Sub(error, tolerance), infinity);

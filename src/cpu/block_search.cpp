@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "cpu/kernels.h"
 
@@ -24,14 +25,26 @@ float best_code(float chosen, double least, const bool* codes, ErrorOf&& error_o
   return chosen;
 }
 
-// c with c^T c = the symmetric part of h plus shift * identity; false where that is not positive definite.
-bool factor_shifted(const double* h, int n, double shift, double* c) {
+// c with c^T c = the symmetric part of h, in a new order, plus shift * identity; false where that is not positive definite. From the last row on each
+// takes the least pivot.
+bool factor_shifted(const double* h, int n, double shift, double* c, uint8_t* order) {
+  double rest[kMaxBlock * kMaxBlock];
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j < n; ++j) rest[i * n + j] = 0.5 * (h[i * n + j] + h[j * n + i]) + (i == j ? shift : 0.0);
+    order[i] = static_cast<uint8_t>(i);
+  }
   for (int i = n - 1; i >= 0; --i) {
-    for (int j = i; j >= 0; --j) {
-      double sum = i == j ? h[i * n + i] + shift : 0.5 * (h[i * n + j] + h[j * n + i]);
-      for (int k = i + 1; k < n; ++k) sum -= c[k * n + i] * c[k * n + j];
-      if (i == j && !(sum > 0.0)) return false;
-      c[i * n + j] = i == j ? std::sqrt(sum) : sum / c[i * n + i];
+    int least = i;
+    for (int k = 0; k < i; ++k) {
+      if (rest[order[k] * (n + 1)] < rest[order[least] * (n + 1)]) least = k;
+    }
+    std::swap(order[i], order[least]);
+    for (int k = i + 1; k < n; ++k) std::swap(c[k * n + i], c[k * n + least]);
+    const double* const row = rest + order[i] * n;
+    if (!(row[order[i]] > 0.0)) return false;
+    for (int j = 0; j <= i; ++j) c[i * n + j] = row[order[j]] / std::sqrt(row[order[i]]);
+    for (int j = 0; j < i; ++j) {
+      for (int k = 0; k < i; ++k) rest[order[j] * n + order[k]] -= c[i * n + j] * c[i * n + k];
     }
   }
   return true;
@@ -81,7 +94,7 @@ HessianFactor factor_hessian(const num::BlockHessian& hessian, int n, float* row
   HessianFactor factor;
   if (!(norm > 0x1p-400) || !(norm < 0x1p400)) return factor;
   double shift = 0x1p-20 * norm;  // ends: no eigenvalue is below -norm
-  while (!factor_shifted(hessian.h, n, shift, c)) shift *= 4.0;
+  while (!factor_shifted(hessian.h, n, shift, c, factor.order)) shift *= 4.0;
   const double unit = trace + n * shift, root = std::sqrt(unit);
   factor.shift = static_cast<float>(shift / unit);
   factor.floor = static_cast<float>(hessian.floor / unit * (1.0 - 0x1p-20));

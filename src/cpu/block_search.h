@@ -29,8 +29,10 @@ float best_hessian_scale(const float* x, int n, const num::BlockHessian& hessian
 // float32 values of c, a lower triangle: for every four rows the columns up to their last one, four values a column, zero above the diagonal.
 inline constexpr int factor_size(int n) { return n * (n + 4) / 2; }
 
+// The elements of a block are those of c in an order that makes the first rows large.
 struct HessianFactor {
-  const float* rows = nullptr;       // NULL: no filter for this matrix
+  const float* rows = nullptr;  // NULL: no filter for this matrix
+  uint8_t order[kMaxBlock] = {};
   float shift = 0.0f, floor = 0.0f;  // floor: num::BlockHessian's
   float tolerance = 0.0f;            // of |c r|^2 - shift r^T r as computed, over r^T r
 };
@@ -54,7 +56,7 @@ struct AdmmLanes {
   alignas(64) double scale[kCount], x_h_z[kCount], z_h_z[kCount];
 };
 
-inline constexpr int64_t kAdmmBlocks = 64;
+inline constexpr int64_t kAdmmBlocks = 256;
 
 // The scales and signed levels of kAdmmBlocks blocks at most.
 void admm(const Kernels& kernels, const BlockMatrix& matrix, int n, const num::AdmmSteps& steps, const float* x, int64_t blocks,
