@@ -1,6 +1,7 @@
 // What a thread of a pass works in, batch after batch.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -43,8 +44,9 @@ struct TensorPass::Buffers {
     elements = 0;
     code_writes.all.clear();
     scale_writes.all.clear();
-    codes.resize(static_cast<size_t>(n / 2));
-    scales.resize(static_cast<size_t>(n / kBlock));
+    // They never shrink: what a vector grows by again it fills with zeros again.
+    codes.resize(std::max(codes.size(), static_cast<size_t>(n / 2)));
+    scales.resize(std::max(scales.size(), static_cast<size_t>(n / kBlock)));
   }
 
   std::vector<const char*> pieces;  // of the batch
