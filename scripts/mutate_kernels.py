@@ -4,7 +4,8 @@ file run over the emulated module (docs/cuda.md) that is made of the copy, or th
 
 usage: mutate_kernels.py [--list] [--build FOLDER] [part of a file's name ..]
 
-Needs a build with tests (default build/release). Prints a table; fails where a mutation survives, no longer fits its source, or the tests fail without one.
+Needs a build with tests (default build/release). Prints a table; fails where a mutation survives, no longer fits its source, or the tests fail without one,
+and where a header with kernels has no mutation.
 """
 import argparse
 import concurrent.futures
@@ -36,18 +37,26 @@ class Mutation:
     def text(self):
         return " becomes ".join("`" + " ".join(part.split()).replace("|", "\\|") + "`" for part in (self.before, self.after))
 
-    def apply(self, folder):
-        path = folder / self.file
-        text = path.read_text(encoding="utf-8")
+    def applied(self, folder):
+        text = (folder / self.file).read_text(encoding="utf-8")
         count = text.count(self.before)
         if count != 1:
             sys.exit(f"{self.file}: {self.before!r} is there {count} times, expected once")
-        path.write_text(text.replace(self.before, self.after), encoding="utf-8")
+        return text.replace(self.before, self.after)
+
+    def apply(self, folder):
+        (folder / self.file).write_text(self.applied(folder), encoding="utf-8")
 
 
 def read_list():
     lines = LIST.read_text(encoding="utf-8").splitlines()
-    return [Mutation(line) for line in lines if line.strip() and not line.startswith("#")]
+    mutations = [Mutation(line) for line in lines if line.strip() and not line.startswith("#")]
+    missing = {path.name for path in (ROOT / "kernels").glob("*.cuh")} - {one.file for one in mutations}
+    if missing:
+        sys.exit(f"{LIST.name} has no mutation of {', '.join(sorted(missing))}")
+    for one in mutations:
+        one.applied(ROOT / "kernels")
+    return mutations
 
 
 def sources_of(name):
@@ -114,7 +123,7 @@ def first_failure(program, files, module=None):
     environment = dict(os.environ, **({"NVFP4CAL_TEST_EMULATED_PATH": str(module)} if module else {}))
     try:
         done = subprocess.run([str(program), "--filenames-as-tags", "--abort", "--warn", "NoTests", ",".join(f"[#{name}]" for name in files)],
-                              cwd=pathlib.Path(program).parent, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
+                              cwd=pathlib.Path(program).parent, env=environment, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return "does not end"
     if done.returncode == 0:

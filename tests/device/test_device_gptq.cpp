@@ -62,6 +62,22 @@ TEST_CASE("GPTQ on a device: any number of rows and columns") {
   }
 }
 
+// Columns that are nearly one another, and weights near 1 and -1: in some neighbourhood of blocks that do not follow each other more than a quarter of the chunk's
+// elements change, so that a product adds them.
+TEST_CASE("GPTQ on a device: neighbourhoods that change much") {
+  constexpr int64_t kRows = 64, kCols = 48;
+  Floats h(static_cast<size_t>(kCols * kCols));
+  for (int64_t i = 0; i < kCols; ++i) {
+    for (int64_t j = 0; j < kCols; ++j)
+      h[static_cast<size_t>(i * kCols + j)] = i == j ? 1.0001f : std::pow(0.999f, static_cast<float>(std::abs(i - j)));
+  }
+  const Gptq gptq = make_gptq(NVFP4CAL_GPTQ_MAX);
+  REQUIRE(set_hessian(gptq, h, {kCols, kCols}) == NVFP4CAL_OK);
+  Floats values = random_values(static_cast<size_t>(kRows * kCols), 5);
+  for (float& value : values) value = (value > 0.0f ? 1.0f : -1.0f) + 0.3f * value;
+  check_same(gptq, Weights(values, {kRows, kCols}));
+}
+
 TEST_CASE("GPTQ on a device: strides") {
   constexpr int64_t kRows = 20, kCols = 80;
   Floats h = gram(kCols, 5);
