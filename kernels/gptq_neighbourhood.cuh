@@ -12,6 +12,7 @@ struct GptqSearchGroup {
   static constexpr int64_t kParts = num::kGptqRows / kRows;
   static constexpr int kColumnsEach = num::kGptqGroup * kRows / kThreads;
   static constexpr int kCandidates = num::kGptqNeighbourhood.below + num::kGptqNeighbourhood.above + 1;
+  static_assert(kCandidates * kRows <= kThreads);  // a thread tries one
   using Lanes = float[num::kGptqGroup][kRows + 1];
   struct Shared {
     Lanes weights, errors, gradients;      // as they are

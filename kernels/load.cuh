@@ -1,4 +1,4 @@
-// Elements of tensors as float32: where the tensor is contiguous and aligned 16 bytes at a time, else one by one at any strides.
+// Elements of tensors as float32: where the tensor is contiguous and aligned 16 bytes at a time, else one by one at any strides. And pairs of 16-bit numbers.
 #pragma once
 
 #include <math.h>
@@ -50,6 +50,36 @@ NVFP4CAL_HD inline Words load_words(const void* from) {
   Words words;
   memcpy(&words, from, sizeof words);
   return words;
+#endif
+}
+
+// One 16-byte store.
+NVFP4CAL_HD inline void store_words(void* to, const Words& words) {
+#if defined(__CUDA_ARCH__)
+  *static_cast<uint4*>(to) = make_uint4(words.at[0], words.at[1], words.at[2], words.at[3]);
+#else
+  memcpy(to, &words, sizeof words);
+#endif
+}
+
+// Two 16-bit numbers, the first in the lower half. (A device may make another NaN of a NaN.)
+NVFP4CAL_HD inline uint32_t bf16_pair(float first, float second) {
+#if defined(__CUDA_ARCH__)
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+#else
+  return num::f32_to_bf16(first) | static_cast<uint32_t>(num::f32_to_bf16(second)) << 16;
+#endif
+}
+
+NVFP4CAL_HD inline uint32_t f16_pair(float first, float second) {
+#if defined(__CUDA_ARCH__)
+  uint32_t pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+#else
+  return num::f32_to_f16(first) | static_cast<uint32_t>(num::f32_to_f16(second)) << 16;
 #endif
 }
 

@@ -34,10 +34,12 @@ NVFP4CAL_HD inline uint8_t e2m1_code(float x) {
   return static_cast<uint8_t>(e2m1_code_of_level(e2m1_round(abs_of(x))) | (x < 0.0f ? 8 : 0));
 }
 
+// What devices do for the next: the code's bits are those of the value times 2^-126, which is subnormal for .5.
+NVFP4CAL_HD inline float e2m1_value_by_bits(uint8_t code) { return from_bits((code & 8u) << 28 | (code & 7u) << 22) * 0x1p126f; }
+
 NVFP4CAL_HD inline float e2m1_value(uint8_t code) {
 #if defined(__CUDA_ARCH__)
-  // the code's bits are those of the value times 2^-126, which is subnormal for .5
-  return from_bits((code & 8u) << 28 | (code & 7u) << 22) * 0x1p126f;
+  return e2m1_value_by_bits(code);
 #else
   const int c = code & 7;
   const float magnitude = c < 4 ? 0.5f * static_cast<float>(c) : c < 6 ? static_cast<float>(c - 2) : static_cast<float>(2 * c - 8);

@@ -12,13 +12,7 @@ NVFP4CAL_HD inline float bf16_to_f32(uint16_t h) { return from_bits(static_cast<
 NVFP4CAL_HD inline uint16_t f32_to_bf16(float x) {
   const uint32_t u = bits_of(x);
   if ((u & kAbsMask) > kInfBits) return static_cast<uint16_t>((u >> 16) | 0x40);  // keep NaN a NaN
-#if defined(__CUDA_ARCH__)
-  uint16_t h;
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(x));
-  return h;
-#else
   return static_cast<uint16_t>((u + 0x7FFFu + ((u >> 16) & 1)) >> 16);
-#endif
 }
 
 // Exact. (A device may make another NaN of a NaN.)
@@ -42,18 +36,12 @@ NVFP4CAL_HD inline uint16_t f32_to_f16(float x) {
   const uint32_t a = u & kAbsMask;
   const uint16_t sign = static_cast<uint16_t>(u >> 16 & 0x8000u);
   if (a > kInfBits) return static_cast<uint16_t>(sign | 0x7E00u | (a >> 13 & 0x3FFu));
-#if defined(__CUDA_ARCH__)
-  uint16_t h;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
-  return h;
-#else
   if (a >= 0x477FF000u) return static_cast<uint16_t>(sign | 0x7C00u);  // 65520 and above round to infinity
   if (a < 0x38800000u) {                                               // below 2^-14: multiples of 2^-24
     const float magic = 0.5f;                                          // ulp of [0.5, 1) is 2^-24
     return static_cast<uint16_t>(sign | (bits_of(from_bits(a) + magic) - bits_of(magic)));
   }
   return static_cast<uint16_t>(sign | ((a - (112u << 23) + 0xFFFu + (a >> 13 & 1)) >> 13));
-#endif
 }
 
 }  // namespace nvfp4cal::num
