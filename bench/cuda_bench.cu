@@ -1,6 +1,6 @@
 // Device operations over the C ABI, against a device copy measured in the same run. Times are of whole calls, from the host: allocation of temporary
-// memory, launches and the wait for what the device has found are in them; calibrators' calls are followed by a wait for the stream. "graph" are
-// launches of the same call captured in a CUDA graph: the device's work alone.
+// memory, launches and the wait for what the device has found are in them; calibrators' calls are followed by a wait for the stream. "*" are
+// launches of the same call captured in a CUDA graph: the device's work alone. Where there is a target for the share of the copy, it stands beside it.
 //   nvfp4cal_cuda_bench [rows] [cols] [runs]
 #include <cuda_runtime.h>
 
@@ -89,6 +89,18 @@ Times measure(int runs, const std::function<void()>& body) {
   return {times.front(), times[times.size() / 2]};
 }
 
+// The share of the copy that calls should reach, in a graph where they can be captured (docs/cuda.md, docs/cuda_sweep.md).
+struct Target {
+  const char *dtype, *name;
+  double percent;
+};
+constexpr Target kTargets[] = {
+    {"bfloat16", "amax", 85},          {"float32", "amax", 85},          {"bfloat16", "quantize max *", 85},
+    {"float32", "quantize max *", 85}, {"bfloat16", "dequantize *", 85}, {"float32", "dequantize *", 85},
+    {"bfloat16", "scale sweep *", 35}, {"float32", "scale sweep *", 40}, {"bfloat16", "quantize mse *", 30},
+    {"bfloat16", "Hessian sweep", 3},  {"float32", "Hessian sweep", 3},
+};
+
 // A call, captured once.
 class Graph {
  public:
@@ -145,16 +157,18 @@ class Bench {
       options.struct_size = sizeof options;
       options.method = method;
       const std::string text = method == NVFP4CAL_METHOD_MAX ? "max" : "mse";
-      both(name, "quantize " + text, bytes + packed_bytes, [&](const nvfp4cal_context* context, cudaStream_t stream) {
+      const double first = method == NVFP4CAL_METHOD_MAX ? bytes : 0.0;  // x is read twice; targets of searches count it once
+      both(name, "quantize " + text, first + bytes + packed_bytes, [&](const nvfp4cal_context* context, cudaStream_t stream) {
         check(nvfp4cal_quantize(context, &in, nullptr, nullptr, &options, &nibbles, &codes, nullptr, stream));
       });
-      both(name, "fake quantize " + text, 2 * bytes, [&](const nvfp4cal_context* context, cudaStream_t stream) {
+      both(name, "fake quantize " + text, first + 2 * bytes, [&](const nvfp4cal_context* context, cudaStream_t stream) {
         check(nvfp4cal_fake_quantize(context, &in, nullptr, nullptr, &options, &out, stream));
       });
     }
     both(name, "scale sweep", bytes + static_cast<double>(n_) / 4, [&](const nvfp4cal_context* context, cudaStream_t stream) {
       check(nvfp4cal_scale_sweep(context, &in, nullptr, nullptr, &block_amax, stream));
     });
+    hessian_sweep(name, in, block_amax, bytes + static_cast<double>(n_) / 4);
     float s2 = 1e-4f;
     nvfp4cal_tensor global = tensor(&s2, NVFP4CAL_DTYPE_F32, 1, 1);
     global.device_type = 0;
@@ -166,6 +180,21 @@ class Bench {
   }
 
  private:
+  // Correlated columns in each block; the Hessian lies in host memory, as calibrators have it.
+  void hessian_sweep(const char* name, const nvfp4cal_tensor& in, nvfp4cal_tensor& block_amax, double bytes) const {
+    std::vector<float> hessian(static_cast<size_t>(cols_) * 16);
+    for (size_t i = 0; i < hessian.size(); ++i) {
+      const int row = static_cast<int>(i / 16 % 16), column = static_cast<int>(i % 16);
+      hessian[i] = std::pow(0.7f, static_cast<float>(std::abs(row - column)));
+    }
+    nvfp4cal_tensor h = tensor(hessian.data(), NVFP4CAL_DTYPE_F32, cols_ / 16, 16);
+    h.device_type = 0;
+    h.ndim = 3;
+    h.shape[2] = 16;
+    op(name, "Hessian sweep", bytes,
+       [&] { check(nvfp4cal_scale_sweep_hessian(nullptr, &in, nullptr, &h, nullptr, &block_amax, nullptr)); });
+  }
+
   // A square layer of at most 4096 columns; the Hessian is prepared and copied before.
   void gptq(const char* name, int32_t dtype, void* x, void* packed, void* scales, double bytes) const {
     const int64_t cols = std::min<int64_t>(4096, cols_ / 16 * 16), rows = std::min(rows_, cols);
@@ -225,13 +254,17 @@ class Bench {
             const std::function<void(const nvfp4cal_context*, cudaStream_t)>& body) const {
     op(dtype, name, bytes, [&] { body(nullptr, nullptr); });
     const Graph graph(stream_, [&] { body(context_, stream_); });
-    op(dtype, "  graph", bytes, [&] { graph.launch(); });
+    op(dtype, name + " *", bytes, [&] { graph.launch(); });
   }
 
   // share: of the elements.
   void report(const char* dtype, const std::string& name, const Times& times, double bytes, double share = 1.0) const {
-    std::printf("%-8s %-18s %9.1f %9.1f us %8.1f Gel/s %8.0f GB/s %6.1f %%\n", dtype, name.c_str(), times.best * 1e6, times.median * 1e6,
+    std::printf("%-8s %-18s %9.1f %9.1f us %8.1f Gel/s %8.0f GB/s %6.1f %%", dtype, name.c_str(), times.best * 1e6, times.median * 1e6,
                 share * static_cast<double>(n_) / times.best * 1e-9, bytes / times.best * 1e-9, 100.0 * bytes / times.best / roof_);
+    for (const Target& target : kTargets) {
+      if (name == target.name && std::string(dtype) == target.dtype) std::printf("   target %.0f %%", target.percent);
+    }
+    std::printf("\n");
   }
 
   int64_t rows_, cols_;
