@@ -1,5 +1,5 @@
-// Everything here is float64. How D and w are found does not matter: they are rounded to float32 first, and then a Cholesky decomposition of
-// H + tau - D - w' w shows that the bound holds for those numbers.
+// Everything here is float64. How D and w are found does not matter: they are rounded first, and then a Cholesky decomposition of
+// H + tau - (1 - kBoundShare) (D + w' w) shows that the bound holds for those numbers.
 #include "cpu/hessian_bound.h"
 
 #include <algorithm>
@@ -157,15 +157,77 @@ void choose_rows(const Matrix& h, HessianBound& bound) {
   }
 }
 
-// The least tau tried for which H + tau - D - w' w is positive definite; negative if none is small enough.
-double certified_tau(const Matrix& h, const HessianBound& bound, double norm) {
+constexpr double kStep = 0x1p-11;  // of residuals
+
+// Rows of whole multiples of a power of two, the least for which no sum of sixteen products with residuals (at most 20479 steps each) leaves 31 bits.
+void round_row(float* row, float& unit, uint32_t* steps) {
+  constexpr double kMostSum = 0x1p31 / 20480 - 16, kMost = 32767.0;
+  double sum = 0.0, largest = 0.0;
+  for (int i = 0; i < 16; ++i) {
+    sum += std::fabs(static_cast<double>(row[i]));
+    largest = std::max(largest, std::fabs(static_cast<double>(row[i])));
+  }
+  const double step = std::exp2(std::ceil(std::log2(std::max({sum / kMostSum, largest / kMost, 0x1p-100}))));
+  for (int i = 0; i < 16; ++i) {
+    const int32_t whole = static_cast<int32_t>(std::lrint(static_cast<double>(row[i]) / step));
+    row[i] = static_cast<float>(whole * step);
+    steps[i % 8] |= (static_cast<uint32_t>(whole) & 0xFFFFu) << (i < 8 ? 0 : 16);
+  }
+  unit = static_cast<float>(step * kStep);
+}
+
+// Rounds rows, and the roots of D downwards.
+void round_to_integers(HessianBound& bound) {
+  for (int k = 0; k < bound.rows; ++k) round_row(bound.w[k], bound.w_unit[k], bound.w_steps[k]);
+  const float largest = *std::max_element(bound.d, bound.d + 16);
+  bound.d_unit = static_cast<float>(static_cast<double>(largest) * kStep * kStep);
+  bound.d_root = std::sqrt(largest);
+  for (int i = 0; i < 16 && largest > 0.0f; ++i) {
+    const double root = std::sqrt(static_cast<double>(bound.d[i]) / static_cast<double>(largest));
+    bound.d_roots[i % 8] |= static_cast<uint32_t>(32767.0 * root) << (i < 8 ? 0 : 16);
+  }
+}
+
+// D + w' w.
+Matrix bounding_matrix(const HessianBound& bound, int n) {
+  Matrix sum(n);
+  for (int i = 0; i < n; ++i) {
+    sum(i, i) = static_cast<double>(bound.d[i]);
+    for (int j = 0; j < n; ++j) {
+      for (int k = 0; k < bound.rows; ++k) sum(i, j) += static_cast<double>(bound.w[k][i]) * static_cast<double>(bound.w[k][j]);
+    }
+  }
+  return sum;
+}
+
+// At least (x' a x)^(1/2) for |x_i| <= 1.
+float spread_of(const Matrix& a) {
+  double sum = 0.0;
+  for (int i = 0; i < a.size(); ++i) {
+    for (int j = 0; j < a.size(); ++j) sum += std::fabs(a(i, j));
+  }
+  return static_cast<float>(std::sqrt(sum) * (1.0 + 1e-6));
+}
+
+// At least the root of the largest eigenvalue: that of the square, whose squares add up to those of its elements.
+float reach_of(const Matrix& a) {
+  double squares = 0.0;
+  for (int i = 0; i < a.size(); ++i) {
+    for (int j = 0; j < a.size(); ++j) {
+      double sum = 0.0;
+      for (int k = 0; k < a.size(); ++k) sum += a(i, k) * a(k, j);
+      squares += sum * sum;
+    }
+  }
+  return static_cast<float>(std::pow(squares, 0.125) * (1.0 + 1e-6));
+}
+
+// The least tau tried for which H + tau - (1 - kBoundShare) (D + w' w) is positive definite; negative if none is small enough.
+double certified_tau(const Matrix& h, const Matrix& bounding, double norm) {
   const int n = h.size();
   Matrix rest = h, l(n);
   for (int i = 0; i < n; ++i) {
-    rest(i, i) -= static_cast<double>(bound.d[i]);
-    for (int j = 0; j < n; ++j) {
-      for (int k = 0; k < bound.rows; ++k) rest(i, j) -= static_cast<double>(bound.w[k][i]) * static_cast<double>(bound.w[k][j]);
-    }
+    for (int j = 0; j < n; ++j) rest(i, j) -= (1.0 - static_cast<double>(kBoundShare)) * bounding(i, j);
   }
   // Pivots that pass prove the matrix up to the decomposition's own rounding, far below this margin.
   const double margin = 1e-12 * norm;
@@ -196,7 +258,14 @@ HessianBound make_hessian_bound(const float* values, int block) {
   if (!(trace_of(h) > 0.0)) return bound;
   choose_diagonal(h, bound);
   choose_rows(h, bound);
-  const double tau = certified_tau(h, bound, norm);
+  if (block == 16) round_to_integers(bound);
+  const Matrix bounding = bounding_matrix(bound, block);
+  bound.reach = bound.rows > 0 ? reach_of(bounding) : bound.d_root;
+  bound.spread = spread_of(bounding);
+  double held = 0.0;
+  for (int i = 0; i < block; ++i) held += static_cast<double>(bound.d[i]);
+  bound.nearly_singular = held < trace_of(h) / 32.0;
+  const double tau = certified_tau(h, bounding, norm);
   if (tau < 0.0) return bound;
   double squares = 0.0;
   for (const auto& row : bound.w) {

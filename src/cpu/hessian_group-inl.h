@@ -6,10 +6,22 @@
 #define NVFP4CAL_CPU_HESSIAN_GROUP_INL_H
 #endif
 
+#include <algorithm>
 #include <cstring>
 
 #include "cpu/hessian_matrix.h"
 #include "cpu/simd-inl.h"
+
+// Loops over a block's elements written out, since these stay in registers, and rare ones that would be for nothing.
+#undef NVFP4CAL_UNROLLED
+#undef NVFP4CAL_ROLLED
+#ifdef __clang__
+#define NVFP4CAL_UNROLLED _Pragma("unroll")
+#define NVFP4CAL_ROLLED _Pragma("nounroll")
+#else
+#define NVFP4CAL_UNROLLED _Pragma("GCC unroll 16")
+#define NVFP4CAL_ROLLED _Pragma("GCC unroll 1")
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
@@ -22,17 +34,23 @@ struct HessianGroup {
   VF m;            // block maxima
 };
 
+// False if an element is not finite.
 template <int block>
-HWY_INLINE void load_hessian_group(const HessianPlan& plan, const float* rows, int64_t stride, HessianGroup<block>& g) {
+HWY_INLINE bool load_hessian_group(const HessianPlan& plan, const float* rows, int64_t stride, HessianGroup<block>& g) {
   const DF df;
+  const DI di;
   load_transposed<block>(rows, stride, g.x);
   const VF sign_bit = hn::Set(df, -0.0f), prescale = hn::Set(df, plan.sweep.prescale), prescale2 = hn::Set(df, plan.sweep.prescale2);
-  g.m = hn::Zero(df);
+  VI largest[2] = {hn::Zero(di), hn::Zero(di)};
   for (int i = 0; i < block; ++i) {
     g.sign[i] = hn::And(g.x[i], sign_bit);
-    g.x[i] = hn::Mul(hn::Mul(hn::Abs(g.x[i]), prescale), prescale2);
-    g.m = hn::Max(g.m, g.x[i]);
+    const VF magnitude = hn::Abs(g.x[i]);
+    largest[i % 2] = hn::Max(largest[i % 2], hn::BitCast(di, magnitude));
+    g.x[i] = hn::Mul(hn::Mul(magnitude, prescale), prescale2);
   }
+  largest[0] = hn::Max(largest[0], largest[1]);
+  g.m = hn::Mul(hn::Mul(hn::BitCast(df, largest[0]), prescale), prescale2);
+  return hn::AllTrue(di, hn::Lt(largest[0], hn::Set(di, static_cast<int32_t>(num::kInfBits))));
 }
 
 // r' H r, to the bit: t_i = sum_j H_ij r_j and the sum over i fused, in order.
@@ -55,6 +73,26 @@ HWY_INLINE VF quick_form(const HessianMatrix& hessian, const VF* HWY_RESTRICT r)
   const DF df;
   VF even = hn::Zero(df), odd = even;
   const float* h = hessian.lower;
+  if constexpr (block == 16) {  // written out, so that residuals stay in registers; four sums at a time, each waits for itself
+    NVFP4CAL_UNROLLED
+    for (int first = 0; first < 16; first += 4) {
+      VF t[4];
+      NVFP4CAL_UNROLLED
+      for (int i = first; i < first + 4; ++i) t[i - first] = hn::Mul(hn::Set(df, h[i * (i + 3) / 2]), r[i]);
+      NVFP4CAL_UNROLLED
+      for (int j = 0; j < first + 3; ++j) {
+        NVFP4CAL_UNROLLED
+        for (int i = first; i < first + 4; ++i) {
+          if (j < i) t[i - first] = hn::MulAdd(hn::Set(df, h[i * (i + 1) / 2 + j]), r[j], t[i - first]);
+        }
+      }
+      for (int i = first; i < first + 4; i += 2) {
+        even = hn::MulAdd(r[i], t[i - first], even);
+        odd = hn::MulAdd(r[i + 1], t[i + 1 - first], odd);
+      }
+    }
+    return hn::Add(even, odd);
+  }
   for (int i = 0; i < block; h += ++i) {
     VF t = hn::Mul(hn::Set(df, h[i]), r[i]);
     for (int j = 0; j < i; ++j) t = hn::MulAdd(hn::Set(df, h[j]), r[j], t);
@@ -65,13 +103,30 @@ HWY_INLINE VF quick_form(const HessianMatrix& hessian, const VF* HWY_RESTRICT r)
 
 // The definition: true division, nearest even level, residual with the sign of x.
 template <int block>
-HWY_INLINE VF definition_error(const HessianMatrix& hessian, const HessianGroup<block>& g, VF scale) {
+HWY_NOINLINE VF definition_error(const HessianMatrix& hessian, const HessianGroup<block>& g, VF scale) {
   VF r[block];
   for (int i = 0; i < block; ++i) {
     const VF q = round_e2m1(hn::Div(g.x[i], scale));
     r[i] = hn::Xor(hn::NegMulAdd(q, scale, g.x[i]), g.sign[i]);
   }
   return quadratic_form<block>(hessian, r);
+}
+
+// One code of every lane.
+struct LaneScale {
+  VF scale, reciprocal;
+};
+
+HWY_INLINE LaneScale lane_scale(const HessianPlan& plan, VI code) {
+  const DF df;
+  const DI di;
+  const VF normal = hn::BitCast(df, hn::Add(hn::ShiftLeft<20>(code), hn::Set(di, 120 << 23)));
+  const VF linear = hn::Mul(hn::ConvertTo(df, code), hn::Set(df, num::kE4m3Min));
+  const VI value = hn::BitCast(di, hn::IfThenElse(hn::RebindMask(df, hn::Lt(code, hn::Set(di, 8))), linear, normal));
+  const VI mantissa = hn::And(hn::ShiftRight<20>(value), hn::Set(di, 7));
+  const VI exponent = hn::Sub(hn::And(value, hn::Set(di, static_cast<int32_t>(num::kInfBits))), hn::Set(di, 127 << 23));
+  return {hn::BitCast(df, hn::Add(hn::BitCast(di, lookup8(plan.sweep.scale, mantissa)), exponent)),
+          hn::BitCast(df, hn::Sub(hn::BitCast(di, lookup8(plan.sweep.reciprocal, mantissa)), exponent))};
 }
 
 struct LaneRange {
@@ -114,9 +169,9 @@ HWY_NOINLINE VI try_all(const HessianPlan& plan, const HessianMatrix& hessian, c
   return chosen;
 }
 
-// Codes of all rows: search(group) for kLanes at a time, and what holds for blocks that are zero or far above G.
+// Codes of all rows: search(group) for kLanes at a time, and what holds for blocks that are zero or far above G. False if an element is not finite.
 template <int block, class Search>
-HWY_INLINE void for_each_group(const HessianPlan& plan, const HessianRows& rows, uint8_t* HWY_RESTRICT codes, Search&& search) {
+HWY_INLINE bool for_each_group(const HessianPlan& plan, const HessianRows& rows, uint8_t* HWY_RESTRICT codes, Search&& search) {
   const DF df;
   const DI di;
   HWY_ALIGN float last_rows[kLanes * block];
@@ -131,8 +186,11 @@ HWY_INLINE void for_each_group(const HessianPlan& plan, const HessianRows& rows,
       from = last_rows;
       stride = block;
     }
+    for (int64_t i = b + kLanes; i < std::min(b + 2 * kLanes, rows.blocks); ++i) {  // rows lie apart: the next group's
+      for (int64_t line = 0; line < block; line += 16) __builtin_prefetch(rows.data + i * rows.stride + line);
+    }
     HessianGroup<block> g;
-    load_hessian_group<block>(plan, from, stride, g);
+    if (HWY_UNLIKELY(!load_hessian_group<block>(plan, from, stride, g))) return false;
     VI code = search(g);
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan.sweep.saturation));
     if (HWY_UNLIKELY(!hn::AllFalse(df, saturated))) {
@@ -143,6 +201,7 @@ HWY_INLINE void for_each_group(const HessianPlan& plan, const HessianRows& rows,
     hn::Store(code, di, lane_codes);
     for (int64_t i = 0; i < here; ++i) codes[b + i] = static_cast<uint8_t>(lane_codes[i]);
   }
+  return true;
 }
 
 #endif  // NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA

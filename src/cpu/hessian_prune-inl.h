@@ -7,85 +7,21 @@
 #define NVFP4CAL_CPU_HESSIAN_PRUNE_INL_H
 #endif
 
-#include "cpu/hessian_group-inl.h"
+#include "cpu/hessian_integers.h"
+#include "cpu/hessian_parts-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA
 
-// One code of every lane.
-struct LaneScale {
-  VF scale, reciprocal;
-};
-
-HWY_INLINE LaneScale lane_scale(const HessianPlan& plan, VI code) {
-  const DF df;
-  const DI di;
-  const VF normal = hn::BitCast(df, hn::Add(hn::ShiftLeft<20>(code), hn::Set(di, 120 << 23)));
-  const VF linear = hn::Mul(hn::ConvertTo(df, code), hn::Set(df, num::kE4m3Min));
-  const VI value = hn::BitCast(di, hn::IfThenElse(hn::RebindMask(df, hn::Lt(code, hn::Set(di, 8))), linear, normal));
-  const VI mantissa = hn::And(hn::ShiftRight<20>(value), hn::Set(di, 7));
-  const VI exponent = hn::Sub(hn::And(value, hn::Set(di, static_cast<int32_t>(num::kInfBits))), hn::Set(di, 127 << 23));
-  return {hn::BitCast(df, hn::Add(hn::BitCast(di, lookup8(plan.sweep.scale, mantissa)), exponent)),
-          hn::BitCast(df, hn::Sub(hn::BitCast(di, lookup8(plan.sweep.reciprocal, mantissa)), exponent))};
-}
-
-// The definition's residual without its division: one correction of x * (1 / s) rounds to the same level (HessianPlan::exact_quotients).
-HWY_INLINE VF quick_residual(VF x, VF sign, const LaneScale& s) {
-  const VF near = hn::Mul(x, s.reciprocal);
-  const VF y = hn::MulAdd(hn::NegMulAdd(near, s.scale, x), s.reciprocal, near);
-  return hn::Xor(hn::NegMulAdd(round_e2m1(y), s.scale, x), sign);
-}
-
-// The diagonal part alone. A misjudged level within 2^-22 of a boundary leaves |r| as it is, to 2^-18 of itself.
-template <int block>
-HWY_INLINE VF filter_diagonal(const HessianBound& bound, const HessianGroup<block>& g, const LaneScale& s) {
-  const DF df;
-  LevelFilter level;
-  level.set(s.reciprocal);
-  VF even = hn::Zero(df), odd = even;
-  for (int i = 0; i < block; i += 2) {
-    const VF r0 = hn::NegMulAdd(level(g.x[i]), s.scale, g.x[i]), r1 = hn::NegMulAdd(level(g.x[i + 1]), s.scale, g.x[i + 1]);
-    even = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i]), r0), r0, even);
-    odd = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i + 1]), r1), r1, odd);
-  }
-  return hn::Add(even, odd);
-}
-
-template <int block>
-HWY_INLINE VF diagonal_part(const HessianBound& bound, const VF* HWY_RESTRICT r) {
-  const DF df;
-  VF even = hn::Zero(df), odd = even;
-  for (int i = 0; i < block; i += 2) {
-    even = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i]), r[i]), r[i], even);
-    odd = hn::MulAdd(hn::Mul(hn::Set(df, bound.d[i + 1]), r[i + 1]), r[i + 1], odd);
-  }
-  return hn::Add(even, odd);
-}
-
-// (w_k . r)^2 + (w_k+1 . r)^2; rows past the last are zero.
-template <int block>
-HWY_INLINE VF row_pair_part(const HessianBound& bound, int k, const VF* HWY_RESTRICT r) {
-  const DF df;
-  const float *const a = bound.w[k], *const b = bound.w[k + 1];
-  VF a0 = hn::Mul(hn::Set(df, a[0]), r[0]), a1 = hn::Mul(hn::Set(df, a[1]), r[1]);
-  VF b0 = hn::Mul(hn::Set(df, b[0]), r[0]), b1 = hn::Mul(hn::Set(df, b[1]), r[1]);
-  for (int i = 2; i < block; i += 2) {
-    a0 = hn::MulAdd(hn::Set(df, a[i]), r[i], a0);
-    b0 = hn::MulAdd(hn::Set(df, b[i]), r[i], b0);
-    a1 = hn::MulAdd(hn::Set(df, a[i + 1]), r[i + 1], a1);
-    b1 = hn::MulAdd(hn::Set(df, b[i + 1]), r[i + 1], b1);
-  }
-  const VF dot_a = hn::Add(a0, a1), dot_b = hn::Add(b0, b1);
-  return hn::MulAdd(dot_a, dot_a, hn::Mul(dot_b, dot_b));
-}
-
 // The search of one group.
 template <int block>
 class PrunedSearch {
  public:
-  HWY_INLINE PrunedSearch(const HessianPlan& plan, const HessianMatrix& hessian, const HessianGroup<block>& g)
-      : plan_(plan), hessian_(hessian), bound_(hessian.bound), g_(g) {}
+  // integers: NULL, or for blocks of 16 what bounds are made with.
+  HWY_INLINE PrunedSearch(const HessianIntegerKernels* integers, const HessianPlan& plan, const HessianMatrix& hessian,
+                          const HessianGroup<block>& g)
+      : integers_(integers), plan_(plan), hessian_(hessian), bound_(hessian.bound), g_(g) {}
 
   HWY_INLINE VI run() {
     const DF df;
@@ -103,20 +39,29 @@ class PrunedSearch {
         hn::IfThenElseZero(hn::RebindMask(di, hn::Lt(lane_scale(plan_, zeros).scale, hn::Mul(m, hn::Set(df, 4.0f)))), hn::Set(di, 1));
     end_ =
         hn::IfThenZeroElse(hn::RebindMask(di, idle), hn::Add(hn::Min(hn::Add(zeros, below), hn::Set(di, num::kE4m3Count)), hn::Set(di, 1)));
-    first_guess();
+    if (has_integers()) {
+      load_integers();
+      first_guess_of_integers();
+    } else {
+      first_guess();
+    }
     for (int k = 0; k < steps_; ++k)
-      add_survivors(hn::AndNot(hn::Gt(ladder_[k], limit_), in_range(code_at(kAbove - k))), code_at(kAbove - k));
+      add_survivors(hn::AndNot(hn::Gt(of_rung(ladder_[k], rungs_.all[k]), limit_of_rung(k)), in_range(code_at(above_ - k))),
+                    code_at(above_ - k));
+    evaluate_full();
     climb();
     descend();
     if (count_ > evaluated_) evaluate_pairs();
-    settle_near_ties();
-    return hn::Load(di, best_code_);
+    return has_near_ties() ? decide() : best_;
   }
 
  private:
-  // Codes that are bounded before there is a best one: from top + kAbove downwards, so many that the clipping bound mostly closes what is below.
-  static constexpr int kAbove = 3, kLadder = 14, kDiagonalLadder = 12;
+  // Codes that are bounded before there is a best one: kAbove codes above top, so many from top on downwards that the clipping bound mostly closes what is
+  // below. In integers a whole octave above it, which mostly closes what is above.
+  static constexpr int kAbove = 3, kIntegerAbove = 8, kFromTop = 11, kDiagonalFromTop = 9;
+  static_assert(kIntegerAbove + kFromTop <= HessianRungs::kMost);
   static constexpr int kGuessRows = 4;
+  static constexpr int kStride = 4;  // codes between two looks at whether all lower ones are out
 
   HWY_INLINE VI code_at(int offset) const { return hn::Add(top_, hn::Set(DI(), offset)); }
 
@@ -128,11 +73,13 @@ class PrunedSearch {
     return hn::RebindMask(DF(), hn::And(hn::Gt(code, hn::Zero(di)), hn::Lt(code, end_)));
   }
 
-  // A code is out if its bound exceeds this: (the most that the best error can be + slack * energy) with a share of 2^-10 for the bound's own rounding.
+  // A code is out if its bound exceeds this: (the most that the best error can be + slack * energy) / (1 - kBoundShare), with a share of 2^-10 for
+  // the bound's own rounding.
   HWY_INLINE void set_limit() {
     const DF df;
-    const VF best = hn::Load(df, best_upper_);
-    limit_ = hn::Mul(hn::MulAdd(hn::Set(df, bound_.slack), energy_, best), hn::Set(df, 1.0f + 0x1p-10f));
+    limit_ = hn::Mul(hn::MulAdd(hn::Set(df, bound_.slack), energy_, best_upper_), hn::Set(df, (1.0f + 0x1p-10f) / (1.0f - kBoundShare)));
+    const VF positive = hn::Max(limit_, hn::Set(df, 1e-30f));
+    if (has_integers()) limit_root_ = hn::Mul(hn::Mul(positive, hn::Set(df, 1.0f + 0x1p-13f)), hn::ApproximateReciprocalSqrt(positive));
   }
 
   struct Parts {
@@ -158,6 +105,47 @@ class PrunedSearch {
     return parts;
   }
 
+  HWY_INLINE bool has_integers() const { return block == 16 && HWY_MAX_BYTES == 64 && integers_ != nullptr; }
+
+  HWY_INLINE void load_integers() {
+    integers_->load(bound_, reinterpret_cast<const float*>(g_.x), reinterpret_cast<const uint32_t*>(g_.sign),
+                    reinterpret_cast<const float*>(&g_.m), group_);
+  }
+
+  HWY_INLINE void bound_integers(VI code, int count, bool with_rows) {
+    integers_->bound(plan_, bound_, group_, reinterpret_cast<const int32_t*>(&code), count, with_rows, rungs_);
+  }
+
+  // What an integer bound has to exceed.
+  HWY_INLINE VF limit_of_rung(int k) const {
+    if (!has_integers()) return limit_;
+    const DF df;
+    const VF root = hn::MulAdd(hn::Load(df, group_.tolerance), hn::Load(df, rungs_.scale[k]), limit_root_);
+    return hn::Mul(root, root);
+  }
+
+  HWY_INLINE VF of_rung(const VF& in_floats, const float* in_integers) const {
+    return has_integers() ? hn::Load(DF(), in_integers) : in_floats;
+  }
+
+  // first_guess in one go.
+  HWY_INLINE void first_guess_of_integers() {
+    const DF df;
+    const DI di;
+    const VF infinity = hn::Set(df, num::from_bits(num::kInfBits));
+    VF least = infinity;
+    guess_ = clamped(top_);
+    bound_integers(code_at(above_), steps_, bound_.rows > 0);
+    for (int k = 0; k < steps_; ++k) {
+      const VI code = code_at(above_ - k);
+      const MF lanes = hn::And(in_range(code), hn::Gt(hn::Load(df, rungs_.scale[k]), hn::Zero(df)));
+      const VF found = hn::IfThenElse(lanes, hn::Load(df, rungs_.all[k]), infinity);
+      guess_ = hn::IfThenElse(hn::RebindMask(di, hn::Lt(found, least)), code, guess_);
+      least = hn::Min(least, found);
+    }
+    evaluate_guess();
+  }
+
   // Bounds the ladder, evaluates each lane's most promising code.
   HWY_INLINE void first_guess() {
     const DF df;
@@ -168,7 +156,7 @@ class PrunedSearch {
     guess_ = clamped(top_);
     limit_ = infinity;
     for (int k = 0; k < steps_; ++k) {
-      const VI code = code_at(kAbove - k);
+      const VI code = code_at(above_ - k);
       const MF lanes = in_range(code);
       ladder_[k] = infinity;
       if (hn::AllFalse(df, lanes)) continue;
@@ -178,10 +166,14 @@ class PrunedSearch {
       guess_ = hn::IfThenElse(hn::RebindMask(di, hn::Lt(ladder_[k], least)), code, guess_);
       least = hn::Min(least, ladder_[k]);
     }
-    const Range error = error_of(g_, guess_);
+    evaluate_guess();
+  }
+
+  HWY_INLINE void evaluate_guess() {
+    const Range error = errors_of(pairs_of(guess_));
     guess_lower_ = error.lower;
-    hn::Store(error.upper, df, best_upper_);
-    hn::Store(guess_, di, best_code_);
+    best_upper_ = error.upper;
+    best_ = guess_;
     set_limit();
   }
 
@@ -189,14 +181,18 @@ class PrunedSearch {
     for (int i = 0; i < block; ++i) r[i] = quick_residual(g.x[i], g.sign[i], s);
   }
 
-  // Where the definition's error lies.
+  // Where the definition's errors lie.
   struct Range {
     VF lower, upper;
   };
-  HWY_NOINLINE Range error_of(const HessianGroup<block>& g, VI code) const {
+
+  // Of pairs of lane and code.
+  HWY_NOINLINE Range errors_of(VI pairs) const {
     const DF df;
+    const auto lane = hn::IndicesFromVec(df, hn::ShiftRight<8>(pairs));
+    const LaneScale s = lane_scale(plan_, hn::And(pairs, hn::Set(DI(), 255)));
     VF r[block], even = hn::Zero(df), odd = even;
-    residuals_of(g, lane_scale(plan_, code), r);
+    for (int i = 0; i < block; ++i) r[i] = quick_residual(hn::TableLookupLanes(g_.x[i], lane), hn::TableLookupLanes(g_.sign[i], lane), s);
     for (int i = 0; i < block; i += 2) {
       even = hn::MulAdd(r[i], r[i], even);
       odd = hn::MulAdd(r[i + 1], r[i + 1], odd);
@@ -205,30 +201,42 @@ class PrunedSearch {
     return {hn::Sub(error, noise), hn::Add(error, noise)};
   }
 
+  static HWY_INLINE VI pairs_of(VI codes) { return hn::Or(hn::ShiftLeft<8>(hn::Iota(DI(), 0)), codes); }
+
   // Codes above the ladder. Doubling v above 2 m / 7 does not lower the diagonal part, and doubles the code's class mod 8 stays in: once the diagonal part of
   // a code is above the limit on all lanes, its class is done. Codes below 8 double otherwise.
   HWY_INLINE void climb() {
     const DF df;
     unsigned live = 0xFF;
-    for (int k = 0; k < kAbove; ++k) {
-      const MF lanes = in_range(code_at(kAbove - k));
-      if (hn::AllFalse(df, lanes) || closes_class(code_at(kAbove - k), lanes, ladder_diagonal_[k])) live &= ~(1u << (kAbove - k));
+    for (int k = 0; k < above_; ++k) {
+      const VI code = code_at(above_ - k);
+      const MF lanes = in_range(code);
+      if (hn::AllFalse(df, lanes) || closes_class(code, lanes, of_rung(ladder_diagonal_[k], rungs_.diagonal[k]), limit_of_rung(k)))
+        live &= ~(1u << (above_ - k) % 8);
     }
-    for (int offset = kAbove + 1; live != 0 && offset < num::kE4m3Count; ++offset) {
+    for (int offset = above_ + 1; live != 0 && offset < num::kE4m3Count; ++offset) {
       if (!(live >> offset % 8 & 1)) continue;
       const VI code = code_at(offset);
       const MF lanes = in_range(code);
       if (hn::AllFalse(df, lanes)) break;
+      if (has_integers() && !bound_.nearly_singular) {  // the diagonal part is mostly enough, up here
+        bound_integers(code, 1, false);
+        if (closes_class(code, lanes, hn::Load(df, rungs_.diagonal[0]), limit_of_rung(0))) {
+          live &= ~(1u << offset % 8);
+          continue;
+        }
+      }
       const Parts parts = bound_of(code, lanes, bound_.rows);
-      if (closes_class(code, lanes, parts.diagonal)) live &= ~(1u << offset % 8);
+      if (closes_class(code, lanes, parts.diagonal, limit_)) live &= ~(1u << offset % 8);
       add_survivors(hn::AndNot(hn::Gt(parts.all, limit_), lanes), code);
+      evaluate_full();
     }
   }
 
-  HWY_INLINE bool closes_class(VI code, MF lanes, VF diagonal) const {
+  HWY_INLINE bool closes_class(VI code, MF lanes, VF diagonal, VF limit) const {
     const DF df;
     const MF linear = hn::RebindMask(df, hn::Lt(code, hn::Set(DI(), 8)));
-    return hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::AndNot(linear, hn::Gt(diagonal, limit_))));
+    return hn::AllTrue(df, hn::Or(hn::Not(lanes), hn::AndNot(linear, hn::Gt(diagonal, limit))));
   }
 
   // Codes below the ladder, until a bound that holds for all lower ones puts every lane above the limit.
@@ -237,80 +245,41 @@ class PrunedSearch {
     MF open = in_range(hn::Set(DI(), 1));
     VF projections[kMaxBoundRows];
     bool have_projections = false;
-    for (int offset = kAbove - steps_;; --offset) {
+    const bool in_integers = has_integers() && !bound_.nearly_singular;
+    for (int offset = above_ - steps_, k = 0;; --offset, k = (k + 1) % kStride) {
       const VI code = code_at(offset);
       open = hn::And(open, hn::RebindMask(df, hn::Gt(code, hn::Zero(DI()))));
-      if ((kAbove - steps_ - offset) % 4 == 0) {
+      if (k == 0) {
         const VF scale = lane_scale(plan_, clamped(code)).scale;
-        VF below = clipping_bound(scale);
+        VF below = clipping_bound<block>(bound_, g_, scale);
         if (bound_.rows > 0 && !hn::AllTrue(df, hn::Or(hn::Not(open), hn::Gt(below, limit_)))) {
-          if (!have_projections) set_projections(projections);
+          if (!have_projections) set_projections<block>(bound_, g_, projections);
           have_projections = true;
-          below = hn::Add(below, interval_bound(scale, projections));
+          below = hn::Add(below, interval_bound<block>(bound_, g_, scale, projections));
         }
         open = hn::AndNot(hn::Gt(below, limit_), open);
       }
       if (hn::AllFalse(df, open)) return;
       const MF lanes = hn::And(open, in_range(code));
+      if (k == 0 && in_integers) bound_integers(code, kStride, bound_.rows > 0);
       if (hn::AllFalse(df, lanes)) continue;
-      const Parts parts = bound_of(code, lanes, bound_.rows);
-      add_survivors(hn::AndNot(hn::Gt(parts.all, limit_), lanes), code);
+      const VF all = in_integers ? hn::Load(df, rungs_.all[k]) : bound_of(code, lanes, bound_.rows).all;
+      add_survivors(hn::AndNot(hn::Gt(all, in_integers ? limit_of_rung(k) : limit_), lanes), code);
+      evaluate_full();
     }
-  }
-
-  // |r| >= x - 6 s at this and every smaller scale.
-  HWY_INLINE VF clipping_bound(VF scale) const {
-    const DF df;
-    const VF most = hn::Mul(scale, hn::Set(df, 6.0f * (1.0f + 0x1p-20f)));
-    VF sum = hn::Zero(df);
-    for (int i = 0; i < block; ++i) {
-      const VF over = hn::Max(hn::Sub(g_.x[i], most), hn::Zero(df));
-      sum = hn::MulAdd(hn::Mul(hn::Set(df, bound_.d[i]), over), over, sum);
-    }
-    return sum;
-  }
-
-  HWY_INLINE void set_projections(VF* HWY_RESTRICT projections) const {
-    const DF df;
-    for (int k = 0; k < bound_.rows; ++k) {
-      VF sum = hn::Zero(df);
-      for (int i = 0; i < block; ++i) sum = hn::MulAdd(hn::Set(df, bound_.w[k][i]), hn::Xor(g_.x[i], g_.sign[i]), sum);
-      projections[k] = sum;
-    }
-  }
-
-  // r = x - z, z of x's sign and at most min(6 s, 2 |x|): w . r lies within half the sum of |w| z of w . (x - z / 2), for all smaller scales too.
-  HWY_INLINE VF interval_bound(VF scale, const VF* HWY_RESTRICT projections) const {
-    const DF df;
-    const VF most = hn::Mul(scale, hn::Set(df, 6.0f * (1.0f + 0x1p-20f)));
-    VF z[block], half_z[block];
-    for (int i = 0; i < block; ++i) {
-      half_z[i] = hn::Mul(hn::Min(most, hn::Add(g_.x[i], g_.x[i])), hn::Set(df, 0.5f));
-      z[i] = hn::Xor(half_z[i], g_.sign[i]);
-    }
-    VF sum = hn::Zero(df);
-    for (int k = 0; k < bound_.rows; ++k) {
-      VF middle = projections[k], reach = hn::Zero(df);
-      for (int i = 0; i < block; ++i) {
-        const VF w = hn::Set(df, bound_.w[k][i]);
-        middle = hn::NegMulAdd(w, z[i], middle);
-        reach = hn::MulAdd(hn::Abs(w), half_z[i], reach);
-      }
-      const VF distance = hn::Max(hn::Sub(hn::Abs(middle), reach), hn::Zero(df));
-      sum = hn::MulAdd(distance, distance, sum);
-    }
-    return sum;
   }
 
   HWY_INLINE void add_survivors(MF lanes, VI code) {
     const DF df;
     const DI di;
     lanes = hn::AndNot(hn::RebindMask(df, hn::Eq(code, guess_)), lanes);
-    if (hn::AllFalse(df, lanes)) return;
-    const VI pair = hn::Or(hn::ShiftLeft<8>(hn::Iota(di, 0)), code);
+    if (kLanes < 16 && hn::AllFalse(df, lanes)) return;
     // compressed in a register: Zen 4 takes a hundred cycles and more to compress to memory
-    hn::StoreU(hn::Compress(pair, hn::RebindMask(di, lanes)), di, pairs_ + count_);
+    hn::StoreU(hn::Compress(pairs_of(code), hn::RebindMask(di, lanes)), di, pairs_ + count_);
     count_ += static_cast<int>(hn::CountTrue(df, lanes));
+  }
+
+  HWY_INLINE void evaluate_full() {
     while (count_ - evaluated_ >= kLanes) evaluate_pairs();
   }
 
@@ -319,6 +288,7 @@ class PrunedSearch {
     const DI di;
     const VI pair = hn::LoadU(di, pairs);
     const auto lane = hn::IndicesFromVec(DF(), hn::ShiftRight<8>(pair));
+    NVFP4CAL_ROLLED
     for (int i = 0; i < block; ++i) {
       gathered.x[i] = hn::TableLookupLanes(g_.x[i], lane);
       gathered.sign[i] = hn::TableLookupLanes(g_.sign[i], lane);
@@ -326,92 +296,109 @@ class PrunedSearch {
     return hn::And(pair, hn::Set(di, 255));
   }
 
+  static HWY_INLINE MF lane_of(int32_t pair) {
+    const DI di;
+    return hn::RebindMask(DF(), hn::Eq(hn::Iota(di, 0), hn::Set(di, pair >> 8)));
+  }
+
   // The next kLanes pairs, or what is left of them; keeps what is better.
   HWY_NOINLINE void evaluate_pairs() {
     const DF df;
     const int here = count_ - evaluated_ < kLanes ? count_ - evaluated_ : kLanes;
     int32_t* const pairs = pairs_ + evaluated_;
+    NVFP4CAL_ROLLED
     for (int i = here; i < kLanes; ++i) pairs[i] = pairs[0];
-    HessianGroup<block> gathered;
-    const VI codes = gather(pairs, gathered);
-    const Range error = error_of(gathered, codes);
+    const VI next = hn::LoadU(DI(), pairs);
+    const Range error = errors_of(next);
+    hn::StoreU(error.lower, df, lower_ + evaluated_);
+    // in registers: vectors that are read where single numbers were just written wait for these
     HWY_ALIGN float upper[kLanes];
     hn::Store(error.upper, df, upper);
-    hn::StoreU(error.lower, df, lower_ + evaluated_);
+    const VF before = best_upper_;
     for (int i = 0; i < here; ++i) {
-      const int32_t at = pairs[i] >> 8;
-      if (!(upper[i] < best_upper_[at])) continue;
-      best_upper_[at] = upper[i];
-      best_code_[at] = pairs[i] & 255;
+      best_upper_ = hn::IfThenElse(lane_of(pairs[i]), hn::Min(best_upper_, hn::Set(df, upper[i])), best_upper_);
+    }
+    if (!hn::AllTrue(df, hn::Eq(before, best_upper_))) {
+      const MF better = hn::Lt(best_upper_, before);
+      for (int i = 0; i < here; ++i) {
+        const MF here_best = hn::And(hn::And(better, lane_of(pairs[i])), hn::Eq(best_upper_, hn::Set(df, upper[i])));
+        best_ = hn::IfThenElse(hn::RebindMask(DI(), here_best), hn::And(hn::Set(DI(), pairs[i]), hn::Set(DI(), 255)), best_);
+      }
     }
     evaluated_ += here;
     set_limit();
   }
 
-  // Where another code's error may be as small as the best one's, the definition decides.
-  HWY_INLINE void settle_near_ties() {
+  // Whether another code's error may be as small as the best one's: the definition decides.
+  HWY_INLINE bool has_near_ties() const {
     const DF df;
     const DI di;
-    const VF upper = hn::Load(df, best_upper_);
-    const VI best = hn::Load(di, best_code_);
-    MF near = hn::And(hn::Le(guess_lower_, upper), hn::RebindMask(df, hn::Ne(guess_, best)));
+    MF near = hn::And(hn::Le(guess_lower_, best_upper_), hn::RebindMask(df, hn::Ne(guess_, best_)));
     for (int i = 0; i < count_; i += kLanes) {
       const VI pair = hn::LoadU(di, pairs_ + i);
       const auto lane = hn::IndicesFromVec(df, hn::ShiftRight<8>(pair));
       const VI code = hn::And(pair, hn::Set(di, 255));
-      const auto other = hn::Ne(code, hn::BitCast(di, hn::TableLookupLanes(hn::BitCast(df, best), lane)));
-      near = hn::Or(near, hn::And(hn::Le(hn::LoadU(df, lower_ + i), hn::TableLookupLanes(upper, lane)), hn::RebindMask(df, other)));
+      const auto other = hn::Ne(code, hn::BitCast(di, hn::TableLookupLanes(hn::BitCast(df, best_), lane)));
+      near = hn::Or(near, hn::And(hn::Le(hn::LoadU(df, lower_ + i), hn::TableLookupLanes(best_upper_, lane)), hn::RebindMask(df, other)));
     }
-    if (HWY_UNLIKELY(!hn::AllFalse(df, near))) decide();
+    return !hn::AllFalse(df, near);
   }
 
   // The definition, for the codes of all lanes that come near the best.
-  HWY_NOINLINE void decide() {
+  HWY_NOINLINE VI decide() {
     const DF df;
     const DI di;
-    HWY_ALIGN float guess_lower[kLanes], errors[kLanes], least[kLanes];
-    HWY_ALIGN int32_t guesses[kLanes];
+    HWY_ALIGN float guess_lower[kLanes], best_upper[kLanes], errors[kLanes], least[kLanes];
+    HWY_ALIGN int32_t guesses[kLanes], chosen[kLanes];
     hn::Store(guess_lower_, df, guess_lower);
     hn::Store(guess_, di, guesses);
+    hn::Store(best_upper_, df, best_upper);
     int kept = 0;
+    NVFP4CAL_ROLLED
     for (int i = 0; i < count_; ++i) {
-      if (lower_[i] <= best_upper_[pairs_[i] >> 8]) pairs_[kept++] = pairs_[i];
+      if (lower_[i] <= best_upper[pairs_[i] >> 8]) pairs_[kept++] = pairs_[i];
     }
+    NVFP4CAL_ROLLED
     for (int lane = 0; lane < kLanes; ++lane) {
-      if (guess_lower[lane] <= best_upper_[lane]) pairs_[kept++] = lane << 8 | guesses[lane];
+      if (guess_lower[lane] <= best_upper[lane]) pairs_[kept++] = lane << 8 | guesses[lane];
       least[lane] = num::from_bits(num::kInfBits);
+      chosen[lane] = num::kE4m3Count;
     }
     for (int first = 0; first < kept; first += kLanes) {
+      NVFP4CAL_ROLLED
       for (int i = kept; i < first + kLanes; ++i) pairs_[i] = pairs_[first];
       HessianGroup<block> gathered;
-      VF r[block];
-      residuals_of(gathered, lane_scale(plan_, gather(pairs_ + first, gathered)), r);
-      hn::Store(quadratic_form<block>(hessian_, r), df, errors);
+      const VI codes = gather(pairs_ + first, gathered);
+      hn::Store(definition_error<block>(hessian_, gathered, lane_scale(plan_, codes).scale), df, errors);
+      NVFP4CAL_ROLLED
       for (int i = 0; i < kLanes; ++i) {
         const int32_t at = pairs_[first + i] >> 8, code = pairs_[first + i] & 255;
-        if (errors[i] < least[at] || (errors[i] == least[at] && code < best_code_[at])) {
+        if (errors[i] < least[at] || (errors[i] == least[at] && code < chosen[at])) {
           least[at] = errors[i];
-          best_code_[at] = code;
+          chosen[at] = code;
         }
       }
     }
+    return hn::Load(di, chosen);
   }
 
+  const HessianIntegerKernels* const integers_;
   const HessianPlan& plan_;
   const HessianMatrix& hessian_;
   const HessianBound& bound_;
   const HessianGroup<block>& g_;
-  VF energy_, limit_;
-  VI end_;  // past the last code that can win; 0 for blocks that are zero or far above G, which are not searched
-  VI top_, guess_;
-  VF ladder_[kLadder], ladder_diagonal_[kAbove], guess_lower_;
-  HWY_ALIGN float best_upper_[kLanes];
-  HWY_ALIGN int32_t best_code_[kLanes];
-  int steps_ = bound_.rows > 0 ? kLadder : kDiagonalLadder;
+  VF energy_, limit_, limit_root_;  // limit_root_: no less than the root of limit_
+  VI end_;                          // past the last code that can win; 0 for blocks that are zero or far above G, which are not searched
+  VI top_, guess_, best_;
+  VF best_upper_;  // the most that the error of best_ can be
+  VF ladder_[kAbove + kFromTop], ladder_diagonal_[kAbove], guess_lower_;
+  int above_ = has_integers() ? kIntegerAbove : kAbove, steps_ = above_ + (bound_.rows > 0 ? kFromTop : kDiagonalFromTop);
   // What is left, pairs of lane and code, and the least that their errors can be.
   int count_ = 0, evaluated_ = 0;
   int32_t pairs_[(num::kE4m3Count + 2) * kLanes];
   float lower_[(num::kE4m3Count + 2) * kLanes];
+  HessianIntegers group_;
+  HessianRungs rungs_;
 };
 
 #endif  // NVFP4CAL_REAL_SIMD && HWY_NATIVE_FMA

@@ -15,28 +15,34 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if HWY_NATIVE_FMA
 
 template <int block>
-void exhaustive(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
-  for_each_group<block>(plan, rows, codes, [&](const HessianGroup<block>& g) { return try_all<block>(plan, hessian, g); });
+bool exhaustive(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
+  return for_each_group<block>(plan, rows, codes, [&](const HessianGroup<block>& g) { return try_all<block>(plan, hessian, g); });
 }
 
-void hessian_exhaustive(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
+bool hessian_exhaustive(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
   if (hessian.block == 32) return exhaustive<32>(plan, hessian, rows, codes);
-  exhaustive<16>(plan, hessian, rows, codes);
+  return exhaustive<16>(plan, hessian, rows, codes);
 }
 
 template <int block>
-void pruned(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
-  for_each_group<block>(plan, rows, codes, [&](const HessianGroup<block>& g) {
-    PrunedSearch<block> search(plan, hessian, g);
+bool pruned(const HessianIntegerKernels* integers, const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows,
+            uint8_t* codes) {
+  return for_each_group<block>(plan, rows, codes, [&](const HessianGroup<block>& g) {
+    PrunedSearch<block> search(integers, plan, hessian, g);
     return search.run();
   });
 }
 
 // What has no proof is tried out: an indefinite H, a window (whose codes are few).
-void hessian_sweep(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
+bool hessian_sweep_with(const HessianIntegerKernels* integers, const HessianPlan& plan, const HessianMatrix& hessian,
+                        const HessianRows& rows, uint8_t* codes) {
   if (!hessian.bound.usable || plan.sweep.has_window || !plan.exact_quotients) return hessian_exhaustive(plan, hessian, rows, codes);
-  if (hessian.block == 32) return pruned<32>(plan, hessian, rows, codes);
-  pruned<16>(plan, hessian, rows, codes);
+  if (hessian.block == 32) return pruned<32>(nullptr, plan, hessian, rows, codes);
+  return pruned<16>(integers, plan, hessian, rows, codes);
+}
+
+bool hessian_sweep(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
+  return hessian_sweep_with(nullptr, plan, hessian, rows, codes);
 }
 
 #endif

@@ -106,10 +106,10 @@ struct Kernels {
   // float32 ones, so that products are exact and fusing them changes nothing.
   void (*outer_product)(const double* a, const double* b, int64_t rows, double* c, int64_t stride);
 
-  // The code of the least r' H r for each row (finite, the caller's units; docs/numerics.md 4). The first tries all codes, the
-  // second proves most of them out: the same codes.
-  void (*hessian_exhaustive)(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes);
-  void (*hessian_sweep)(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes);
+  // The code of the least r' H r for each row (the caller's units; docs/numerics.md 4). The first tries all codes, the second proves
+  // most of them out: the same codes. False if an element is not finite.
+  bool (*hessian_exhaustive)(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes);
+  bool (*hessian_sweep)(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes);
 
   // Single-level quantization of finite blocks of n = 16 or 32 elements: the scale of the least squared error (docs/numerics.md 8).
   void (*optimal_scales)(const float* x, int n, int64_t blocks, bool search_noise, float* scales);

@@ -68,8 +68,9 @@ class HessianSweeper {
     const int64_t first = (task.slice * rows_per_slice + task.first_row) * args_.count + task.first_column;
     std::vector<float> buffer;
     HessianRows rows{};
-    if (!read(task, first, buffer, rows)) return false;
-    if (!(sweep.global_amax[task.slice] > 0.0f)) {
+    const bool is_zero = !(sweep.global_amax[task.slice] > 0.0f);
+    if (!read(task, first, is_zero, buffer, rows)) return false;
+    if (is_zero) {
       for (int64_t r = 0; r < task.rows; ++r)
         std::memset(codes + first + r * args_.count, num::kE4m3One, static_cast<size_t>(task.columns));
       return true;
@@ -77,19 +78,23 @@ class HessianSweeper {
     const auto search = args_.exhaustive ? kernels_.hessian_exhaustive : kernels_.hessian_sweep;
     std::vector<uint8_t> column_codes(static_cast<size_t>(task.rows));
     for (int64_t j = 0; j < task.columns; ++j, rows.data += sweep.block) {
-      search(plans_[static_cast<size_t>(task.slice)], matrices_[static_cast<size_t>(task.first_column + j)], rows, column_codes.data());
+      if (!search(plans_[static_cast<size_t>(task.slice)], matrices_[static_cast<size_t>(task.first_column + j)], rows,
+                  column_codes.data()))
+        return false;
       for (int64_t r = 0; r < task.rows; ++r) codes[first + r * args_.count + j] = column_codes[static_cast<size_t>(r)];
     }
     return true;
   }
 
  private:
-  // The rows of a task's first column of blocks: where they lie if they are contiguous float32, else in the buffer. False if an element is not finite.
-  bool read(const Task& task, int64_t first, std::vector<float>& buffer, HessianRows& rows) const {
+  // The rows of a task's first column of blocks: where they lie if they are contiguous float32, else in the buffer. False if they are checked, which the search
+  // does as well, and an element is not finite.
+  bool read(const Task& task, int64_t first, bool check, std::vector<float>& buffer, HessianRows& rows) const {
     const TensorView& x = *args_.sweep.x;
     const int64_t block = args_.sweep.block, width = task.columns * block;
     rows = {static_cast<const float*>(x.data) + first * block, args_.count * block, task.rows};
     const bool in_place = x.contiguous && x.dtype == Dtype::kF32 && reinterpret_cast<uintptr_t>(x.data) % alignof(float) == 0;
+    if (in_place && !check) return true;
     if (!in_place) {
       buffer.resize(static_cast<size_t>(task.rows * width));
       rows.data = buffer.data();
@@ -98,7 +103,7 @@ class HessianSweeper {
     SpanReader reader(x);
     for (int64_t r = 0; r < task.rows; ++r) {
       const Span row = reader.read((first + r * args_.count) * block, width);
-      if (kernels_.max_bits(row, width) >= num::kInfBits) return false;
+      if (check && kernels_.max_bits(row, width) >= num::kInfBits) return false;
       if (!in_place) kernels_.to_floats(row, width, buffer.data() + r * width);
     }
     return true;

@@ -66,12 +66,17 @@ int block_code(const HessianPlan& plan, const HessianMatrix& hessian, const floa
   return best_code;
 }
 
-void hessian_sweep(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
+bool hessian_sweep(const HessianPlan& plan, const HessianMatrix& hessian, const HessianRows& rows, uint8_t* codes) {
   float x[kMaxBlock];
   for (int64_t b = 0; b < rows.blocks; ++b) {
-    for (int i = 0; i < hessian.block; ++i) x[i] = rows.data[b * rows.stride + i] * plan.sweep.prescale * plan.sweep.prescale2;
+    for (int i = 0; i < hessian.block; ++i) {
+      const float value = rows.data[b * rows.stride + i];
+      if (!num::is_finite(value)) return false;
+      x[i] = value * plan.sweep.prescale * plan.sweep.prescale2;
+    }
     codes[b] = static_cast<uint8_t>(block_code(plan, hessian, x));
   }
+  return true;
 }
 
 }  // namespace

@@ -25,8 +25,17 @@ NVFP4CAL_DECLARE_KERNELS(N_AVX3)
 NVFP4CAL_DECLARE_KERNELS(N_AVX2)
 NVFP4CAL_DECLARE_KERNELS(N_SSE4)
 
+namespace nvfp4cal::cpu {
+struct HessianIntegerKernels;
+namespace N_AVX3 {
+// integers: of blocks of 16, NULL: none.
+bool hessian_sweep_with(const HessianIntegerKernels* integers, const HessianPlan& plan, const HessianMatrix& hessian,
+                        const HessianRows& rows, uint8_t* codes);
+}  // namespace N_AVX3
+}  // namespace nvfp4cal::cpu
 namespace nvfp4cal::cpu::N_AVX3_DL {
 void fill_integer_sweep_kernels(Kernels& kernels);
+void fill_hessian_sweep_kernels(Kernels& kernels);
 void fill_pack_kernels(Kernels& kernels);
 }  // namespace nvfp4cal::cpu::N_AVX3_DL
 namespace nvfp4cal::cpu::N_AVX2 {

@@ -42,8 +42,8 @@ std::vector<Kernels> make_tables() {
                     __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni") && __builtin_cpu_supports("vpclmulqdq");
   const bool sse4 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
   if (vnni)
-    tables.push_back(
-        table_of("avx512_vnni", {NVFP4CAL_FILLS(N_AVX3), N_AVX3_DL::fill_integer_sweep_kernels, N_AVX3_DL::fill_pack_kernels}));
+    tables.push_back(table_of("avx512_vnni", {NVFP4CAL_FILLS(N_AVX3), N_AVX3_DL::fill_integer_sweep_kernels,
+                                              N_AVX3_DL::fill_hessian_sweep_kernels, N_AVX3_DL::fill_pack_kernels}));
   if (avx512) tables.push_back(table_of("avx512", {NVFP4CAL_FILLS(N_AVX3)}));
   if (avx2) tables.push_back(table_of("avx2", {NVFP4CAL_FILLS(N_AVX2), N_AVX2::fill_integer_sweep_kernels}));
   if (sse4) tables.push_back(table_of("sse4", {NVFP4CAL_FILLS(N_SSE4)}));

@@ -271,3 +271,79 @@ TEST_CASE("sums of pairs decide nothing that the definition decides otherwise", 
   }
   CHECK(count >= 42 * blocks);
 }
+
+namespace {
+
+// Elements at the boundaries of one code's levels, or up to four steps of 2^-11 beside them, where the sixteen-bit bounds cannot know the residuals' signs.
+struct BoundaryPattern {
+  double quotient[16];
+  bool negative[16];
+};
+
+BoundaryPattern boundary_pattern(Random& random) {
+  static const double kBoundaries[7] = {0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5};
+  BoundaryPattern pattern;
+  for (int i = 0; i < 16; ++i) {
+    const double beside = random.chance(0.4) ? 0.0 : random.uniform(-4, 4) * 0x1p-11;
+    pattern.quotient[i] = random.chance(0.1) ? 0.0 : kBoundaries[random.below(7)] + beside;
+    pattern.negative[i] = random.chance(0.5);
+  }
+  pattern.quotient[random.below(16)] = random.uniform(5.2, 6.5);
+  return pattern;
+}
+
+std::vector<float> pattern_block(const Setting& setting, const BoundaryPattern& pattern, int code, bool flipped) {
+  std::vector<float> x;
+  for (int i = 0; i < 16; ++i) {
+    const double magnitude = pattern.quotient[i] * static_cast<double>(setting.scale(code));
+    x.push_back(static_cast<float>(std::ldexp(pattern.negative[i] != flipped ? -magnitude : magnitude, -setting.exponent())));
+  }
+  return x;
+}
+
+// w w' and a little more, w across the pattern's residuals: the least error is next to nothing, and large if one residual had the other sign.
+std::vector<float> across(const Setting& setting, const BoundaryPattern& pattern, int code, Random& random) {
+  double w[16], r[16], sum = 0.0;
+  int largest = 0;
+  const std::vector<float> x = pattern_block(setting, pattern, code, false);
+  for (int i = 0; i < 16; ++i) {
+    const float magnitude = static_cast<float>(std::ldexp(std::fabs(static_cast<double>(x[static_cast<size_t>(i)])), setting.exponent()));
+    const double rest = static_cast<double>(magnitude) -
+                        e2m1_level_of(static_cast<double>(magnitude / setting.scale(code))) * static_cast<double>(setting.scale(code));
+    r[i] = std::copysign(1.0, static_cast<double>(x[static_cast<size_t>(i)])) * rest;
+    w[i] = random.normal();
+    if (std::fabs(r[i]) > std::fabs(r[largest])) largest = i;
+  }
+  for (int i = 0; i < 16; ++i) sum += i == largest ? 0.0 : w[i] * r[i];
+  w[largest] = -sum / r[largest];
+  const double more = random.chance(0.3) ? 0.0 : std::exp2(random.uniform(-20, -3));
+  std::vector<float> h;
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 16; ++j) h.push_back(static_cast<float>(w[i] * w[j] + (i == j ? more : 0.0)));
+  }
+  return h;
+}
+
+}  // namespace
+
+TEST_CASE("bounds hold where residuals change their signs", "[hessian]") {
+  const std::vector<float> amaxes = hard_amaxes();
+  int64_t count = 0;
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    Random random(8800 + seed);
+    const Setting setting{amaxes[seed % amaxes.size()], 16, seed % 4 == 3 ? 256.0f : 448.0f};
+    const BoundaryPattern pattern = boundary_pattern(random);
+    const std::vector<float> h = across(setting, pattern, 20 + static_cast<int>(random.below(100)), random);
+    std::vector<float> x;
+    for (int code = 1; code <= kCodes; ++code) {
+      std::vector<float> block = pattern_block(setting, pattern, code, code % 2 == 1);
+      for (float& value : block) {
+        if (random.chance(0.2)) value = std::nextafterf(value, random.chance(0.5) ? 0.0f : 2.0f * value);
+        value = std::clamp(value, -3.4028234663852886e38f, 3.4028234663852886e38f);
+      }
+      x.insert(x.end(), block.begin(), block.end());
+    }
+    compare(setting, h, x, "across", count);
+  }
+  CHECK(count == 400 * kCodes);
+}
