@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,17 @@ namespace {
 
 // JSON files of models are at most some megabytes; a larger one is something else.
 constexpr int64_t kLargestText = int64_t{1} << 30;
+
+// Whether this byte is in memory; where the system cannot tell, it is not.
+bool in_memory([[maybe_unused]] int descriptor, [[maybe_unused]] int64_t offset) {
+#ifdef RWF_NOWAIT
+  char byte;
+  const iovec to{&byte, 1};
+  return preadv2(descriptor, &to, 1, offset, RWF_NOWAIT) == 1;
+#else
+  return false;
+#endif
+}
 
 int64_t nanoseconds(const struct stat& info) { return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec; }
 
@@ -79,7 +91,12 @@ bool File::unchanged() const {
 void File::start_writing() const { static_cast<void>(sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE)); }  // a hint as well
 
 void File::read_ahead(int64_t offset, int64_t n) const {
-  if (n > 0) static_cast<void>(posix_fadvise(descriptor_, offset, n, POSIX_FADV_WILLNEED));  // a hint: failure is nothing
+  // Linux cuts a longer request, without a word.
+  constexpr int64_t kRequest = int64_t{512} << 10;
+  if (n <= 0 || (in_memory(descriptor_, offset) && in_memory(descriptor_, offset + n - 1))) return;
+  for (int64_t at = 0; at < n; at += kRequest) {  // hints: failure is nothing
+    static_cast<void>(posix_fadvise(descriptor_, offset + at, std::min(kRequest, n - at), POSIX_FADV_WILLNEED));
+  }
 }
 
 void File::write_at(int64_t offset, const void* data, int64_t n) {

@@ -131,7 +131,7 @@ void TensorPass::read_ahead(const std::vector<Piece>& pieces, size_t begin, size
   for (size_t i = begin; i < end;) {
     const Piece& piece = pieces[i++];
     const int64_t place = piece.place();
-    if (place < 0 || cached_.count(piece.source)) continue;
+    if (place < 0 || piece.loaded) continue;
     int64_t bytes = piece.bytes;
     while (i < end && pieces[i].source->shard == piece.source->shard && pieces[i].place() == place + bytes) bytes += pieces[i++].bytes;
     piece.source->shard->file.read_ahead(place, bytes);
