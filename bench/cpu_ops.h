@@ -7,6 +7,7 @@
 
 #include "inputs.h"
 #include "nvfp4cal.h"
+#include "lines.h"
 #include "roof.h"
 #include "targets.h"
 
@@ -52,8 +53,9 @@ class Bench {
   nvfp4cal_context* context_ = nullptr;
   std::string target_, input_name_, dtype_name_;
   int threads_ = 1;
-  std::vector<uint8_t> packed_, scales_;
-  std::vector<float> amax_, out_, hessian_;
+  LineVector<uint8_t> packed_, scales_;
+  LineVector<float> amax_, out_;
+  std::vector<float> hessian_;
   std::vector<std::pair<std::string, std::vector<float>>> weights_;  // by the end of the op's name
   std::vector<Row> rows_;
 };

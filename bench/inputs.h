@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "lines.h"
+
 namespace bench {
 
 struct Input {
   std::string name;
-  std::vector<float> f32;
-  std::vector<uint16_t> bf16, f16;  // nearest even; f16 is empty where it cannot hold such numbers
+  LineVector<float> f32;
+  LineVector<uint16_t> bf16, f16;  // nearest even; f16 is empty where it cannot hold such numbers
 };
 
 // "normal", "student_t3", "subnormal" (every block scale FP8-subnormal), "top" (block maxima near the global amax),

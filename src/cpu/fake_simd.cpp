@@ -78,20 +78,28 @@ HWY_INLINE void fake_by_floats(const char* data, VF scales, char* out, Streaming
 // 16 rows whose codes the plan has cells for.
 template <class Format>
 HWY_INLINE void fake_by_cells(const FakePlan& plan, const char* data, VI codes, char* out, Streaming streaming) {
-  // Codes' values are normal numbers, those below 8 too: their exponent and mantissa.
-  const __m512i bits = _mm512_castps_si512(values_of(codes).raw);
-  const __m512i mantissa = _mm512_and_si512(_mm512_srli_epi32(bits, 20), _mm512_set1_epi32(7));
-  const __m512i below_top = _mm512_sub_epi32(_mm512_set1_epi32(127 + 8), _mm512_srli_epi32(bits, 23));
+  const __m512i code = codes.raw;
+  __m512i mantissa = _mm512_and_si512(code, _mm512_set1_epi32(7));
+  __m512i below_top = _mm512_sub_epi32(_mm512_set1_epi32(15), _mm512_srli_epi32(code, 3));
+  if (HWY_UNLIKELY(_mm512_cmplt_epi32_mask(code, _mm512_set1_epi32(8)) != 0)) {  // their values are normal float32 numbers
+    const __m512i bits = _mm512_castps_si512(values_of(codes).raw);
+    mantissa = _mm512_and_si512(_mm512_srli_epi32(bits, 20), _mm512_set1_epi32(7));
+    below_top = _mm512_sub_epi32(_mm512_set1_epi32(127 + 8), _mm512_srli_epi32(bits, 23));
+  }
   const __m512i lowered = _mm512_slli_epi16(_mm512_or_si512(below_top, _mm512_slli_epi32(below_top, 16)), Format::kMantissaBits);
   const __m256i firsts = _mm256_load_si256(reinterpret_cast<const __m256i*>(plan.first));
   const __m512i first = _mm512_sub_epi16(_mm512_permutexvar_epi32(mantissa, _mm512_castsi256_si512(firsts)), lowered);
-  alignas(64) uint32_t cells_of[16];
-  _mm512_store_si512(cells_of, mantissa);
+  alignas(64) uint32_t cells_at[16];  // in bytes
+  _mm512_store_si512(cells_at, _mm512_slli_epi32(mantissa, 6));
+  static_assert(sizeof(LevelCells) == 1 << 6);
+  const auto cells_of = [&](int r) HWY_ATTR -> const LevelCells& {
+    return *reinterpret_cast<const LevelCells*>(reinterpret_cast<const char*>(plan.cells) + cells_at[r]);
+  };
   __m512i rows = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   for (int r = 0; r < 16; r += 2) {
     ask_for_next(data + r * 32, 2);
     const __m512i x = _mm512_loadu_si512(data + r * 32);
-    put(values_by_cells<Format>(x, plan.cells[cells_of[r]], plan.cells[cells_of[r + 1]], _mm512_permutexvar_epi32(rows, first),
+    put(values_by_cells<Format>(x, cells_of(r), cells_of(r + 1), _mm512_permutexvar_epi32(rows, first),
                                 _mm512_permutexvar_epi32(rows, lowered)),
         out + r * 32, streaming);
     rows = _mm512_add_epi32(rows, _mm512_set1_epi32(2));
