@@ -135,6 +135,40 @@ TEST_CASE("the histogram of many chunks, whole and ragged rows, all magnitudes",
   }
 }
 
+// So many blocks a thread that each number has a counter of its own (op_log2_histogram.cpp); one of seven threads has fewer.
+TEST_CASE("the histogram of many blocks of half types, all numbers", "[actmax][parity]") {
+  Random random(34);
+  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+    const uint32_t end = dtype == Dtype::kBf16 ? 0x7F80 : 0x7C00;
+    uint32_t next = 0;  // each number once at least, alone in its block; zeros
+    const StridedTensor x = make_strided(dtype, {700001, 1}, Layout::kContiguous, random, [&](Random& r) {
+      const auto half = static_cast<uint16_t>(next < end ? next++ : r.below(end));
+      const float value = dtype == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half);
+      return static_cast<double>(r.chance(0.1) ? 0.0f : r.chance(0.5) ? -value : value);
+    });
+    for (const Range& range : {kRanges[0], kRanges[1], kRanges[10]}) {
+      CAPTURE(dtype_name(dtype), range.bins);
+      const std::vector<uint32_t> edges = edges_of(range);
+      const Histogram expected = by_loops(x, 16, range);
+      for_each_execution([&](const Execution& execution) { CHECK(by_op(execution, x.view, 16, range, edges) == expected); });
+    }
+    const std::vector<uint32_t> edges = edges_of(kRanges[0]);
+    for (const double wrong : {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity()}) {
+      StridedTensor flawed = make_strided(dtype, {700001, 1}, Layout::kContiguous, random, [](Random& r) { return r.normal(); });
+      set_element(flawed.view, 700000, wrong);
+      Execution execution;
+      execution.set_threads(2);
+      std::vector<int64_t> counts(512, 5);
+      float largest = 0.25f;
+      char message[kMessageSize] = "";
+      const Log2HistogramArgs args{&flawed.view, 16, edges.data(), 512, counts.data(), &largest};
+      CHECK(cpu_ops().log2_histogram(execution, args, message) == Status::kNotFinite);
+      CHECK(std::string(message).find("x[700000]") == 0);
+      CHECK((counts == std::vector<int64_t>(512, 5) && largest == 0.25f));
+    }
+  }
+}
+
 TEST_CASE("the histogram of every float32 near an edge", "[actmax]") {
   for (const Range& range : kRanges) {
     StridedTensor x;
