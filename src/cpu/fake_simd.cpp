@@ -132,7 +132,8 @@ class FakeGroups {
 #if HWY_MAX_BYTES == 64
     if constexpr (Loader::kBytes == 2) {
       const VI least = hn::Set(DI(), plan_.least_code), largest = hn::Set(DI(), num::kE4m3Count);
-      if (HWY_LIKELY(hn::AllTrue(DI(), hn::Eq(hn::Min(hn::Max(of_rows, least), largest), of_rows)))) {
+      // the largest first: where no code has cells, the least is above it and none stays as it is
+      if (HWY_LIKELY(hn::AllTrue(DI(), hn::Eq(hn::Max(hn::Min(of_rows, largest), least), of_rows)))) {
         return fake_by_cells<FormatLike<Loader>>(plan_, data, of_rows, out, streaming_);
       }
     }

@@ -1,5 +1,6 @@
 // Fake quantization of every target against the scalar kernels' nibbles, decoded: quotients at and beside boundaries, signs of what is lost,
 // outputs past the caches.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -100,6 +101,24 @@ TEST_CASE("fake quantization of every number of a half type", "[parity]") {
       for (uint8_t& code : setting.codes) code = static_cast<uint8_t>(1 + random.below(126));
       if (round % 2 == 0) std::fill(setting.codes.begin(), setting.codes.end(), static_cast<uint8_t>(1 + round % 126));
       check_targets(x, dtype, 16, setting);
+    }
+  }
+}
+
+// A tensor whose global scale is beyond the tables, and all of whose blocks reach the global amax or are clipped to it.
+TEST_CASE("fake quantization of the largest code alone, tables or none", "[parity]") {
+  Random random(59);
+  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+    for (const int exponent : {-126, -110, -40, -24, -10, 0, 7, 20, 112}) {
+      PackSetting setting(random, 0);
+      setting.s2 = static_cast<float>(std::ldexp(random.uniform(1, 2), exponent));
+      setting.codes.assign(64, 126);
+      std::vector<float> values(64 * 16);
+      for (float& value : values) {
+        const double largest = std::min(3.0 * 448.0 * static_cast<double>(setting.s2), dtype == Dtype::kF16 ? 6e4 : 1e38);
+        value = static_cast<float>(random.uniform(-largest, largest));
+      }
+      check_targets(as_dtype(values, dtype, 0), dtype, 16, setting);
     }
   }
 }
