@@ -46,7 +46,7 @@ class PrunedSearch {
       first_guess();
     }
     for (int k = 0; k < steps_; ++k)
-      add_survivors(hn::AndNot(hn::Gt(of_rung(ladder_[k], rungs_.all[k]), limit_of_rung(k)), in_range(code_at(above_ - k))),
+      add_survivors(hn::AndNot(hn::Gt(of_rung(ladder_, rungs_.all, k), limit_of_rung(k)), in_range(code_at(above_ - k))),
                     code_at(above_ - k));
     evaluate_full();
     climb();
@@ -124,8 +124,9 @@ class PrunedSearch {
     return hn::Mul(root, root);
   }
 
-  HWY_INLINE VF of_rung(const VF& in_floats, const float* in_integers) const {
-    return has_integers() ? hn::Load(DF(), in_integers) : in_floats;
+  // in_floats has fewer rungs than integers have.
+  HWY_INLINE VF of_rung(const VF* in_floats, const float (*in_integers)[HessianIntegers::kBlocks], int k) const {
+    return has_integers() ? hn::Load(DF(), in_integers[k]) : in_floats[k];
   }
 
   // first_guess in one go.
@@ -211,7 +212,7 @@ class PrunedSearch {
     for (int k = 0; k < above_; ++k) {
       const VI code = code_at(above_ - k);
       const MF lanes = in_range(code);
-      if (hn::AllFalse(df, lanes) || closes_class(code, lanes, of_rung(ladder_diagonal_[k], rungs_.diagonal[k]), limit_of_rung(k)))
+      if (hn::AllFalse(df, lanes) || closes_class(code, lanes, of_rung(ladder_diagonal_, rungs_.diagonal, k), limit_of_rung(k)))
         live &= ~(1u << (above_ - k) % 8);
     }
     for (int offset = above_ + 1; live != 0 && offset < num::kE4m3Count; ++offset) {
