@@ -80,7 +80,7 @@ class Conversion {
     OutputFolder folder(output, input);
     for (const Shard& shard : model_.files.shards) write_shard(shard, folder);
     for (const std::string& name : files_.carried) carry_file(input, name, folder, monitor_);
-    if (model_.files.has_index) write_index(folder);
+    if (model_.files.has_index) folder.write(kIndexName, index_text(model_.files, bytes_, weight_map_));
     write_configs(folder);
     check_unchanged(model_.files);
     monitor_.check();
@@ -162,13 +162,6 @@ class Conversion {
       file.write_at(place + at, buffer_.data(), n);
       monitor_.advance(n, tensor.name);
     }
-  }
-
-  void write_index(OutputFolder& output) {
-    ordered_json metadata = model_.files.index.contains("metadata") ? model_.files.index["metadata"] : ordered_json();
-    if (metadata.is_null()) metadata = ordered_json::object();
-    metadata["total_size"] = bytes_;
-    output.write(kIndexName, ordered_json{{"metadata", metadata}, {"weight_map", weight_map_}}.dump(2) + "\n");
   }
 
   void write_configs(OutputFolder& output) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <set>
 
 #include "checkpoint/checksum.h"
@@ -146,6 +145,14 @@ ModelFiles open_model(const std::string& folder) {
   }
   check_map(map, model.shards);
   return model;
+}
+
+std::string index_text(const ModelFiles& model, int64_t total_size, const std::map<std::string, std::string>& files) {
+  using nlohmann::ordered_json;
+  ordered_json metadata = model.index.contains("metadata") ? model.index["metadata"] : ordered_json();
+  if (metadata.is_null()) metadata = ordered_json::object();
+  metadata["total_size"] = total_size;
+  return json_file_text(ordered_json{{"metadata", metadata}, {"weight_map", files}});
 }
 
 }  // namespace nvfp4cal::checkpoint

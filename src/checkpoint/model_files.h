@@ -1,6 +1,8 @@
 // The weights of a model folder: one safetensors file, or an index and its shards.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,9 @@ Shard open_shard(const std::string& folder, const std::string& name);
 // Finds and opens the weights of a folder and checks them against each other. A folder with an index is that index' model; else it is
 // model.safetensors, else the only *.safetensors file there is.
 ModelFiles open_model(const std::string& folder);
+
+// The text of the index of a model that is made of this one: its metadata, with the size of all tensors, and the file of each tensor.
+std::string index_text(const ModelFiles& model, int64_t total_size, const std::map<std::string, std::string>& files);
 
 // Throws kIo if a file has another size or time of change than when it was opened.
 void check_unchanged(const ModelFiles& model);

@@ -245,15 +245,11 @@ void Run::wait_for_finish() {
 }
 
 void Run::write_index(OutputFolder& output) {
-  nlohmann::ordered_json metadata = model_.index.contains("metadata") ? model_.index["metadata"] : nlohmann::ordered_json();
-  if (metadata.is_null()) metadata = nlohmann::ordered_json::object();
-  metadata["total_size"] = result_.bytes_out;
   std::map<std::string, std::string> files;
   for (const OutputShard& shard : outputs_) {
     for (const TensorEntry& entry : shard.entries) files[entry.name] = shard.shard->name;
   }
-  const nlohmann::ordered_json index = {{"metadata", metadata}, {"weight_map", files}};
-  output.write(kIndexName, index.dump(2) + "\n");
+  output.write(kIndexName, index_text(model_, result_.bytes_out, files));
 }
 
 void Run::write_configs(OutputFolder& output) {
