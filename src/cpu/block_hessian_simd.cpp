@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "cpu/block_search.h"
-#include "cpu/simd-inl.h"
+#include "cpu/settle_lanes-inl.h"
 #include "cpu/simd_kernels.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,12 +23,11 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 // num::e2m1_level_ties_down of x / scale, x >= 0: rounded quotients and products lie on the same side of a boundary (docs/numerics.md 8).
 struct LevelDown {
 #if HWY_MAX_BYTES == 64
-  __m512 scale, reciprocal;
+  VF scale, reciprocal;
 
-  HWY_INLINE explicit LevelDown(VF s) : scale(s.raw), reciprocal(_mm512_div_ps(_mm512_set1_ps(1.0f), s.raw)) {}
+  HWY_INLINE explicit LevelDown(VF s) : scale(s), reciprocal(hn::Div(hn::Set(DF(), 1.0f), s)) {}
   HWY_INLINE VF operator()(VF x) const {
-    const __m512 near = _mm512_mul_ps(x.raw, reciprocal);
-    const __m512 y = _mm512_fmadd_ps(_mm512_fnmadd_ps(near, scale, x.raw), reciprocal, near);
+    const __m512 y = refined_quotient(x, scale, reciprocal).raw;
     // the least integer from 4 y on, in the low bits: a table has the levels of 32
     const __m512 steps = _mm512_fmadd_round_ps(y, _mm512_set1_ps(4.0f), _mm512_set1_ps(0x1p23f), _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
     const __m512i index = _mm512_min_epu32(_mm512_castps_si512(steps), _mm512_castps_si512(_mm512_set1_ps(0x1p23f + 31.0f)));
@@ -82,7 +81,7 @@ class HessianLanes {
     const DF df;
     const DI di;
     const VF infinity = hn::Set(df, num::from_bits(num::kInfBits));
-    const MF huge = hn::Ge(m_, hn::Set(df, 0x1p40f));
+    const MF huge = hn::Ge(m_, hn::Set(df, kUnboundedMaximum));
     // from 4 m on all elements are zero: the first such code is the last one
     const VF m4 = hn::Mul(m_, hn::Set(df, 4.0f));
     const VI below = floor_code(m4);
@@ -162,24 +161,18 @@ class HessianLanes {
   HWY_NOINLINE void settle(MF lanes, float* HWY_RESTRICT scales) const {
     const DF df;
     if (hn::AllFalse(df, lanes)) return;
-    HWY_ALIGN float upper[kLanes], chosen[kLanes];
+    HWY_ALIGN float upper[kLanes];
     HWY_ALIGN int32_t starts[kLanes];
     hn::Store(upper_, df, upper);
     hn::Store(start_, DI(), starts);
-    hn::Store(hn::IfThenElseZero(lanes, hn::Set(df, 1.0f)), df, chosen);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      if (chosen[lane] == 0.0f) continue;
-      const float* const x = rows_ + lane * n_;
-      if (num::block_largest(x, n_) >= 0x1p40f) {
-        scales[lane] = hessian_scale(x, n_, matrix_.hessian);
-        continue;
-      }
-      bool candidates[num::kE4m3Count + 1] = {};
+    const auto mark = [&](int lane, bool* candidates) {
       for (int step = bottom_ + 1; step < top_; ++step) {
         if (lower_[(kMiddle + step) * kLanes + lane] <= upper[lane]) candidates[starts[lane] + step] = true;
       }
-      scales[lane] = best_hessian_scale(x, n_, matrix_.hessian, candidates);
-    }
+    };
+    settle_lanes(
+        lanes, rows_, n_, scales, [&](const float* x) { return hessian_scale(x, n_, matrix_.hessian); }, mark,
+        [&](const float* x, const bool* candidates) { return best_hessian_scale(x, n_, matrix_.hessian, candidates); });
   }
 
   static constexpr int kMiddle = num::kE4m3Count;

@@ -10,9 +10,8 @@
 #include <cstring>
 
 #include "cpu/block_search.h"
-#include "cpu/simd-inl.h"
+#include "cpu/settle_lanes-inl.h"
 #include "cpu/simd_kernels.h"
-#include "num/block_scale.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
@@ -34,7 +33,7 @@ class BlockLanes {
     const DF df;
     // the naive scale is 0: E4M3 rounds up to 2^-10 to it
     const MF noise = hn::Le(hn::Div(m_, hn::Set(df, 6.0f)), hn::Set(df, 0x1p-10f));
-    const MF huge = hn::Ge(m_, hn::Set(df, 0x1p40f));
+    const MF huge = hn::Ge(m_, hn::Set(df, kUnboundedMaximum));
     const MF searched = hn::AndNot(hn::Or(noise, huge), hn::Eq(m_, m_));
     const MF tried = search_noise ? hn::And(noise, hn::Gt(m_, hn::Zero(df))) : hn::Lt(m_, m_);
     walk(hn::Or(searched, tried));
@@ -89,24 +88,18 @@ class BlockLanes {
   HWY_NOINLINE void settle(MF lanes, bool search_noise, float* HWY_RESTRICT scales) const {
     const DF df;
     if (hn::AllFalse(df, lanes)) return;
-    HWY_ALIGN float limits[kLanes], chosen[kLanes];
+    HWY_ALIGN float limits[kLanes];
     HWY_ALIGN int32_t firsts[kLanes];
     hn::Store(limit_, df, limits);
     hn::Store(first_, DI(), firsts);
-    hn::Store(hn::IfThenElseZero(lanes, hn::Set(df, 1.0f)), df, chosen);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      if (chosen[lane] == 0.0f) continue;
-      const float* const x = rows_ + lane * n_;
-      if (num::block_largest(x, n_) >= 0x1p40f) {
-        scales[lane] = num::optimal_scale(x, n_, search_noise);
-        continue;
-      }
-      bool candidates[num::kE4m3Count + 1] = {};
+    const auto mark = [&](int lane, bool* candidates) {
       for (int step = 0; step < steps_; ++step) {
         if (errors_[step * kLanes + lane] <= limits[lane]) candidates[firsts[lane] - step] = true;
       }
-      scales[lane] = best_scale(x, n_, candidates);
-    }
+    };
+    settle_lanes(
+        lanes, rows_, n_, scales, [&](const float* x) { return num::optimal_scale(x, n_, search_noise); }, mark,
+        [&](const float* x, const bool* candidates) { return best_scale(x, n_, candidates); });
   }
 
   const float* rows_;

@@ -43,9 +43,7 @@ struct RowFactors {
 HWY_INLINE VF decoded_value(VF x, VF scale, VF reciprocal, VF lost) {
   const DF df;
   const DU du;
-  const VF estimate = hn::Mul(x, reciprocal);
-  const VF quotient = hn::MulAdd(hn::NegMulAdd(estimate, scale, x), reciprocal, estimate);
-  const VF magnitude = hn::Min(hn::Abs(quotient), hn::Set(df, 6.0f));
+  const VF magnitude = hn::Min(hn::Abs(refined_quotient(x, scale, reciprocal)), hn::Set(df, 6.0f));
   // as num::e2m1_round: adding 2^22 times the power of two leaves the level
   const VU power = hn::And(hn::BitCast(du, hn::Max(magnitude, hn::Set(df, 1.0f))), hn::Set(du, num::kInfBits));
   const VF magic = hn::BitCast(df, hn::Add(power, hn::Set(du, 22u << 23)));

@@ -14,9 +14,7 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 
 // The definition's residual without its division: one correction of x * (1 / s) rounds to the same level (HessianPlan::exact_quotients).
 HWY_INLINE VF quick_residual(VF x, VF sign, const LaneScale& s) {
-  const VF near = hn::Mul(x, s.reciprocal);
-  const VF y = hn::MulAdd(hn::NegMulAdd(near, s.scale, x), s.reciprocal, near);
-  return hn::Xor(hn::NegMulAdd(round_e2m1(y), s.scale, x), sign);
+  return hn::Xor(hn::NegMulAdd(round_e2m1(refined_quotient(x, s.scale, s.reciprocal)), s.scale, x), sign);
 }
 
 // The diagonal part alone. A misjudged level within 2^-22 of a boundary leaves |r| as it is, to 2^-18 of itself.

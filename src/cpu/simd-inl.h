@@ -196,6 +196,13 @@ HWY_INLINE VI floor_code(VF v) {
 
 // ---- rounding ----------------------------------------------------------------------------------------------------------
 
+// x / scale by two fused steps from the product with reciprocal = RN(1 / scale), where no number under- or overflows: it rounds to the level of the correctly
+// rounded quotient (docs/numerics.md 9).
+HWY_INLINE VF refined_quotient(VF x, VF scale, VF reciprocal) {
+  const VF near = hn::Mul(x, reciprocal);
+  return hn::MulAdd(hn::NegMulAdd(near, scale, x), reciprocal, near);
+}
+
 // num::e2m1_round: nearest level of y >= 0, ties to even, saturating.
 HWY_INLINE VF round_e2m1(VF y) {
   const DF df;
