@@ -22,8 +22,8 @@ namespace {
 // JSON files of models are at most some megabytes; a larger one is something else.
 constexpr int64_t kLargestText = int64_t{1} << 30;
 
-// Whether this byte is in memory; where the system cannot tell, it is not.
-bool in_memory([[maybe_unused]] int descriptor, [[maybe_unused]] int64_t offset) {
+// Whether this byte is in the page cache; where the system cannot tell, it is not.
+bool is_cached([[maybe_unused]] int descriptor, [[maybe_unused]] int64_t offset) {
 #ifdef RWF_NOWAIT
   char byte;
   const iovec to{&byte, 1};
@@ -93,7 +93,7 @@ void File::start_writing() const { static_cast<void>(sync_file_range(descriptor_
 void File::read_ahead(int64_t offset, int64_t n) const {
   // Linux cuts a longer request, without a word.
   constexpr int64_t kRequest = int64_t{512} << 10;
-  if (n <= 0 || (in_memory(descriptor_, offset) && in_memory(descriptor_, offset + n - 1))) return;
+  if (n <= 0 || (is_cached(descriptor_, offset) && is_cached(descriptor_, offset + n - 1))) return;
   for (int64_t at = 0; at < n; at += kRequest) {  // hints: failure is nothing
     static_cast<void>(posix_fadvise(descriptor_, offset + at, std::min(kRequest, n - at), POSIX_FADV_WILLNEED));
   }

@@ -43,7 +43,7 @@ class Quantizer {
     Scratch scratch;
     uint8_t* codes = sweep_.codes ? sweep_.codes + chunk.first : sized(scratch.codes, chunk.count);
     if (searches_) choose_codes(chunk, x, scratch, codes);
-    if (may_fake(sums)) kernels_.fake_plan(x.dtype, global_scale(chunk.slice), &scratch.fake_plan);
+    if (fakes(x.dtype, sums)) kernels_.fake_plan(x.dtype, global_scale(chunk.slice), &scratch.fake_plan);
     for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
       const BlockRange tile{chunk.slice, chunk.first + b, std::min(blocks_per_tile, chunk.count - b)};
       if (!searches_) choose_codes(tile, x.at(b * block), scratch, codes + b);
@@ -85,14 +85,16 @@ class Quantizer {
     return global_amax > 0.0f ? num::global_scale(global_amax, sweep_.normalization) : 1.0f;
   }
 
-  // Whether decoded values are all that is asked for, and a kernel makes them of elements of the same dtype.
-  bool may_fake(const double* sums) const { return args_.decoded && kernels_.fake_quantize && !args_.packed && !sums; }
+  // Whether decoded values are all that is asked for, and a kernel makes them of elements of this dtype.
+  bool fakes(Dtype dtype, const double* sums) const {
+    return args_.decoded && decoded_kernel_dtype(*args_.decoded) == dtype && kernels_.fake_quantize && !args_.packed && !sums;
+  }
 
   void run_tile(const BlockRange& tile, Span x, const uint8_t* codes, Scratch& scratch, double* sums) const {
     const int64_t n = tile.count * sweep_.block;
     DecodedSpan out = {};
     if (args_.decoded) out = decoded_span(*args_.decoded, tile.first * sweep_.block, n, scratch.doubles);
-    if (may_fake(sums) && out.dtype == x.dtype) {
+    if (fakes(x.dtype, sums)) {
       kernels_.fake_quantize(scratch.fake_plan, x, sweep_.block, tile.count, codes, out);
     } else {
       pack_tile(tile, x, codes, global_scale(tile.slice), out, scratch, sums);
