@@ -71,62 +71,49 @@ HWY_INLINE __m512i row_pair(const char* data, int j) {
 }
 #endif
 
-// Bits of the maxima of kLanes blocks, as float32; at least num::kInfBits where an element is not finite.
-template <class Loader, int block>
-HWY_INLINE VU maxima_of(const char* data) {
-  const DU du;
-  if constexpr (Loader::kBytes == 4) {
-    VU rows[kLanes];
-    for (int b = 0; b < kLanes; ++b) {
-      VU largest = hn::Zero(du);
-      for (int i = 0; i < block; i += kLanes) {
-        largest = hn::Max(largest, hn::BitCast(du, hn::Abs(LoadF32::load(data + (b * block + i) * LoadF32::kBytes))));
-      }
-      rows[b] = largest;
-    }
-    return largest_lanes(rows);
-  } else {
+// The largest magnitudes of kLanes blocks of a half type, as that type's numbers.
+template <int block>
+HWY_INLINE VU numbers_of(const char* data) {
 #if HWY_MAX_BYTES == 64
-    __m512i pairs[8];
-    for (int j = 0; j < 8; ++j) pairs[j] = row_pair<block>(data, j);
-    const VU halves = largest_halves(pairs);
+  __m512i pairs[8];
+  for (int j = 0; j < 8; ++j) pairs[j] = row_pair<block>(data, j);
+  return largest_halves(pairs);
 #else
-    const hn::Repartition<uint16_t, DU> du16;
-    VF pairs[block / 2];
-    load_transposed<block / 2>(reinterpret_cast<const float*>(data), block / 2, pairs);  // only moved, never computed with
-    auto largest = hn::Zero(du16);
-    for (int j = 0; j < block / 2; ++j) largest = hn::Max(largest, hn::And(hn::BitCast(du16, pairs[j]), hn::Set(du16, uint16_t{0x7FFF})));
-    const VU both = hn::BitCast(du, largest);
-    const VU halves = hn::Max(hn::And(both, hn::Set(du, 0xFFFFu)), hn::ShiftRight<16>(both));
+  const DU du;
+  const hn::Repartition<uint16_t, DU> du16;
+  VF pairs[block / 2];
+  load_transposed<block / 2>(reinterpret_cast<const float*>(data), block / 2, pairs);  // only moved, never computed with
+  auto largest = hn::Zero(du16);
+  for (int j = 0; j < block / 2; ++j) largest = hn::Max(largest, hn::And(hn::BitCast(du16, pairs[j]), hn::Set(du16, uint16_t{0x7FFF})));
+  const VU both = hn::BitCast(du, largest);
+  return hn::Max(hn::And(both, hn::Set(du, 0xFFFFu)), hn::ShiftRight<16>(both));
 #endif
-    if constexpr (std::is_same_v<Loader, LoadBf16>) return hn::ShiftLeft<16>(halves);
-    return hn::BitCast(du, LoadF16::magnitude(halves));
-  }
 }
 
-// visit(first block, maxima) for groups of kLanes blocks; the blocks that do not fill one stand in a group with zeros.
-template <class Loader, int block, class Visit>
-HWY_INLINE void for_each_maxima(const char* data, int64_t blocks, Visit&& visit) {
-  constexpr int64_t kBytes = block * Loader::kBytes;
-  int64_t b = 0;
-  for (; b + kLanes <= blocks; b += kLanes) visit(b, maxima_of<Loader, block>(data + b * kBytes));
-  if (b == blocks) return;
-  HWY_ALIGN char rows[kLanes * kBytes] = {};
-  memcpy(rows, data + b * kBytes, static_cast<size_t>((blocks - b) * kBytes));
-  visit(b, maxima_of<Loader, block>(rows));
-}
-
-// body(loader, block size as a constant)
-template <class Body>
-HWY_INLINE void with_blocks(Span x, int block, Body&& body) {
-  with_loader(x.dtype, [&](auto loader) HWY_ATTR {
-    if (block == 32) {
-      body(loader, std::integral_constant<int, 32>());
-    } else {
-      body(loader, std::integral_constant<int, 16>());
+// Bits of the maxima of kLanes blocks of float32; at least num::kInfBits where an element is not finite.
+template <int block>
+HWY_INLINE VU bits_of(const char* data) {
+  const DU du;
+  VU rows[kLanes];
+  for (int b = 0; b < kLanes; ++b) {
+    VU largest = hn::Zero(du);
+    for (int i = 0; i < block; i += kLanes) {
+      largest = hn::Max(largest, hn::BitCast(du, hn::Abs(LoadF32::load(data + (b * block + i) * LoadF32::kBytes))));
     }
-    return 0;
-  });
+    rows[b] = largest;
+  }
+  return largest_lanes(rows);
+}
+
+// visit(first block, their elements) for groups of kLanes blocks; the blocks that do not fill one stand in a group with zeros.
+template <int64_t bytes, class Visit>
+HWY_INLINE void for_each_group(const char* data, int64_t blocks, Visit&& visit) {
+  int64_t b = 0;
+  for (; b + kLanes <= blocks; b += kLanes) visit(b, data + b * bytes);
+  if (b == blocks) return;
+  HWY_ALIGN char rows[kLanes * bytes] = {};
+  memcpy(rows, data + b * bytes, static_cast<size_t>((blocks - b) * bytes));
+  visit(b, rows);
 }
 
 // The first lanes that are still inside.
@@ -138,11 +125,38 @@ HWY_INLINE void store_first(V values, D d, T* HWY_RESTRICT to, int64_t count) {
   memcpy(to, lanes, static_cast<size_t>(count) * sizeof(T));
 }
 
-void block_max_bits(Span x, int block, int64_t blocks, uint32_t* HWY_RESTRICT out) {
-  with_blocks(x, block, [&](auto loader, auto size) HWY_ATTR {
-    for_each_maxima<decltype(loader), size()>(static_cast<const char*>(x.data), blocks,
-                                              [&](int64_t b, VU maxima) HWY_ATTR { store_first(maxima, DU(), out + b, blocks - b); });
+template <int block>
+void max_bits_of(const char* data, int64_t blocks, uint32_t* HWY_RESTRICT out) {
+  for_each_group<block * 4>(data, blocks,
+                            [&](int64_t b, const char* rows) HWY_ATTR { store_first(bits_of<block>(rows), DU(), out + b, blocks - b); });
+}
+
+template <int block>
+void max_numbers_of(const char* data, int64_t blocks, uint16_t* HWY_RESTRICT out) {
+  const hn::Rebind<uint16_t, DI> d16;
+  for_each_group<block * 2>(data, blocks, [&](int64_t b, const char* rows) HWY_ATTR {
+    store_first(hn::DemoteTo(d16, hn::BitCast(DI(), numbers_of<block>(rows))), d16, out + b, blocks - b);
   });
+}
+
+void block_max_numbers(Span x, int block, int64_t blocks, uint16_t* HWY_RESTRICT out) {
+  (block == 32 ? max_numbers_of<32> : max_numbers_of<16>)(static_cast<const char*>(x.data), blocks, out);
+}
+
+void block_max_bits(Span x, int block, int64_t blocks, uint32_t* HWY_RESTRICT out) {
+  const DU du;
+  if (x.dtype == Dtype::kF32) return (block == 32 ? max_bits_of<32> : max_bits_of<16>)(static_cast<const char*>(x.data), blocks, out);
+  constexpr int64_t kTile = 256;
+  HWY_ALIGN uint16_t numbers[kTile];
+  for (int64_t first = 0; first < blocks; first += kTile) {
+    const int64_t count = HWY_MIN(kTile, blocks - first);
+    block_max_numbers(x.at(first * block), block, count, numbers);
+    for (int64_t b = 0; b < count; b += kLanes) {
+      const VU number = hn::PromoteTo(du, hn::Load(hn::Rebind<uint16_t, DU>(), numbers + b));
+      const VU bits = x.dtype == Dtype::kBf16 ? hn::ShiftLeft<16>(number) : hn::BitCast(du, LoadF16::magnitude(number));
+      store_first(bits, du, out + first + b, count - b);
+    }
+  }
 }
 
 // ---- the codes of maxima -----------------------------------------------------------------------------------------------
@@ -204,6 +218,7 @@ void block_scales(const uint8_t* HWY_RESTRICT codes, int64_t blocks, DecodeOrder
 
 void fill_block_kernels(Kernels& kernels) {
   kernels.block_max_bits = block_max_bits;
+  kernels.block_max_numbers = block_max_numbers;
   kernels.max_codes = max_codes;
   kernels.block_scales = block_scales;
 }

@@ -73,6 +73,9 @@ struct Kernels {
   // The same for each block.
   void (*block_max_bits)(Span x, int block, int64_t blocks, uint32_t* out);
 
+  // The same for half types, in their own 16 bits.
+  void (*block_max_numbers)(Span x, int block, int64_t blocks, uint16_t* out);
+
   // The code of the least error for each block (docs/numerics.md 3). Returns false if an element is not finite: codes are then of no use.
   bool (*sweep)(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes);
 

@@ -1,4 +1,6 @@
 // Histogram of the largest magnitudes of blocks over bins whose edges are float32 numbers.
+#include <string.h>
+
 #include <algorithm>
 #include <mutex>
 #include <optional>
@@ -8,6 +10,7 @@
 #include "cpu/chunk.h"
 #include "cpu/ops.h"
 #include "cpu/targets.h"
+#include "num/half.h"
 
 namespace nvfp4cal::cpu {
 
@@ -59,20 +62,27 @@ inline void ask_for(const char* data, int64_t b, int64_t count, int64_t stride) 
   for (int64_t line = 0; line < count * stride; line += 64) __builtin_prefetch(data + b * stride + line);
 }
 
-// Counts of one task. Neighbouring blocks often have the same bin and would wait for each other: they count in turns in four columns. Of no use if a
-// block is not finite.
+// Counts of one task, of no use if a block is not finite, and the largest amax (bits). Neighbouring blocks often have the same bin and would wait for each
+// other: they count in turns in four columns.
 class Counts {
  public:
-  Counts(const Binner& binner, int64_t bins) : binner_(binner), stride_(bins + 1), counts_(static_cast<size_t>(4 * stride_)) {}
+  using Amax = uint32_t;  // float32 bits
 
+  Counts(const Binner& binner, Dtype, int64_t bins) : binner_(binner), stride_(bins + 1), counts_(static_cast<size_t>(4 * stride_)) {}
+
+  static void amaxes(const Kernels& kernels, Span x, int block, int64_t blocks, uint32_t* out) {
+    kernels.block_max_bits(x, block, blocks, out);
+  }
   // next: what is read after these blocks, `stride` bytes a block; asked for while the processor counts.
-  void add(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
+  void add(const Kernels& kernels, const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
+    largest_ = std::max(largest_, kernels.max_bits({Dtype::kF32, amaxes}, n));
     binner_.one_edge() ? add_all<true>(amaxes, n, next, stride) : add_all<false>(amaxes, n, next, stride);
   }
-  void add_to(std::vector<int64_t>& sums) const {
+  uint32_t add_to(std::vector<int64_t>& sums) const {
     for (size_t i = 0; i < sums.size(); ++i) {
       for (size_t column = 0; column < 4; ++column) sums[i] += counts_[column * static_cast<size_t>(stride_) + i];
     }
+    return largest_;
   }
 
  private:
@@ -94,45 +104,53 @@ class Counts {
 
   const Binner& binner_;
   const int64_t stride_;
+  uint32_t largest_ = 0;
   std::vector<int64_t> counts_;
 };
 
-// The same for a type of few numbers: a counter for each positive one, which are the float32 numbers with bits kFirst, kFirst + 2^kShift, .. below kEnd.
-// Zeros, which do not count, and what is not finite are behind them. Bins are looked up at the end, so that a block costs a third; pays for kBlocks.
-template <uint32_t kFirst, uint32_t kEnd, int kShift>
+// The same for half types: a counter for each number that an amax can be. Bins are looked up, and the largest is found, at the end: two instructions a
+// block are left. Pays for kBlocks.
 class NumberCounts {
-  static constexpr uint32_t kNumbers = (kEnd - kFirst) >> kShift;
+  static constexpr uint32_t kNumbers = 0x8000;
 
  public:
+  using Amax = uint16_t;
   static constexpr int64_t kBlocks = 8 * int64_t{kNumbers};
 
-  NumberCounts(const Binner& binner, int64_t) : binner_(binner), counts_(kNumbers + 1) {}
+  NumberCounts(const Binner& binner, Dtype dtype, int64_t) : binner_(binner), dtype_(dtype), counts_(kNumbers) {}
 
-  void add(const uint32_t* amaxes, int64_t n, const char* next, int64_t stride) {
+  static void amaxes(const Kernels& kernels, Span x, int block, int64_t blocks, uint16_t* out) {
+    kernels.block_max_numbers(x, block, blocks, out);
+  }
+  void add(const Kernels&, const uint16_t* amaxes, int64_t n, const char* next, int64_t stride) {
     uint32_t* const counts = counts_.data();
-    const auto add_one = [&](uint32_t amax) { ++counts[std::min((amax >> kShift) - (kFirst >> kShift), kNumbers)]; };
     int64_t b = 0;
     for (; b + 4 <= n; b += 4) {
       ask_for(next, b, 4, stride);
-      add_one(amaxes[b]);
-      add_one(amaxes[b + 1]);
-      add_one(amaxes[b + 2]);
-      add_one(amaxes[b + 3]);
+      ++counts[amaxes[b]];
+      ++counts[amaxes[b + 1]];
+      ++counts[amaxes[b + 2]];
+      ++counts[amaxes[b + 3]];
     }
-    for (; b < n; ++b) add_one(amaxes[b]);
+    for (; b < n; ++b) ++counts[amaxes[b]];
   }
-  void add_to(std::vector<int64_t>& sums) const {
-    for (uint32_t i = 0; i < kNumbers; ++i) {
-      if (counts_[i] > 0) sums[binner_.template bin_of<false>(kFirst + (i << kShift))] += counts_[i];
+  uint32_t add_to(std::vector<int64_t>& sums) const {
+    uint32_t largest = 0;
+    for (uint32_t number = 1; number < kNumbers; ++number) {
+      if (counts_[number] == 0) continue;
+      const auto half = static_cast<uint16_t>(number);
+      largest =
+          num::bits_of(dtype_ == Dtype::kBf16 ? num::bf16_to_f32(half) : num::f16_to_f32(half));  // ascending, what is not finite last
+      if (largest < num::kInfBits) sums[binner_.template bin_of<false>(largest)] += counts_[number];
     }
+    return largest;
   }
 
  private:
   const Binner& binner_;
+  const Dtype dtype_;
   std::vector<uint32_t> counts_;
 };
-using Bf16Counts = NumberCounts<1u << 16, num::kInfBits, 16>;
-using F16Counts = NumberCounts<(127u - 24u) << 23, (127u + 16u) << 23, 13>;
 
 // Blocks of rows: each row's last one may be short. A tensor whose rows are whole blocks is one row.
 struct Rows {
@@ -145,15 +163,19 @@ struct Rows {
   int64_t cols, blocks_per_row, blocks;
 };
 
-// The amaxes (bits) of blocks [first, first + count) of one row.
+// The amaxes of blocks [first, first + count) of one row.
+template <class TaskCounts>
 void row_amaxes(const Log2HistogramArgs& args, const Kernels& kernels, const Rows& rows, SpanReader& reader, int64_t first, int64_t count,
-                uint32_t* amaxes) {
+                typename TaskCounts::Amax* amaxes) {
   const int64_t row = first / rows.blocks_per_row, column = first % rows.blocks_per_row * args.block;
   const int64_t n = std::min(count * args.block, rows.cols - column);
   const Span span = reader.read(row * rows.cols + column, n);
   const int64_t whole = n / args.block, rest = n % args.block;
-  if (whole > 0) kernels.block_max_bits(span, args.block, whole, amaxes);
-  if (rest > 0) amaxes[whole] = kernels.max_bits(span.at(whole * args.block), rest);
+  if (whole > 0) TaskCounts::amaxes(kernels, span, args.block, whole, amaxes);
+  if (rest == 0) return;
+  char last[32 * sizeof(float)] = {};  // of the longest block
+  memcpy(last, span.at(whole * args.block).data, static_cast<size_t>(rest) * dtype_size(span.dtype));
+  TaskCounts::amaxes(kernels, {span.dtype, last}, args.block, 1, amaxes + whole);
 }
 
 struct Found {
@@ -172,40 +194,31 @@ Found count_blocks(const Execution& execution, const Log2HistogramArgs& args, co
   Found found{std::vector<int64_t>(static_cast<size_t>(args.bins))};
   std::mutex mutex;
   execution.parallel_for((rows.blocks + per_task - 1) / per_task, [&](int64_t task) {
-    TaskCounts counts(binner, args.bins);
-    std::vector<uint32_t> amaxes(static_cast<size_t>(per_tile));
+    TaskCounts counts(binner, args.x->dtype, args.bins);
+    std::vector<typename TaskCounts::Amax> amaxes(static_cast<size_t>(per_tile));
     SpanReader reader(*args.x);
-    uint32_t largest = 0;
     const int64_t end = std::min(rows.blocks, (task + 1) * per_task);
     for (int64_t first = task * per_task; first < end;) {
       const int64_t row_end = (first / rows.blocks_per_row + 1) * rows.blocks_per_row;
       const int64_t count = std::min({end - first, row_end - first, per_tile});
-      row_amaxes(args, kernels, rows, reader, first, count, amaxes.data());
+      row_amaxes<TaskCounts>(args, kernels, rows, reader, first, count, amaxes.data());
       first += count;
-      largest = std::max(largest, kernels.max_bits({Dtype::kF32, amaxes.data()}, count));
-      counts.add(amaxes.data(), count, static_cast<const char*>(args.x->data) + first * stride, stride);
+      counts.add(kernels, amaxes.data(), count, static_cast<const char*>(args.x->data) + first * stride, stride);
     }
     const std::lock_guard<std::mutex> lock(mutex);  // sums of integers and a maximum: the order does not matter
-    counts.add_to(found.sums);
-    found.largest = std::max(found.largest, largest);
+    found.largest = std::max(found.largest, counts.add_to(found.sums));
   });
   return found;
 }
 
 Found count_blocks(const Execution& execution, const Log2HistogramArgs& args, const Rows& rows) {
-  const auto by_numbers = [&](auto counts) {
-    using NumbersOfType = typename decltype(counts)::type;
-    const int64_t share = rows.blocks / execution.threads();
+  const int64_t share = rows.blocks / execution.threads();
+  if ((args.x->dtype == Dtype::kBf16 || args.x->dtype == Dtype::kF16) && share >= NumberCounts::kBlocks) {
     // four tasks a thread balance; 32 bits count a task's blocks
-    return share < NumbersOfType::kBlocks
-               ? std::optional<Found>()
-               : count_blocks<NumbersOfType>(execution, args, rows, std::clamp(share / 4, NumbersOfType::kBlocks, int64_t{1} << 31));
-  };
-  std::optional<Found> found;
-  if (args.x->dtype == Dtype::kBf16) found = by_numbers(std::type_identity<Bf16Counts>());
-  if (args.x->dtype == Dtype::kF16) found = by_numbers(std::type_identity<F16Counts>());
+    return count_blocks<NumberCounts>(execution, args, rows, std::clamp(share / 4, NumberCounts::kBlocks, int64_t{1} << 31));
+  }
   // As many tasks as pay for counts of their own.
-  return found ? *found : count_blocks<Counts>(execution, args, rows, std::max(16 * (kChunkElements / args.block), 16 * args.bins));
+  return count_blocks<Counts>(execution, args, rows, std::max(16 * (kChunkElements / args.block), 16 * args.bins));
 }
 
 }  // namespace

@@ -32,6 +32,14 @@ void block_max_bits(Span x, int block, int64_t blocks, uint32_t* out) {
   for (int64_t b = 0; b < blocks; ++b) out[b] = max_bits(x.at(b * block), block);
 }
 
+void block_max_numbers(Span x, int block, int64_t blocks, uint16_t* out) {
+  const uint16_t* number = static_cast<const uint16_t*>(x.data);
+  for (int64_t b = 0; b < blocks; ++b) {
+    out[b] = 0;
+    for (int i = 0; i < block; ++i) out[b] = std::max<uint16_t>(out[b], *number++ & 0x7FFF);
+  }
+}
+
 bool sweep(const SweepPlan& plan, Span x, int64_t blocks, const BlockWeights* weights, uint8_t* codes) {
   bool finite = true;
   float magnitudes[32];
@@ -133,6 +141,7 @@ const Kernels& scalar_kernels() {
     table.name = "scalar";
     table.max_bits = max_bits;
     table.block_max_bits = block_max_bits;
+    table.block_max_numbers = block_max_numbers;
     table.sweep = sweep;
     table.max_codes = max_codes;
     table.block_scales = block_scales;

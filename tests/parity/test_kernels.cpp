@@ -2,6 +2,7 @@
 #include <cstring>
 #include <limits>
 
+#include "num/half.h"
 #include "parity/sweep_run.h"
 #include "support/catch.h"
 
@@ -88,6 +89,14 @@ TEST_CASE("maxima are those of a plain loop", "[parity]") {
   compare_all([](const cpu::Kernels& kernels, const TypedBlocks& x, int64_t blocks, int block) {
     std::vector<uint32_t> out(static_cast<size_t>(blocks), 0xEEEEEEEE);
     kernels.block_max_bits({x.dtype, x.data()}, block, blocks, out.data());
+    if (x.dtype != Dtype::kF32) {
+      std::vector<uint16_t> numbers(out.size(), 0xEEEE);
+      kernels.block_max_numbers({x.dtype, x.data()}, block, blocks, numbers.data());
+      for (size_t b = 0; b < numbers.size(); ++b) {
+        const float amax = x.dtype == Dtype::kBf16 ? num::bf16_to_f32(numbers[b]) : num::f16_to_f32(numbers[b]);
+        CHECK(num::bits_of(amax) == out[b]);
+      }
+    }
     for (int64_t n = 0; n <= blocks * block && n < 80; ++n) out.push_back(kernels.max_bits({x.dtype, x.data()}, n));
     out.push_back(kernels.max_bits({x.dtype, x.data()}, blocks * block));
     // independent of all kernels: the largest value

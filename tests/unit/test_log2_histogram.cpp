@@ -169,6 +169,19 @@ TEST_CASE("the histogram of many blocks of half types, all numbers", "[actmax][p
   }
 }
 
+TEST_CASE("the histogram of many blocks of half types, rows with a short block", "[actmax][parity]") {
+  Random random(35);
+  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+    const StridedTensor x = make_strided(dtype, {3, 1500021}, Layout::kContiguous, random,
+                                         [](Random& r) { return r.chance(0.5) ? 0.0 : r.normal() * std::exp2(r.below(20) - 10.0); });
+    const std::vector<uint32_t> edges = edges_of(kRanges[1]);
+    CAPTURE(dtype_name(dtype));
+    Execution one_thread;
+    one_thread.set_threads(1);
+    CHECK(by_op(one_thread, x.view, 16, kRanges[1], edges) == by_loops(x, 16, kRanges[1]));
+  }
+}
+
 TEST_CASE("the histogram of every float32 near an edge", "[actmax]") {
   for (const Range& range : kRanges) {
     StridedTensor x;
