@@ -1,4 +1,4 @@
-// Maxima, decoding and error sums on SIMD lanes: elements lie along the lanes as they do in memory.
+// Maxima and decoding on SIMD lanes: elements lie along the lanes as they do in memory.
 #include "cpu/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -59,52 +59,9 @@ void decode(const uint8_t* packed, int block, int64_t blocks, const float* scale
   decode_to<StoreF32>(packed, block, blocks, scales, to, out.streaming);
 }
 
-// ---- errors ------------------------------------------------------------------------------------------------------------
-
-// Adds what rows of 16 elements (one group at most) add to the sums of columns [part, part + kLanes).
-template <class Loader>
-HWY_INLINE void add_group_errors(const char* data, const uint8_t* HWY_RESTRICT packed, const float* HWY_RESTRICT scales, int64_t rows,
-                                 int64_t rows_per_scale, VF factor, double* HWY_RESTRICT sums) {
-  const DF df;
-  const hn::Repartition<double, DF> dd;
-  const hn::Half<DF> half;
-  constexpr int kRow = 16, kHalf = kLanes / 2;
-  const auto add = [&](VF values, double* to) HWY_ATTR {
-    hn::StoreU(hn::Add(hn::LoadU(dd, to), hn::PromoteTo(dd, hn::LowerHalf(half, values))), dd, to);
-    hn::StoreU(hn::Add(hn::LoadU(dd, to + kHalf), hn::PromoteTo(dd, hn::UpperHalf(half, values))), dd, to + kHalf);
-  };
-  for (int part = 0; part < kRow; part += kLanes) {
-    VF error = hn::Zero(df), energy = hn::Zero(df);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t i = r * kRow + part;
-      const VF x = hn::Mul(Loader::load(data + i * Loader::kBytes), factor);
-      const VF decoded = hn::Mul(element_values(packed + i / 2), hn::Set(df, scales[r / rows_per_scale]));
-      const VF residual = hn::Sub(x, decoded);
-      error = hn::Add(error, hn::Mul(residual, residual));
-      energy = hn::Add(energy, hn::Mul(x, x));
-    }
-    add(error, sums + part);
-    add(energy, sums + kRow + part);
-  }
-}
-
-void squared_error(Span x, const uint8_t* packed, int block, int64_t blocks, const float* scales, float factor, double* sums) {
-  const int64_t rows_per_scale = block / 16, rows = blocks * rows_per_scale;
-  with_loader(x.dtype, [&](auto loader) HWY_ATTR {
-    using Loader = decltype(loader);
-    const char* const data = static_cast<const char*>(x.data);
-    for (int64_t row = 0; row < rows; row += kErrorRows) {
-      add_group_errors<Loader>(data + row * 16 * Loader::kBytes, packed + row * 8, scales + row / rows_per_scale,
-                               HWY_MIN(kErrorRows, rows - row), rows_per_scale, hn::Set(DF(), factor), sums);
-    }
-    return 0;
-  });
-}
-
 void fill_convert_kernels(Kernels& kernels) {
   kernels.max_bits = max_bits;
   kernels.decode = decode;
-  kernels.squared_error = squared_error;
 }
 
 #endif  // NVFP4CAL_REAL_SIMD

@@ -73,34 +73,17 @@ HWY_INLINE void fake_by_floats(const char* data, VF scales, char* out, Streaming
 
 // ---- AVX-512, half types: levels by lookup --------------------------------------------------------------------------------
 
-// 16 rows whose codes the plan has cells for.
 template <class Format>
-HWY_INLINE void fake_by_cells(const FakePlan& plan, const char* data, VI codes, char* out, Streaming streaming) {
-  const __m512i code = codes.raw;
-  __m512i mantissa = _mm512_and_si512(code, _mm512_set1_epi32(7));
-  __m512i below_top = _mm512_sub_epi32(_mm512_set1_epi32(15), _mm512_srli_epi32(code, 3));
-  if (HWY_UNLIKELY(_mm512_cmplt_epi32_mask(code, _mm512_set1_epi32(8)) != 0)) {  // their values are normal float32 numbers
-    const __m512i bits = _mm512_castps_si512(values_of(codes).raw);
-    mantissa = _mm512_and_si512(_mm512_srli_epi32(bits, 20), _mm512_set1_epi32(7));
-    below_top = _mm512_sub_epi32(_mm512_set1_epi32(127 + 8), _mm512_srli_epi32(bits, 23));
-  }
-  const __m512i lowered = _mm512_slli_epi16(_mm512_or_si512(below_top, _mm512_slli_epi32(below_top, 16)), Format::kMantissaBits);
-  const __m256i firsts = _mm256_load_si256(reinterpret_cast<const __m256i*>(plan.first));
-  const __m512i first = _mm512_sub_epi16(_mm512_permutexvar_epi32(mantissa, _mm512_castsi256_si512(firsts)), lowered);
-  alignas(64) uint32_t cells_at[16];  // in bytes
-  _mm512_store_si512(cells_at, _mm512_slli_epi32(mantissa, 6));
-  static_assert(sizeof(LevelCells) == 1 << 6);
-  const auto cells_of = [&](int r) HWY_ATTR -> const LevelCells& {
-    return *reinterpret_cast<const LevelCells*>(reinterpret_cast<const char*>(plan.cells) + cells_at[r]);
-  };
-  __m512i rows = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+HWY_INLINE void fake_by_cells(const LevelPlan& plan, const char* data, const uint8_t* codes, VI in_lanes, char* out, Streaming streaming) {
+  const CellRows<Format> rows(plan, codes, in_lanes);
   for (int r = 0; r < 16; r += 2) {
     ask_for_next(data + r * 32, 2);
     const __m512i x = _mm512_loadu_si512(data + r * 32);
-    put(values_by_cells<Format>(x, cells_of(r), cells_of(r + 1), _mm512_permutexvar_epi32(rows, first),
-                                _mm512_permutexvar_epi32(rows, lowered)),
+    const __m512i magnitude = _mm512_subs_epu16(rows.values(magnitudes_of(x), r), rows.lowered(r));  // zero stays zero
+    // negative: above 0x8000, which is -0
+    put(_mm512_ternarylogic_epi32(magnitude, _mm512_subs_epu16(x, _mm512_set1_epi16(1)), _mm512_set1_epi16(static_cast<int16_t>(0x8000)),
+                                  0xF8),
         out + r * 32, streaming);
-    rows = _mm512_add_epi32(rows, _mm512_set1_epi32(2));
   }
 }
 
@@ -112,28 +95,19 @@ template <class Loader>
 using StorerLike = std::conditional_t<std::is_same_v<Loader, LoadF32>, StoreF32,
                                       std::conditional_t<std::is_same_v<Loader, LoadBf16>, StoreBf16, StoreF16>>;
 
-#if HWY_MAX_BYTES == 64
-template <class Loader>
-using FormatLike = std::conditional_t<std::is_same_v<Loader, LoadBf16>, RoundBf16, RoundF16>;
-#endif
-
 // What groups of rows of one tensor are done with: what is fast where it holds.
 template <class Loader>
 class FakeGroups {
   using Storer = StorerLike<Loader>;
 
  public:
-  HWY_INLINE FakeGroups(const FakePlan& plan, Streaming streaming) : plan_(plan), streaming_(streaming) {}
+  HWY_INLINE FakeGroups(const LevelPlan& plan, Streaming streaming) : plan_(plan), streaming_(streaming) {}
 
   HWY_INLINE void run(const char* data, const uint8_t* HWY_RESTRICT codes, char* out) const {
     const VI of_rows = hn::PromoteTo(DI(), hn::LoadU(hn::Rebind<uint8_t, DI>(), codes));
 #if HWY_MAX_BYTES == 64
     if constexpr (Loader::kBytes == 2) {
-      const VI least = hn::Set(DI(), plan_.least_code), largest = hn::Set(DI(), num::kE4m3Count);
-      // the largest first: where no code has cells, the least is above it and none stays as it is
-      if (HWY_LIKELY(hn::AllTrue(DI(), hn::Eq(hn::Max(hn::Min(of_rows, largest), least), of_rows)))) {
-        return fake_by_cells<FormatLike<Loader>>(plan_, data, of_rows, out, streaming_);
-      }
+      if (HWY_LIKELY(has_cells(plan_, of_rows))) return fake_by_cells<FormatLike<Loader>>(plan_, data, codes, of_rows, out, streaming_);
     }
 #endif
     const VF scales = hn::Mul(values_of(of_rows), hn::Set(DF(), plan_.global_scale));
@@ -153,14 +127,14 @@ class FakeGroups {
   }
 
  private:
-  const FakePlan& plan_;
+  const LevelPlan& plan_;
   const Streaming streaming_;
 };
 
 // A block of 32 has two rows.
 template <class Loader>
-void fake_blocks(const FakePlan& plan, const char* data, int64_t rows_per_block, int64_t rows, const uint8_t* HWY_RESTRICT codes, char* out,
-                 Streaming streaming) {
+void fake_blocks(const LevelPlan& plan, const char* data, int64_t rows_per_block, int64_t rows, const uint8_t* HWY_RESTRICT codes,
+                 char* out, Streaming streaming) {
   const FakeGroups<Loader> groups(plan, streaming);
   for (int64_t row = 0; row < rows; row += kRowsPerGroup) {
     const int64_t count = HWY_MIN(kRowsPerGroup, rows - row), at = row * kRow * Loader::kBytes;
@@ -174,15 +148,15 @@ void fake_blocks(const FakePlan& plan, const char* data, int64_t rows_per_block,
   }
 }
 
-void fake_plan([[maybe_unused]] Dtype dtype, float global_scale, FakePlan* plan) {
+void level_plan([[maybe_unused]] Dtype dtype, float global_scale, [[maybe_unused]] LevelUse use, LevelPlan* plan) {
   plan->global_scale = global_scale;
 #if HWY_MAX_BYTES == 64
-  if (dtype == Dtype::kBf16) fill_level_plan<LoadBf16, RoundBf16>(global_scale, *plan);
-  if (dtype == Dtype::kF16) fill_level_plan<LoadF16, RoundF16>(global_scale, *plan);
+  if (dtype == Dtype::kBf16) fill_level_plan<LoadBf16, RoundBf16>(global_scale, use, *plan);
+  if (dtype == Dtype::kF16) fill_level_plan<LoadF16, RoundF16>(global_scale, use, *plan);
 #endif
 }
 
-void fake_quantize(const FakePlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, const DecodedSpan& out) {
+void fake_quantize(const LevelPlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, const DecodedSpan& out) {
   const int64_t rows_per_block = block / kRow;
   with_loader(x.dtype, [&](auto loader) {
     fake_blocks<decltype(loader)>(plan, static_cast<const char*>(x.data), rows_per_block, blocks * rows_per_block, codes,
@@ -195,7 +169,7 @@ void fake_quantize(const FakePlan& plan, Span x, int block, int64_t blocks, cons
 #if NVFP4CAL_REAL_SIMD
 void fill_fake_kernels(Kernels& kernels) {
 #if NVFP4CAL_FAST_PACK
-  kernels.fake_plan = fake_plan;
+  kernels.level_plan = level_plan;
   kernels.fake_quantize = fake_quantize;
 #else
   (void)kernels;  // packs and decodes

@@ -34,14 +34,17 @@ struct DecodedSpan {
 };
 
 // Levels of elements of sixteen bits whose rows' scales have one mantissa, in the top binade of E4M3 (level_cells-inl.h). A cell is half a binade of
-// magnitudes; its threshold, counted from the first cell on, is 0xFFFF where it has none; value: of the level below it.
+// magnitudes; its threshold, counted from the first cell on, is 0xFFFF where it has none; value: of the level below it, its code or what it decodes to.
 struct LevelCells {
   alignas(64) uint16_t threshold[16];
   uint16_t value[16];
 };
 
-// What the rows of a tensor have in common for Kernels::fake_quantize.
-struct FakePlan {
+// What the values of a LevelPlan's cells are for.
+enum class LevelUse : uint8_t { kPack, kFakeQuantize };
+
+// What the rows of a tensor have in common for Kernels::pack or fake_quantize.
+struct LevelPlan {
   LevelCells cells[8];            // by mantissa
   alignas(32) uint32_t first[8];  // magnitude at which the first cell begins, in both halves
   int least_code;                 // codes from here to 126 have cells
@@ -62,7 +65,16 @@ struct AmaxErrors {
   double power;
 };
 
-inline constexpr int64_t kErrorRows = 16;  // even, for blocks of 32
+inline constexpr int64_t kErrorRows = 32;  // of 16 elements: a group, which is added up in float32
+
+// Blocks whose errors are measured.
+struct MeasuredBlocks {
+  Span x;
+  int block;
+  int64_t blocks;
+  const float* scales;  // of blocks, times factor
+  float factor;         // a power of two that keeps squares normal numbers
+};
 
 struct Kernels {
   const char* name;
@@ -88,19 +100,21 @@ struct Kernels {
   // The scales that codes (any E4M3 byte but NaN) are decoded with.
   void (*block_scales)(const uint8_t* codes, int64_t blocks, DecodeOrder order, float global_scale, float* out);
 
+  // What pack and fake_quantize begin with: x's dtype, the slice's global scale.
+  void (*level_plan)(Dtype dtype, float global_scale, LevelUse use, LevelPlan* plan);
+
   // Nibbles of x / (v * s2), [blocks * block / 2].
-  void (*pack)(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed);
+  void (*pack)(const LevelPlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, uint8_t* packed);
 
   // E2M1 * scale, scale given for each block.
   void (*decode)(const uint8_t* packed, int block, int64_t blocks, const float* scales, const DecodedSpan& out);
 
-  // What pack and decode make of x with these codes, in x's dtype; NULL where a target has nothing faster than the two. The first fills a plan for it.
-  void (*fake_plan)(Dtype dtype, float global_scale, FakePlan* plan);
-  void (*fake_quantize)(const FakePlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, const DecodedSpan& out);
+  // What pack and decode make of x with these codes, in x's dtype; NULL where a target has nothing faster than the two.
+  void (*fake_quantize)(const LevelPlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, const DecodedSpan& out);
 
-  // Adds what nibbles leave of x: (x factor - E2M1 * scale)^2 of element i to sums[i % 16], (x factor)^2 to sums[16 + i % 16]. kErrorRows rows of 16
-  // elements are added up in float32, nothing fused, then in float64. factor: a power of two that keeps squares normal numbers, part of the scales.
-  void (*squared_error)(Span x, const uint8_t* packed, int block, int64_t blocks, const float* scales, float factor, double* sums);
+  // Adds what nibbles leave of x: (x factor - E2M1 * scale)^2 of element i to sums[i % 16], (x factor)^2 to sums[16 + i % 16]. A group of kErrorRows
+  // rows is added up in float32 by i % 32, nothing fused, then in float64: even rows, then odd ones.
+  void (*squared_error)(const MeasuredBlocks& x, const uint8_t* packed, double* sums);
 
   // The float64 values of 16 * groups elements: group g, 16 values, at out + g * stride.
   void (*widen)(Span x, int64_t groups, double* out, int64_t stride);

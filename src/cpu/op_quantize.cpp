@@ -43,7 +43,8 @@ class Quantizer {
     Scratch scratch;
     uint8_t* codes = sweep_.codes ? sweep_.codes + chunk.first : sized(scratch.codes, chunk.count);
     if (searches_) choose_codes(chunk, x, scratch, codes);
-    if (fakes(x.dtype, sums)) kernels_.fake_plan(x.dtype, global_scale(chunk.slice), &scratch.fake_plan);
+    const LevelUse use = fakes(x.dtype, sums) ? LevelUse::kFakeQuantize : LevelUse::kPack;
+    kernels_.level_plan(x.dtype, global_scale(chunk.slice), use, &scratch.level_plan);
     for (int64_t b = 0; b < chunk.count; b += blocks_per_tile) {
       const BlockRange tile{chunk.slice, chunk.first + b, std::min(blocks_per_tile, chunk.count - b)};
       if (!searches_) choose_codes(tile, x.at(b * block), scratch, codes + b);
@@ -60,7 +61,7 @@ class Quantizer {
   struct Scratch {
     std::vector<uint8_t> codes, packed;
     std::vector<float> scales, doubles, weights;
-    FakePlan fake_plan;
+    LevelPlan level_plan;
     std::optional<SweepPlan> max_plan;  // for max_codes: of the chunk's slice
   };
 
@@ -95,26 +96,25 @@ class Quantizer {
     DecodedSpan out = {};
     if (args_.decoded) out = decoded_span(*args_.decoded, tile.first * sweep_.block, n, scratch.doubles);
     if (fakes(x.dtype, sums)) {
-      kernels_.fake_quantize(scratch.fake_plan, x, sweep_.block, tile.count, codes, out);
+      kernels_.fake_quantize(scratch.level_plan, x, sweep_.block, tile.count, codes, out);
     } else {
-      pack_tile(tile, x, codes, global_scale(tile.slice), out, scratch, sums);
+      pack_tile(tile, x, codes, out, scratch, sums);
     }
     if (args_.decoded) store_doubles(*args_.decoded, tile.first * sweep_.block, n, scratch.doubles);
   }
 
-  void pack_tile(const BlockRange& tile, Span x, const uint8_t* codes, float global_scale, const DecodedSpan& out, Scratch& scratch,
-                 double* sums) const {
+  void pack_tile(const BlockRange& tile, Span x, const uint8_t* codes, const DecodedSpan& out, Scratch& scratch, double* sums) const {
     const int64_t n = tile.count * sweep_.block;
     uint8_t* packed = args_.packed ? args_.packed + tile.first * sweep_.block / 2 : sized(scratch.packed, n / 2);
-    kernels_.pack(x, sweep_.block, tile.count, codes, global_scale, packed);
+    kernels_.pack(scratch.level_plan, x, sweep_.block, tile.count, codes, packed);
     if (!out.data && !sums) return;
-    float* scales = sized(scratch.scales, tile.count);
-    kernels_.block_scales(codes, tile.count, DecodeOrder::kModelopt, global_scale, scales);
+    float* const scales = sized(scratch.scales, tile.count);
+    kernels_.block_scales(codes, tile.count, DecodeOrder::kModelopt, global_scale(tile.slice), scales);
     if (out.data) kernels_.decode(packed, sweep_.block, tile.count, scales, out);
     if (!sums) return;
     const float factor = square_factor(sweep_.global_amax[tile.slice]);
     for (int64_t b = 0; b < tile.count; ++b) scales[b] *= factor;
-    kernels_.squared_error(x, packed, sweep_.block, tile.count, scales, factor, sums);
+    kernels_.squared_error({x, sweep_.block, tile.count, scales, factor}, packed, sums);
   }
 
   void choose_codes(const BlockRange& chunk, Span x, Scratch& scratch, uint8_t* codes) const {

@@ -1,5 +1,5 @@
-// Nibbles of bfloat16 and float16 rows under AVX-512: magnitudes are compared in sixteen bits with the smallest number of each level. Included once
-// per target. Proof: docs/numerics.md, "packing".
+// Nibbles of bfloat16 and float16 rows under AVX-512: magnitudes are compared in sixteen bits with the smallest number of each level, its threshold.
+// Most rows find theirs in tables (level_cells-inl.h), those of very small numbers here. Included once per target. Proof: docs/numerics.md, "packing".
 #if defined(NVFP4CAL_CPU_PACK_HALVES_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef NVFP4CAL_CPU_PACK_HALVES_INL_H
 #undef NVFP4CAL_CPU_PACK_HALVES_INL_H
@@ -88,7 +88,7 @@ class ThresholdLadder {
   static constexpr int kOneBinade = 1 << Format::kMantissaBits;
 
  public:
-  HWY_INLINE explicit ThresholdLadder(float global_scale) : global_scale_(global_scale) {
+  HWY_INLINE explicit ThresholdLadder(float global_scale) {
     const DI di;
     // lanes 0 .. 7: the eight mantissas; lanes 8 .. 15: codes 0 .. 7, which have no mantissa
     const VI lane = hn::Iota(di, 0);
@@ -104,35 +104,13 @@ class ThresholdLadder {
     least_code_ = first_binade > 1 ? 8 * first_binade : global_scale * num::e4m3_magnitude(1) >= 0x1p-90f ? 1 : 8;
   }
 
-  float global_scale() const { return global_scale_; }
   int least_code() const { return least_code_; }  // above 126: none
   // Threshold k of codes 112 .. 119 in lanes 0 .. 7, in both halves.
   __m512i top_binade(int k) const { return base_.at[k]; }
-  // Whether all these codes have their thresholds here.
-  HWY_INLINE bool has(VI codes) const {
-    const DU du;
-    const VU above_least = hn::BitCast(du, hn::Sub(codes, hn::Set(DI(), least_code_)));
-    return hn::AllTrue(du, hn::Lt(above_least, hn::Set(du, static_cast<uint32_t>(num::kE4m3Count + 1 - least_code_))));
-  }
-  HWY_INLINE Thresholds<Loader> of(VI codes) const {
-    const __m512i code = codes.raw;
-    const __mmask16 normal = _mm512_cmpge_epi32_mask(code, _mm512_set1_epi32(8));
-    const __m512i mantissa = _mm512_and_si512(code, _mm512_set1_epi32(7));
-    const __m512i column = _mm512_mask_mov_epi32(_mm512_or_si512(mantissa, _mm512_set1_epi32(8)), normal, mantissa);
-    const __m512i binades = _mm512_maskz_sub_epi32(normal, _mm512_set1_epi32(kTopBinade), _mm512_srli_epi32(code, 3));
-    const __m512i lower_by = lower_half_twice(_mm512_slli_epi32(binades, Format::kMantissaBits));
-    Thresholds<Loader> result;
-    for (int k = 0; k < 7; ++k) result.at[k] = _mm512_sub_epi16(_mm512_permutexvar_epi32(column, base_.at[k]), lower_by);
-    return result;
-  }
 
  private:
   static HWY_INLINE int first_lane(__m512i halves) { return _mm_cvtsi128_si32(_mm512_castsi512_si128(halves)) & 0xFFFF; }
-  static HWY_INLINE __m512i lower_half_twice(__m512i words) {
-    return _mm512_shuffle_epi8(words, _mm512_set4_epi32(0x0D0C0D0C, 0x09080908, 0x05040504, 0x01000100));
-  }
 
-  const float global_scale_;
   Thresholds<Loader> base_;
   int least_code_ = num::kE4m3Count + 1;
 };
@@ -176,15 +154,18 @@ HWY_INLINE void pack_by_thresholds(const char* data, const Thresholds<Loader>& t
   _mm512_storeu_si512(packed + 64, _mm512_permutex2var_epi64(first, upper_order, second));
 }
 
-// 16 rows whose codes are at `codes`.
+// 16 codes, one a lane.
+HWY_INLINE VI widened(const uint8_t* HWY_RESTRICT codes) {
+  return VI{_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)))};
+}
+
+// 16 rows whose codes are at `codes`, any scales.
 template <class Loader>
-HWY_INLINE void pack_group(const char* data, const ThresholdLadder<Loader>& ladder, const uint8_t* HWY_RESTRICT codes,
-                           uint8_t* HWY_RESTRICT packed) {
-  const VI of_rows{_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)))};
-  if (HWY_LIKELY(ladder.has(of_rows))) return pack_by_thresholds<Loader>(data, ladder.of(of_rows), packed);
-  const VF scales = hn::Mul(values_of(of_rows), hn::Set(DF(), ladder.global_scale()));
+HWY_NOINLINE void pack_by_scales(const char* data, float global_scale, const uint8_t* HWY_RESTRICT codes, uint8_t* HWY_RESTRICT packed) {
+  const VI of_rows = widened(codes);
+  const VF scales = hn::Mul(values_of(of_rows), hn::Set(DF(), global_scale));
   if (ordinary(scales, HalfFormat<Loader>::kScalesBelow)) return pack_by_thresholds<Loader>(data, Thresholds<Loader>(scales.raw), packed);
-  pack_divided<Loader>(data, codes, kRowsPerGroup, ladder.global_scale(), packed);
+  pack_divided<Loader>(data, codes, kRowsPerGroup, global_scale, packed);
 }
 
 #endif

@@ -16,8 +16,6 @@ HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_REAL_SIMD
 
-constexpr int64_t kRow = 16;
-
 // ---- by division -------------------------------------------------------------------------------------------------------
 
 // Codes 0..15 of x / scale in 32-bit lanes. A scale that underflowed to 0 makes 0 / 0 = NaN: an element of 0 has code 0 whatever its quotient.

@@ -1,6 +1,8 @@
 // Nibbles of blocks whose scales are known, on SIMD lanes: the nearest level of the float32 quotient x / scale, without dividing where
 // something cheaper is as good. docs/numerics.md, "packing".
 #define NVFP4CAL_ALL_TARGETS
+#include <functional>
+
 #include "cpu/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -8,7 +10,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "cpu/pack_halves-inl.h"
+#include "cpu/pack_cells-inl.h"
 #include "cpu/pack_lanes-inl.h"
 #include "cpu/simd_kernels.h"
 
@@ -16,22 +18,29 @@ HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_REAL_SIMD
 
+#if NVFP4CAL_FAST_PACK
+// What the rows of a tensor have in common for pack_group: AVX-512 finds levels of half types in the plan's cells.
 template <class Loader>
-struct ScalesFor {
-#if NVFP4CAL_FAST_PACK && HWY_MAX_BYTES == 64
-  using type = std::conditional_t<Loader::kBytes == 2, ThresholdLadder<Loader>, CodeScales>;
-#elif NVFP4CAL_FAST_PACK
-  using type = CodeScales;
+HWY_INLINE auto scales_of(const LevelPlan& plan) {
+#if HWY_MAX_BYTES == 64
+  if constexpr (Loader::kBytes == 2) {
+    return std::cref(plan);
+  } else {
+    return CodeScales(plan.global_scale);
+  }
+#else
+  return CodeScales(plan.global_scale);
 #endif
-};
+}
+#endif
 
 // Whole groups of rows; a block of 32 has two rows. Returns how many rows that were.
 template <class Loader>
-int64_t pack_groups(const char* data, int64_t rows_per_block, int64_t rows, const uint8_t* HWY_RESTRICT codes, float global_scale,
+int64_t pack_groups(const char* data, int64_t rows_per_block, int64_t rows, const uint8_t* HWY_RESTRICT codes, const LevelPlan& plan,
                     uint8_t* HWY_RESTRICT packed) {
   int64_t row = 0;
 #if NVFP4CAL_FAST_PACK
-  const typename ScalesFor<Loader>::type scales(global_scale);
+  const auto scales = scales_of<Loader>(plan);
   uint8_t row_codes[kRowsPerGroup];
   for (; row + kRowsPerGroup <= rows; row += kRowsPerGroup) {
     const uint8_t* const of_group = codes_of_rows(codes, rows_per_block, row, kRowsPerGroup, row_codes);
@@ -42,19 +51,19 @@ int64_t pack_groups(const char* data, int64_t rows_per_block, int64_t rows, cons
 }
 
 template <class Loader>
-void pack_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY_RESTRICT codes, float global_scale,
+void pack_blocks(const char* data, int block, int64_t blocks, const uint8_t* HWY_RESTRICT codes, const LevelPlan& plan,
                  uint8_t* HWY_RESTRICT packed) {
   const int64_t rows_per_block = block / kRow, rows = blocks * rows_per_block;
-  int64_t row = pack_groups<Loader>(data, rows_per_block, rows, codes, global_scale, packed);
+  int64_t row = pack_groups<Loader>(data, rows_per_block, rows, codes, plan, packed);
   for (; row < rows; ++row) {
-    const float scale = num::e4m3_magnitude(codes[row / rows_per_block]) * global_scale;
+    const float scale = num::e4m3_magnitude(codes[row / rows_per_block]) * plan.global_scale;
     pack_row<Loader>(data + row * kRow * Loader::kBytes, scale, packed + row * (kRow / 2));
   }
 }
 
-void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed) {
+void pack(const LevelPlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, uint8_t* packed) {
   with_loader(x.dtype, [&](auto loader) {
-    pack_blocks<decltype(loader)>(static_cast<const char*>(x.data), block, blocks, codes, global_scale, packed);
+    pack_blocks<decltype(loader)>(static_cast<const char*>(x.data), block, blocks, codes, plan, packed);
     return 0;
   });
 }

@@ -69,9 +69,11 @@ void block_scales(const uint8_t* codes, int64_t blocks, DecodeOrder order, float
   }
 }
 
-void pack(Span x, int block, int64_t blocks, const uint8_t* codes, float global_scale, uint8_t* packed) {
+void level_plan(Dtype, float global_scale, LevelUse, LevelPlan* plan) { plan->global_scale = global_scale; }
+
+void pack(const LevelPlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, uint8_t* packed) {
   for (int64_t b = 0; b < blocks; ++b) {
-    const float scale = num::stored_scale(num::e4m3_magnitude(codes[b]), global_scale);
+    const float scale = num::stored_scale(num::e4m3_magnitude(codes[b]), plan.global_scale);
     for (int i = 0; i < block; i += 2) {
       const uint8_t low = num::e2m1_code(load_element(x, b * block + i) / scale);
       const uint8_t high = num::e2m1_code(load_element(x, b * block + i + 1) / scale);
@@ -96,19 +98,19 @@ void decode(const uint8_t* packed, int block, int64_t blocks, const float* scale
   }
 }
 
-void squared_error(Span x, const uint8_t* packed, int block, int64_t blocks, const float* scales, float factor, double* sums) {
-  const int64_t n = blocks * block;
+void squared_error(const MeasuredBlocks& of, const uint8_t* packed, double* sums) {
+  const int64_t n = of.blocks * of.block;
   for (int64_t group = 0; group < n; group += 16 * kErrorRows) {
-    for (int64_t column = 0; column < 16; ++column) {
+    for (int64_t column = 0; column < 32; ++column) {
       float error = 0.0f, energy = 0.0f;
-      for (int64_t i = group + column; i < std::min(group + 16 * kErrorRows, n); i += 16) {
-        const float value = load_element(x, i) * factor;
-        const float residual = value - num::e2m1_value(packed[i / 2] >> (i % 2 * 4) & 15) * scales[i / block];
+      for (int64_t i = group + column; i < std::min(group + 16 * kErrorRows, n); i += 32) {
+        const float value = load_element(of.x, i) * of.factor;
+        const float residual = value - num::e2m1_value(packed[i / 2] >> (i % 2 * 4) & 15) * of.scales[i / of.block];
         error += residual * residual;
         energy += value * value;
       }
-      sums[column] += static_cast<double>(error);
-      sums[16 + column] += static_cast<double>(energy);
+      sums[column % 16] += static_cast<double>(error);
+      sums[16 + column % 16] += static_cast<double>(energy);
     }
   }
 }
@@ -145,6 +147,7 @@ const Kernels& scalar_kernels() {
     table.sweep = sweep;
     table.max_codes = max_codes;
     table.block_scales = block_scales;
+    table.level_plan = level_plan;
     table.pack = pack;
     table.decode = decode;
     table.squared_error = squared_error;

@@ -28,6 +28,7 @@ using VI = hn::Vec<DI>;
 using MF = hn::Mask<DF>;
 
 constexpr int kLanes = HWY_MAX_BYTES / 4;
+constexpr int64_t kRow = 16;  // elements that are packed, decoded or measured at a time: a block, or half of one
 
 // ---- loads: kLanes elements as float32 ---------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@
   void fill_block_hessian_kernels(Kernels& kernels); \
   void fill_pack_kernels(Kernels& kernels);          \
   void fill_fake_kernels(Kernels& kernels);          \
+  void fill_measure_kernels(Kernels& kernels);       \
   void fill_hessian_kernels(Kernels& kernels);       \
   void fill_hessian_sweep_kernels(Kernels& kernels); \
   void fill_error_kernels(Kernels& kernels);         \

@@ -23,10 +23,10 @@ Kernels table_of(const char* name, std::initializer_list<Fill> fills) {
 }
 
 // The kernels that every SIMD target has.
-#define NVFP4CAL_FILLS(ns)                                                                                                               \
-  ns::fill_sweep_kernels, ns::fill_convert_kernels, ns::fill_block_kernels, ns::fill_pack_kernels, ns::fill_fake_kernels,                \
-      ns::fill_hessian_kernels, ns::fill_hessian_sweep_kernels, ns::fill_error_kernels, ns::fill_range_kernels, ns::fill_linalg_kernels, \
-      ns::fill_gptq_kernels, ns::fill_block_search_kernels, ns::fill_block_hessian_kernels
+#define NVFP4CAL_FILLS(ns)                                                                                                                \
+  ns::fill_sweep_kernels, ns::fill_convert_kernels, ns::fill_block_kernels, ns::fill_pack_kernels, ns::fill_fake_kernels,                 \
+      ns::fill_measure_kernels, ns::fill_hessian_kernels, ns::fill_hessian_sweep_kernels, ns::fill_error_kernels, ns::fill_range_kernels, \
+      ns::fill_linalg_kernels, ns::fill_gptq_kernels, ns::fill_block_search_kernels, ns::fill_block_hessian_kernels
 
 std::vector<Kernels> make_tables() {
   std::vector<Kernels> tables;

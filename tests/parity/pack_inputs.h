@@ -10,6 +10,13 @@ namespace nvfp4cal::test {
 
 inline constexpr Dtype kKernelDtypes[] = {Dtype::kF32, Dtype::kBf16, Dtype::kF16};
 
+// Kernels::pack of blocks with these codes and global scale.
+inline void pack_with(const cpu::Kernels& kernels, float s2, cpu::Span x, int block, const std::vector<uint8_t>& codes, uint8_t* packed) {
+  cpu::LevelPlan plan;
+  kernels.level_plan(x.dtype, s2, cpu::LevelUse::kPack, &plan);
+  kernels.pack(plan, x, block, static_cast<int64_t>(codes.size()), codes.data(), packed);
+}
+
 template <class Body>
 void for_each_target(Body&& body) {
   for (int target = 0; target < cpu_target_count(); ++target) {

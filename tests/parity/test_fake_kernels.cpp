@@ -18,7 +18,7 @@ std::vector<char> packed_and_decoded(const TypedBlocks& x, Dtype dtype, int bloc
   std::vector<uint8_t> packed(static_cast<size_t>(blocks * block / 2));
   std::vector<float> scales;
   for (const uint8_t code : setting.codes) scales.push_back(static_cast<float>(e4m3_value_of(code)) * setting.s2);
-  cpu::scalar_kernels().pack({dtype, x.data()}, block, blocks, setting.codes.data(), setting.s2, packed.data());
+  pack_with(cpu::scalar_kernels(), setting.s2, {dtype, x.data()}, block, setting.codes, packed.data());
   std::vector<char> decoded(static_cast<size_t>(blocks * block) * dtype_size(dtype));
   cpu::scalar_kernels().decode(packed.data(), block, blocks, scales.data(), {dtype, decoded.data()});
   return decoded;
@@ -41,8 +41,8 @@ void check_targets(const TypedBlocks& x, Dtype dtype, int block, const PackSetti
   const std::vector<char> wanted = packed_and_decoded(x, dtype, block, setting);
   for_each_target([&](const cpu::Kernels& kernels) {
     if (!kernels.fake_quantize) return;
-    cpu::FakePlan plan;
-    kernels.fake_plan(dtype, setting.s2, &plan);
+    cpu::LevelPlan plan;
+    kernels.level_plan(dtype, setting.s2, cpu::LevelUse::kFakeQuantize, &plan);
     for (const cpu::Streaming streaming : {cpu::Streaming::kNone, cpu::Streaming::kSixteens, cpu::Streaming::kLines}) {
       INFO(dtype_name(dtype) << ", blocks of " << block << ", s2 " << setting.s2 << ", streaming " << static_cast<int>(streaming));
       std::vector<char> out(wanted.size() + 128, 0x55);

@@ -20,13 +20,12 @@ TEST_CASE("nibbles beside boundaries are those of the quotient", "[parity]") {
           for (float& value : values) value = num::abs_of(value) < 60000.0f ? value : 1.0f;
         }
         const TypedBlocks x = as_dtype(values, dtype, static_cast<size_t>(random.below(4)));
-        const int64_t blocks = static_cast<int64_t>(codes.size());
         std::vector<uint8_t> wanted(values.size() / 2);
-        cpu::scalar_kernels().pack({dtype, x.data()}, block, blocks, codes.data(), s2, wanted.data());
+        pack_with(cpu::scalar_kernels(), s2, {dtype, x.data()}, block, codes, wanted.data());
         for_each_target([&](const cpu::Kernels& kernels) {
           INFO(dtype_name(dtype) << ", blocks of " << block << ", s2 " << s2);
           std::vector<uint8_t> packed(wanted.size(), 0xEE);
-          kernels.pack({dtype, x.data()}, block, blocks, codes.data(), s2, packed.data());
+          pack_with(kernels, s2, {dtype, x.data()}, block, codes, packed.data());
           CHECK(packed == wanted);
         });
       }
