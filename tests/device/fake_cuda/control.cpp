@@ -37,6 +37,7 @@ CONTROL void fake_cuda_heal() {
 
 CONTROL int32_t fake_cuda_live_allocations() {
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  run_all();
   return static_cast<int32_t>(runtime().used.size());
 }
 

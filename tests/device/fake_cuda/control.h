@@ -12,7 +12,7 @@ extern "C" void fake_cuda_stream_destroy(CUstream_st* stream);
 // The function of this name fails with this error, after `skip` calls that do not; once, or with forever from then on.
 extern "C" void fake_cuda_fail(const char* function, int32_t error, int32_t skip, int32_t forever);
 extern "C" void fake_cuda_heal();
-// Allocations that have not been released, counting work that is still to be done.
+// Does all work, and counts the allocations that are then not released.
 extern "C" int32_t fake_cuda_live_allocations();
 // Pieces of work that wait in all streams.
 extern "C" int32_t fake_cuda_pending();
