@@ -19,7 +19,7 @@ struct GptqTerms {
   NVFP4CAL_HD int64_t panel(int64_t i) const { return i < skip ? i : i + (skip_end - skip); }
   NVFP4CAL_HD int64_t count(const GptqParts& hessian) const {
     if (group < 0) return depth;
-    return group < hessian.group_count ? hessian.groups[group].size : 0;
+    return hessian.groups[group].size;  // where something has changed there is such a group
   }
   NVFP4CAL_HD int64_t place(const GptqParts& hessian, int64_t i) const {
     if (group < 0) return begin + i;

@@ -85,7 +85,7 @@ cudaError_t launch(const Kernel& kernel, int64_t blocks, cudaStream_t stream) {
 #if defined(__CUDACC__)
   run_kernel<Kernel><<<static_cast<unsigned>(blocks), Kernel::kThreads, 0, stream>>>(kernel);
 #else
-  fake_cuda::enqueue(stream, [kernel, blocks](bool backwards) { run_in_loops(kernel, blocks, backwards); });
+  fake_cuda::enqueue(stream, blocks, [kernel, blocks](bool backwards) { run_in_loops(kernel, blocks, backwards); });
 #endif
   return cudaGetLastError();
 }

@@ -85,7 +85,7 @@ cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
 template <class Job>
 cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
   if (ctas > kMostCtas) return cudaErrorInvalidConfiguration;
-  fake_cuda::enqueue(stream, [job, ctas](bool backwards) {
+  fake_cuda::enqueue(stream, ctas, [job, ctas](bool backwards) {
     const auto shared = std::make_unique<typename Job::Shared>();
     for (int64_t i = 0; i < ctas; ++i) {
       const int64_t index = backwards ? ctas - 1 - i : i;

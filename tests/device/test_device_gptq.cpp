@@ -123,6 +123,32 @@ TEST_CASE("GPTQ on a device: stacks with one Hessian or their own, and slices of
   }
 }
 
+// A column twice, and the least damping with which the whole can be factored: in another order of columns rounding makes the smallest pivot a little less, so that some
+// neighbourhoods cannot be, and are left out. That Hessian has fewer than the first of the stack.
+TEST_CASE("GPTQ on a device: Hessians that have fewer neighbourhoods than others") {
+  constexpr int64_t kCols = 96;
+  const Floats all_of_them = gram(kCols, 30);
+  for (uint32_t seed = 31; seed < 37; ++seed) {
+    Floats h = gram(kCols, seed);
+    const auto at = [&](int64_t i, int64_t j) -> float& { return h[static_cast<size_t>(i * kCols + j)]; };
+    for (int64_t i = 0; i < kCols; ++i) at(50, i) = at(3, i);
+    for (int64_t i = 0; i < kCols; ++i) at(i, 50) = at(i, 3);
+    double least = 1e-9, too_little = 0.0;
+    for (int step = 0; step < 40; ++step) {
+      const double damping = (least + too_little) / 2;
+      const Gptq one = make_gptq(NVFP4CAL_GPTQ_FAST);
+      REQUIRE(nvfp4cal_gptq_set_damping(one.get(), damping) == NVFP4CAL_OK);
+      (set_hessian(one, h, {kCols, kCols}) == NVFP4CAL_OK ? least : too_little) = damping;
+    }
+    Floats both = all_of_them;
+    both.insert(both.end(), h.begin(), h.end());
+    const Gptq gptq = make_gptq(NVFP4CAL_GPTQ_MAX);
+    REQUIRE(nvfp4cal_gptq_set_damping(gptq.get(), least) == NVFP4CAL_OK);
+    REQUIRE(set_hessian(gptq, both, {2, kCols, kCols}) == NVFP4CAL_OK);
+    check_same(gptq, Weights({2, 65, kCols}, seed));
+  }
+}
+
 TEST_CASE("GPTQ on a device: dead channels, zero rows and blocks, tiny and huge weights") {
   constexpr int64_t kRows = 40, kCols = 176;
   Floats h = gram(kCols, 11, 16, 50), zeros(h.size());

@@ -55,7 +55,7 @@ const char* cudaGetErrorName(cudaError_t error);
 
 namespace fake_cuda {
 
-// A kernel: runs when its stream does, its threads in order or backwards.
-void enqueue(cudaStream_t stream, std::function<void(bool backwards)> work);
+// A kernel of so many thread blocks: runs when its stream does, its threads in order or backwards. None are an error, as on a device.
+void enqueue(cudaStream_t stream, int64_t blocks, std::function<void(bool backwards)> work);
 
 }  // namespace fake_cuda

@@ -176,8 +176,9 @@ void give_back(void* memory) {
   cuda.used.erase(found);
 }
 
-void enqueue(cudaStream_t stream, std::function<void(bool)> work) {
+void enqueue(cudaStream_t stream, int64_t blocks, std::function<void(bool)> work) {
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
+  if (blocks <= 0) return static_cast<void>(failed(cudaErrorInvalidConfiguration));
   if (injected("launch") != cudaSuccess || capture_conflict(stream, Use::kOrdered) != cudaSuccess) return;
   push(stream_of(stream), [work = std::move(work)] { work(runtime().backwards); });
 }
