@@ -39,7 +39,7 @@ def float_packed(kernel, dtype):
 
 LOAD, PACKED, BYTE, WORD, PAIR, WIDE = r"LDG\.E\.128", r"LDG\.E\.64", r"STG\.E\.U8", r"STG\.E (?:desc)?\[", r"STG\.E\.64", r"STG\.E\.128"
 LARGEST, LARGEST_OF_PAIRS = [r"\bFMNMX"] * 7, [r"HMNMX"] * 4  # of a block's magnitudes, two at a time or three
-TO_BF16, TO_F16 = r"F2FP\.BF16", r"F2FP\.(?:F16|PACK)"
+HALVES = {BF16: [r"F2FP\.BF16"] * 8 + [WIDE], F16: [r"F2FP\.(?:F16|PACK)"] * 8 + [WIDE]}  # pairs of 16 elements, stored
 CODE = r"FFMA .*, 1048595"  # of the scale, where the block is not all zero
 
 
@@ -62,9 +62,9 @@ CASES = [
     *of_floats("quantize", "quantize.cu", lambda dtype: float_packed("8Quantize", dtype) + ".*NibbleWriterILi16E",
                {F32: (quantize(4, [BYTE, PAIR]), 16, 4.5625), BF16: (quantize(2, [BYTE, PAIR]), 16, 2.5625), F16: (quantize(2, [BYTE, PAIR]), 16, 2.5625)}),
     *of_floats("fake quantize", "quantize.cu", lambda dtype: float_packed("8Quantize", dtype) + ".*DecodedWriterILi16E",
-               {F32: (quantize(4, [WIDE] * 4), 16, 8), BF16: (quantize(2, [TO_BF16, TO_BF16, WIDE, WIDE]), 16, 4), F16: (quantize(2, [TO_F16, TO_F16, WIDE, WIDE]), 16, 4)}),
+               {F32: (quantize(4, [WIDE] * 4), 16, 8), BF16: (quantize(2, HALVES[BF16]), 16, 4), F16: (quantize(2, HALVES[F16]), 16, 4)}),
     *of_floats("dequantize", "quantize.cu", lambda dtype: "10Dequantize",
-               {F32: ([PACKED] + [WIDE] * 4, 16, 4.5625), BF16: ([PACKED] + [TO_BF16, TO_BF16, WIDE, WIDE], 16, 2.5625), F16: ([PACKED] + [TO_F16, TO_F16, WIDE, WIDE], 16, 2.5625)}),
+               {F32: ([PACKED] + [WIDE] * 4, 16, 4.5625), BF16: ([PACKED] + HALVES[BF16], 16, 2.5625), F16: ([PACKED] + HALVES[F16], 16, 2.5625)}),
     *of_floats("histogram of block amaxes", "histogram.cu", lambda dtype: float_packed("9Histogram", dtype),
                {F32: ([LOAD] * 64 + ["RED|ATOM"], 256, 4), BF16: ([LOAD] * 32 + ["RED|ATOM"], 256, 2), F16: ([LOAD] * 32 + ["RED|ATOM"], 256, 2)}),
     ("Hessian of blocks, bfloat16", "hessian.cu", "13OuterProducts", ["STS"] * 4 + ["DADD"] * 128, 4, 2),
