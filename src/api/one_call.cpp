@@ -117,16 +117,19 @@ namespace {
 
 // float32 values in host memory, checked as they are there, or beside x, which the device checks.
 struct DeviceInput {
-  DeviceInput(const nvfp4cal_tensor* tensor, const TensorView& x, const char* name) {
+  // Where there may be none, none are as if they were not given.
+  DeviceInput(const nvfp4cal_tensor* tensor, const TensorView& x, const char* name, bool may_be_none = false) {
     if (!tensor) return;
     view = input_anywhere(tensor, name);
-    if (!view.on_device()) {
+    if (view.on_device()) {
+      calib::check_device_floats(view, x, name);
+      floats.device = &view;
+    } else {
       floats.host = calib::read_float32(view, name);
-      if (floats.host.empty()) fail(Status::kInvalidArgument, "%s has no elements", name);
-      return;
     }
-    calib::check_device_floats(view, x, name);
-    floats.device = &view;
+    if (floats.count() > 0) return;
+    if (!may_be_none) fail(Status::kInvalidArgument, "%s has no elements", name);
+    floats.device = nullptr;
   }
   DeviceInput(const DeviceInput&) = delete;
 
@@ -140,7 +143,7 @@ struct DeviceCall {
              nvfp4cal_stream stream)
       : device(one_call_device(x, "x", execution_of(context), stream)),
         amax(global_amax, x, "global_amax"),
-        blocks(block_amax, x, "block_amax") {
+        blocks(block_amax, x, "block_amax", x.elements() == 0) {
     calib::check_amaxes(amax.floats.host, "global_amax");
     calib::check_amaxes(blocks.floats.host, "block_amax");
   }
@@ -220,7 +223,7 @@ nvfp4cal_status nvfp4cal_quantize(const nvfp4cal_context* context, const nvfp4ca
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       if (answer_queries(outputs_of(view, options, call.amax.floats.count(), packed, scales, global_scale))) return;
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      if (!block_amax && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
+      if (!call.blocks.floats.given() && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
       return request.quantize(options.method, call.blocks.floats, options.layout,
                               {static_cast<uint8_t*>(packed->data), static_cast<uint8_t*>(scales->data),
                                global_scale ? static_cast<float*>(global_scale->data) : nullptr, nullptr});
@@ -249,7 +252,7 @@ nvfp4cal_status nvfp4cal_fake_quantize(const nvfp4cal_context* context, const nv
       const DeviceCall call(context, view, global_amax, block_amax, stream);
       const TensorView decoded = output(out);
       calib::DeviceRequest request(call.device, view, call.amax.floats, options.sweep);
-      if (!block_amax && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
+      if (!call.blocks.floats.given() && options.method == Method::kMse) request.prepare_search(options.weights_or_null());
       return request.quantize(options.method, call.blocks.floats, ScaleLayout::kLinear, {nullptr, nullptr, nullptr, &decoded});
     }
     calib::SweepRequest request(execution, view, read_amax(global_amax), options.weights_or_null(), options.sweep);

@@ -37,7 +37,6 @@ void check_device_floats(const TensorView& view, const TensorView& x, const char
   if (!same_place(view, x)) fail(Status::kUnsupported, "%s lies %s, expected %s", name, place_text(view).c_str(), place_text(x).c_str());
   if (view.dtype != Dtype::kF32) fail(Status::kUnsupported, "%s is %s, expected float32", name, dtype_name(view.dtype));
   if (!view.contiguous) fail(Status::kUnsupported, "%s has strides: on a device it is contiguous", name);
-  if (view.elements() == 0) fail(Status::kInvalidArgument, "%s has no elements", name);
 }
 
 DeviceRequest::DeviceRequest(const Device& device, const TensorView& x, const DeviceFloats& global_amax, const SweepOptions& options)
