@@ -63,22 +63,23 @@ std::string check_given(const CLI::App* command, std::initializer_list<const cha
   return "";
 }
 
-// A number of 0 and more, in decimal digits.
+constexpr const char* kFromZero = ": expected a number from 0 on, below 1.79e308";
+
+// A number in decimal digits, and what kFromZero says.
 bool parse_number(const std::string& text, double& out) {
   char* end = nullptr;
   const bool digits = !text.empty() && text.find_first_not_of("0123456789.eE+-") == std::string::npos;
   out = digits ? std::strtod(text.c_str(), &end) : 0.0;
-  return digits && *end == '\0' && out >= 0.0 && out < 1e300;
+  return digits && *end == '\0' && out >= 0.0 && out < 1.79e308;
 }
 
 // The library takes 0 for "none", so what becomes 0 in float32 has to be refused here.
 std::string check_input_scale(const std::string& text) {
   double scale = 0.0;
   if (text.empty()) return "";
-  if (!parse_number(text, scale) || scale <= 0.0) return "--input-scale " + text + ": expected a number above 0";
-  const float single = std::strtof(text.c_str(), nullptr);
-  return std::isnormal(single) && std::isnormal(1.0f / single) ? ""
-                                                               : "--input-scale " + text + ": float32 does not hold it and its reciprocal";
+  const float single = parse_number(text, scale) ? std::strtof(text.c_str(), nullptr) : 0.0f;
+  const bool right = std::isnormal(single) && std::isnormal(1.0f / single);
+  return right ? "" : "--input-scale " + text + ": expected a number from 1.18e-38 to 8.5e37: float32 has to hold it and its reciprocal";
 }
 
 void add_common(CLI::App* command, CommonOptions& options, CommonTexts& texts, const char* quiet) {
@@ -91,12 +92,13 @@ void add_common(CLI::App* command, CommonOptions& options, CommonTexts& texts, c
 }
 
 std::string take_common(const CLI::App* command, CommonOptions& options, const CommonTexts& texts) {
+  if (std::string error = check_given(command, {"--threads", "--progress-interval"}); !error.empty()) return error;
   if (command->count("--threads") > 0) {
     if (std::string error = check_threads(texts.threads, "--threads "); !error.empty()) return error;
     options.threads = std::atoi(texts.threads.c_str());
   }
   if (command->count("--progress-interval") > 0 && !parse_number(texts.interval, options.interval))
-    return "--progress-interval " + texts.interval + ": expected a number of seconds";
+    return "--progress-interval " + texts.interval + kFromZero;
   return "";
 }
 
@@ -118,8 +120,7 @@ void add_patterns(CLI::App* command, const char* name, std::vector<std::string>&
 // The options of method gptq go with it alone, and it does nothing without Hessians.
 std::string check_gptq(const CLI::App* command, QuantizeOptions& options, const std::string& damping) {
   if (effort_number(options.effort) < 0) return "--effort " + options.effort + ": expected fast, default or max";
-  if (command->count("--damping") > 0 && !parse_number(damping, options.damping))
-    return "--damping " + damping + ": expected a number from 0 on";
+  if (command->count("--damping") > 0 && !parse_number(damping, options.damping)) return "--damping " + damping + kFromZero;
   if (options.method == "gptq") return command->count("--hessians") > 0 ? "" : "--method gptq: --hessians DIR is missing";
   for (const char* name : {"--hessians", "--effort", "--damping"}) {
     if (command->count(name) > 0) return std::string(name) + ": for --method gptq alone, the method is " + options.method;
@@ -226,8 +227,9 @@ Command add_verify(CLI::App& app) {
   const auto check = [command, state] {
     if (state->options.original.empty()) return std::string("original is missing");
     if (state->options.quantized.empty()) return std::string("quantized is missing");
+    if (std::string error = check_given(command, {"--max-error"}); !error.empty()) return error;
     if (command->count("--max-error") > 0 && !parse_number(state->max_error, state->options.max_error))
-      return "--max-error " + state->max_error + ": expected a number from 0 on";
+      return "--max-error " + state->max_error + kFromZero;
     return take_common(command, state->options.common, state->texts);
   };
   return {command, check, [state] { return verify(state->options); }};
