@@ -2,7 +2,7 @@
 
 #include "api/context.h"
 #include "checkpoint/glob.h"
-#include "checkpoint/hessian_folder.h"
+#include "checkpoint/file.h"
 #include "checkpoint/input_scales.h"
 
 using namespace nvfp4cal;
@@ -72,7 +72,7 @@ nvfp4cal_status nvfp4cal_checkpoint_set_input_scales_file(nvfp4cal_checkpoint* h
 
 nvfp4cal_status nvfp4cal_checkpoint_set_hessians(nvfp4cal_checkpoint* handle, const char* folder) {
   return handle_barrier(handle, [&] {
-    if (folder && !checkpoint::is_folder(folder)) fail(Status::kIo, "%s is no folder", folder);
+    if (folder && checkpoint::kind_of(folder) != checkpoint::PathKind::kFolder) fail(Status::kIo, "%s is no folder", folder);
     handle->job.options().hessians = folder ? folder : "";
   });
 }

@@ -135,9 +135,12 @@ std::string read_text_file(const std::string& path) {
   return text;
 }
 
-bool is_regular_file(const std::string& path) {
+PathKind kind_of(const std::string& path) {
   struct stat info;
-  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  if (stat(path.c_str(), &info) == 0)
+    return S_ISREG(info.st_mode) ? PathKind::kFile : S_ISDIR(info.st_mode) ? PathKind::kFolder : PathKind::kOther;
+  if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) fail_system("read", path, errno);
+  return PathKind::kNothing;
 }
 
 bool has_entry(const std::string& path) {
@@ -145,11 +148,6 @@ bool has_entry(const std::string& path) {
   if (lstat(path.c_str(), &info) == 0) return true;
   if (errno != ENOENT) fail_system("read", path, errno);
   return false;
-}
-
-bool is_dangling_link(const std::string& path) {
-  struct stat info;
-  return lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode) && stat(path.c_str(), &info) != 0;
 }
 
 std::vector<std::string> names_in(const std::string& folder) {

@@ -51,10 +51,13 @@ class File {
 [[noreturn]] void fail_system(const char* action, const std::string& path, int error_number);
 
 std::string read_text_file(const std::string& path);
-bool is_regular_file(const std::string& path);
+// What a path leads to, links followed. kNothing: nothing is there, or a link that leads to nothing or to itself.
+enum class PathKind { kFile, kFolder, kOther, kNothing };
+// Throws kIo if that cannot be known: in a folder that may not be searched, say.
+PathKind kind_of(const std::string& path);
+inline bool is_regular_file(const std::string& path) { return kind_of(path) == PathKind::kFile; }
 // True if the folder has an entry of this name, whatever it is: a dangling link is there too. Throws kIo if that cannot be known.
 bool has_entry(const std::string& path);
-bool is_dangling_link(const std::string& path);
 // All entries of a folder, sorted.
 std::vector<std::string> names_in(const std::string& folder);
 

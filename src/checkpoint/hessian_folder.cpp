@@ -19,11 +19,6 @@ constexpr int64_t kReadBytes = int64_t{16} << 20;  // between two looks at wheth
 
 }  // namespace
 
-bool is_folder(const std::string& path) {
-  struct stat status {};
-  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 bool HessianFolder::has(const std::string& module) const {
   // The system refuses to look for longer names, which no file has.
   return !folder_.empty() && module.size() + std::string_view(kSuffix).size() <= NAME_MAX && has_entry(path(module));

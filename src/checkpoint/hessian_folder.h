@@ -10,8 +10,6 @@
 
 namespace nvfp4cal::checkpoint {
 
-bool is_folder(const std::string& path);
-
 class HessianFolder {
  public:
   // Options::hessians, which may be none, and how its layers are quantized.

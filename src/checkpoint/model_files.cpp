@@ -129,7 +129,6 @@ ModelFiles open_model(const std::string& folder) {
   check_folder(folder);
   ModelFiles model;
   model.folder = folder;
-  std::error_code error;
   if (!has_entry(folder + "/" + kIndexName)) {
     model.shards.push_back(open_shard(folder, find_single(folder)));
     return model;
@@ -140,7 +139,8 @@ ModelFiles open_model(const std::string& folder) {
   std::set<std::string> names;
   for (const auto& [tensor, shard] : map) names.insert(shard);
   for (const std::string& name : names) {
-    if (!fs::exists(folder + "/" + name, error)) fail(Status::kIo, "%s names the file %s, which is not there", kIndexName, name.c_str());
+    if (kind_of(folder + "/" + name) == PathKind::kNothing)
+      fail(Status::kIo, "%s names the file %s, which is not there", kIndexName, name.c_str());
     model.shards.push_back(open_shard(folder, name));
   }
   check_map(map, model.shards);

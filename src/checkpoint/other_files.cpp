@@ -49,15 +49,19 @@ bool is_utf8(const std::string& name) {
   }
 }
 
-// Why a file or folder stays behind; empty: it is carried over.
-std::string why_left(const std::string& path, const std::string& name, bool weights_belong) {
-  std::error_code error;
-  if (is_dangling_link(path)) return kDanglingLink;
+// Why an entry is left behind whatever it is; empty: its name says nothing against it.
+std::string why_left_by_name(const std::string& name) {
   if (name[0] == '.') return "hidden";
   if (!is_utf8(name)) return "a name that is not UTF-8";
-  if (name.ends_with(kTemporarySuffix)) return "temporary";
-  if (std::filesystem::is_directory(path, error)) return std::filesystem::is_symlink(path, error) ? "a link to a folder" : "";
-  if (!is_regular_file(path)) return "not a regular file";
+  return name.ends_with(kTemporarySuffix) ? "temporary" : "";
+}
+
+// Why something of this kind stays behind; empty: it is carried over.
+std::string why_left(const std::string& path, const std::string& name, PathKind kind, bool weights_belong) {
+  std::error_code error;
+  if (kind == PathKind::kNothing) return kDanglingLink;
+  if (kind == PathKind::kFolder) return std::filesystem::is_symlink(path, error) ? "a link to a folder" : "";
+  if (kind == PathKind::kOther) return "not a regular file";
   if (weights_belong) return "";
   if (name.ends_with(".safetensors")) return "weights that are no part of the model";
   if (name.ends_with(".index.json")) return "index of other weights";
@@ -70,14 +74,17 @@ std::string why_left(const std::string& path, const std::string& name, bool weig
 void add_file(const std::string& folder, const std::string& path, const std::set<std::string>& modules, OtherFiles& files) {
   const size_t slash = path.rfind('/');
   const std::string name = path.substr(slash + 1);  // of npos, too
-  std::string reason = why_left(folder + "/" + path, name, slash != std::string::npos && modules.count(path.substr(0, slash)));
-  std::error_code error;
+  const std::string whole = folder + "/" + path;
+  std::string reason = why_left_by_name(name);
+  const PathKind kind = reason.empty() ? kind_of(whole) : PathKind::kOther;
+  if (reason.empty()) reason = why_left(whole, name, kind, slash != std::string::npos && modules.count(path.substr(0, slash)));
   if (!reason.empty()) {
     files.left.emplace_back(path, std::move(reason));
-  } else if (!std::filesystem::is_directory(folder + "/" + path, error)) {
+  } else if (kind == PathKind::kFile) {
+    File::open(whole);  // one that cannot be read is better known before the work than after it
     files.carried.push_back(path);
   } else {
-    for (const std::string& inner : names_in(folder + "/" + path)) add_file(folder, path + "/" + inner, modules, files);
+    for (const std::string& inner : names_in(whole)) add_file(folder, path + "/" + inner, modules, files);
   }
 }
 
