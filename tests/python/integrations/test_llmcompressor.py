@@ -113,6 +113,14 @@ def test_options_and_their_errors(observers):
     assert narrow.max_vals == x.max() and narrow.min_vals == x.min()
 
 
+@pytest.mark.parametrize("option", [{"norm": -1.0}, {"patience": 0}, {"maxshrink": 1.5}, {"grid": 0.5}, {"grid": 1e9}])
+def test_options_that_the_library_refuses(option):
+    x = torch.randn(8, 32, generator=torch.Generator().manual_seed(1))
+    args = QuantizationArgs(**ARGS["int8 channel"])
+    found, reference = (module.MemorylessMSEObserver(base_name="weight", args=args, **option)(x) for module in (ours, mse))
+    assert torch.equal(found.min_vals, reference.min_vals) and torch.equal(found.max_vals, reference.max_vals)
+
+
 def test_fused_layers_share_a_global_scale(observers):
     args = [QuantizationArgs(**ARGS["nvfp4"]) for _ in range(3)]
     layers = [torch.nn.Linear(64, 32, bias=False) for _ in args]

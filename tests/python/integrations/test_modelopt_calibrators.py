@@ -251,6 +251,14 @@ def test_max_is_the_parents(axis, dtype):
     assert found.compute_amax() is None
 
 
+@pytest.mark.parametrize("axis", [(0, 0), 7, (1, 5)])
+def test_max_of_axes_that_the_library_refuses(axis):
+    x = torch.randn(6, 5, 32, generator=torch.Generator().manual_seed(0))
+    found, reference = ours.MaxCalibrator(8, axis, False), Max(8, axis, False)
+    found.collect(x), reference.collect(x)
+    assert torch.equal(found.compute_amax(), reference.compute_amax())
+
+
 def test_max_refuses_what_the_parent_refuses():
     for bad, word in ((torch.nan, "nan"), (torch.inf, "inf")):
         x = torch.randn(4, 16)

@@ -11,12 +11,11 @@ import torch.nn.functional as F
 
 import nvfp4cal
 
-from ._placement import NATIVE_DTYPES, is_native
+from ._placement import NATIVE_DTYPES, REFUSALS, is_native
 
 E2M1_MAX = 6.0
 E4M3_MAX = 448.0
 _NATIVE_BLOCKS = (16, 32)
-_REFUSALS = (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError, nvfp4cal.UnsupportedError)
 # The dynamic kernel reads a block scale below this as 1.
 _LEAST_DYNAMIC_SCALE = 1e-5
 
@@ -83,7 +82,7 @@ def _dynamic_native(blocks: torch.Tensor, global_amax: torch.Tensor, global_scal
     try:
         out = nvfp4cal.fake_quantize(blocks, global_amax=global_amax, block_size=blocks.shape[-1])
         block_amax = block_amaxes(blocks, blocks.shape[-1])
-    except _REFUSALS:
+    except REFUSALS:
         return None
     # The library never uses a scale below 2^-9; the kernel does as dynamic_scales says. Scales grow with the amax: look at the smallest first.
     smallest = _e4m3(block_amax.min() / (E2M1_MAX * global_scale)) * global_scale
@@ -156,7 +155,7 @@ def _static_native(
             normalization=normalization,
             dtype=out_dtype,
         )
-    except _REFUSALS:
+    except REFUSALS:
         return None
 
 

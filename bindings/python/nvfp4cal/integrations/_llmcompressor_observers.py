@@ -11,7 +11,7 @@ from llmcompressor.observers import mse
 
 import nvfp4cal
 
-from ._placement import is_native
+from ._placement import REFUSALS, is_native
 
 _FORMATS = {(QuantizationType.INT, 8), (QuantizationType.INT, 4), (QuantizationType.FLOAT, 8), (QuantizationType.FLOAT, 4)}
 
@@ -32,22 +32,22 @@ def _grid_search(observer: mse.MemorylessMSEObserver | mse.MovingAverageMSEObser
     shape = observed.shape[1:-1]
     rows = observed.detach().movedim(0, -2).reshape(shape.numel(), -1)
     fp4 = args.type == QuantizationType.FLOAT and args.num_bits == 4
-    search = nvfp4cal.MemorylessMSEObserver(
-        "weight",
-        num_bits=args.num_bits,
-        type=str(QuantizationType(args.type).value),
-        symmetric=args.symmetric,
-        strategy="tensor_group" if fp4 else "channel",
-        group_size=rows.shape[1] if fp4 else None,
-        maxshrink=observer.maxshrink,
-        patience=observer.patience,
-        grid=observer.grid,
-        norm=observer.norm,
-        expand=observer.expand,
-    )
     try:
+        search = nvfp4cal.MemorylessMSEObserver(
+            "weight",
+            num_bits=args.num_bits,
+            type=str(QuantizationType(args.type).value),
+            symmetric=args.symmetric,
+            strategy="tensor_group" if fp4 else "channel",
+            group_size=rows.shape[1] if fp4 else None,
+            maxshrink=observer.maxshrink,
+            patience=observer.patience,
+            grid=observer.grid,
+            norm=observer.norm,
+            expand=observer.expand,
+        )
         search(rows)
-    except (nvfp4cal.NotFiniteError, nvfp4cal.UnsupportedError):
+    except REFUSALS:
         return None
     low, high = search.get_min_max()
     return low.reshape(shape).to(observed.dtype), high.reshape(shape).to(observed.dtype)

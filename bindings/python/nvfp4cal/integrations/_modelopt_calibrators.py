@@ -17,12 +17,10 @@ from modelopt.torch.quantization.utils.numeric_utils import E4M3_MAX, fp8_max_fo
 import nvfp4cal
 
 from ._patches import Patches
-from ._placement import is_native
+from ._placement import REFUSALS, is_native
 
 # Sums of counts up to here are exact in float32, which ModelOpt's percentiles are computed in.
 _EXACT_IN_FLOAT32 = 2**24
-# What the library does not take, ModelOpt's own code does: NaN and infinity, and layouts that have no path on a device.
-_REFUSALS = (nvfp4cal.NotFiniteError, nvfp4cal.UnsupportedError)
 
 
 class MaxCalibrator(max_module.MaxCalibrator):
@@ -33,11 +31,11 @@ class MaxCalibrator(max_module.MaxCalibrator):
         """Takes the maximum of what was seen and abs(x). Raises AssertionError for NaN and infinity, RuntimeError where the shape changes."""
         if not is_native(x):
             return super().collect(x)
-        finder = nvfp4cal.MaxCalibrator(axis=self._axis)
         try:
+            finder = nvfp4cal.MaxCalibrator(axis=self._axis)
             finder.collect(x)
             local_amax = finder.compute_amax()
-        except _REFUSALS:
+        except REFUSALS:
             return super().collect(x)
         # One of x's elements: exact in its dtype.
         local_amax = local_amax.to(x.dtype)
@@ -60,13 +58,8 @@ class MseCalibrator(mse.MseCalibrator):
     @torch.no_grad()
     def collect(self, x: torch.Tensor):
         """Adds the losses of x at every multiplier."""
-        search = self._native_search(x)
-        if search is None:
-            return super().collect(x)
-        try:
-            search.collect(x)
-            losses = search.losses()
-        except _REFUSALS:
+        losses = self._native_losses(x)
+        if losses is None:
             return super().collect(x)
         if self._candidates is None:
             self._candidates = self._generate_candidates(x.device)
@@ -74,6 +67,17 @@ class MseCalibrator(mse.MseCalibrator):
         for step, loss in enumerate(losses):
             self._losses_sum[step] = loss.clone() if self._losses_sum[step] is None else self._losses_sum[step] + loss
         return None
+
+    def _native_losses(self, x: torch.Tensor):
+        """Of x at every multiplier; None where ModelOpt's own loop has to find them."""
+        try:
+            search = self._native_search(x)
+            if search is None:
+                return None
+            search.collect(x)
+            return search.losses()
+        except REFUSALS:
+            return None
 
     def _native_search(self, x: torch.Tensor):
         """The library's search for one tensor, or None where the quantization or error function is the caller's own."""
@@ -140,13 +144,13 @@ class NVFP4ActHeadroomCalibrator(nvfp4_act_headroom.NVFP4ActHeadroomCalibrator):
         """Counts the blocks of one activation. Raises AssertionError for NaN and infinity."""
         if not is_native(x) or self._block_size not in (16, 32):
             return super().collect(x)
-        counter = nvfp4cal.NVFP4ActMaxCalibrator(
-            block_size=self._block_size, num_bins=self._num_bins, log2_min=self._log2_min, log2_max=self._log2_max
-        )
         try:
+            counter = nvfp4cal.NVFP4ActMaxCalibrator(
+                block_size=self._block_size, num_bins=self._num_bins, log2_min=self._log2_min, log2_max=self._log2_max
+            )
             counter.collect(x)
             (counts, _), (largest, _) = counter.state_arrays()
-        except _REFUSALS:
+        except REFUSALS:
             return super().collect(x)
         largest = torch.tensor(float(largest), dtype=torch.float32, device=x.device)
         self._running_max = largest if self._running_max is None else torch.maximum(self._running_max, largest.to(self._running_max.device))
@@ -202,7 +206,7 @@ class _LocalHessianAccumulator(model_calib._LocalHessianAccumulator):
             self._sums = nvfp4cal.HessianAccumulator(block_size=self.block_size)
         try:
             self._sums.collect(input_tensor.detach().reshape(-1, self.cin))
-        except _REFUSALS:
+        except REFUSALS:
             return self._leave_to_parent(input_tensor)
         self._stale = True
         self.num_samples = self._sums.rows

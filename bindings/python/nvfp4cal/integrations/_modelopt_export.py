@@ -9,7 +9,7 @@ import nvfp4cal
 
 from ._fake_quant import E2M1_MAX, E4M3_MAX, block_amaxes
 from ._patches import Patches
-from ._placement import is_native
+from ._placement import REFUSALS, is_native
 
 
 def _block_amax(original):
@@ -21,7 +21,7 @@ def _block_amax(original):
             return original(input_tensor, block_sizes)
         try:
             return block_amaxes(input_tensor, block).to(input_tensor.dtype)
-        except nvfp4cal.NotFiniteError:
+        except REFUSALS:
             return original(input_tensor, block_sizes)
 
     return reduce_block_amax
@@ -36,7 +36,7 @@ def pack(weight: torch.Tensor, scales: torch.Tensor, scale_2: torch.Tensor, bloc
     block_amax = scales.float() * scale_2 * E2M1_MAX
     try:
         result = nvfp4cal.quantize(weight, amax=block_amax, global_amax=global_amax, block_size=block_size)
-    except (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError, nvfp4cal.UnsupportedError):
+    except REFUSALS:
         return None
     same = torch.equal(result.scale.view(torch.uint8), scales.view(torch.uint8)) and torch.equal(result.scale_2.reshape(()), scale_2)
     return result.packed if same else None

@@ -6,6 +6,9 @@ import torch
 import nvfp4cal
 
 NATIVE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+# What the library refuses, the framework's own code answers, with a result or an error of its own: NaN and infinity, arguments that the library does not
+# know, layouts that have no path on a device.
+REFUSALS = (nvfp4cal.NotFiniteError, nvfp4cal.InvalidArgumentError, nvfp4cal.UnsupportedError)
 
 
 def cuda_devices() -> int:
