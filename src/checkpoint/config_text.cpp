@@ -1,6 +1,8 @@
 #include "checkpoint/config_text.h"
 
+#include <algorithm>
 #include <string_view>
+#include <vector>
 
 #include "checkpoint/json.h"
 #include "checkpoint/output_format.h"
@@ -17,8 +19,8 @@ constexpr std::string_view kLiterals[] = {"NaN", "Infinity", "-Infinity"};
 constexpr std::string_view kSpace = " \t\r\n";
 
 // Replaces the literals outside strings by a 0 between spaces: positions in messages stay right, and no neighbour can complete the 0
-// to another number. `first` is set to the first literal.
-std::string without_literals(std::string text, std::string_view& first) {
+// to another number.
+std::string without_literals(std::string text) {
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     if (in_string && text[i] == '\\') {
@@ -28,7 +30,6 @@ std::string without_literals(std::string text, std::string_view& first) {
     } else if (!in_string) {
       for (const std::string_view literal : kLiterals) {
         if (std::string_view(text).substr(i, literal.size()) != literal) continue;
-        if (first.empty()) first = literal;
         text.replace(i, literal.size(), " 0" + std::string(literal.size() - 2, ' '));
       }
     }
@@ -44,33 +45,80 @@ void refuse_members(const ordered_json& config, const std::string& prefix) {
   }
 }
 
-// The white space before the first member; two spaces for a text in one line.
-std::string indentation(const std::string& text) {
-  const size_t line = text.find('\n');
-  const size_t end = line == std::string::npos ? line : text.find_first_not_of(" \t", line + 1);
-  if (end == std::string::npos || end == line + 1 || text[end] != '"') return "  ";
-  return text.substr(line + 1, end - line - 1);
+// One member of the object that a valid JSON text is.
+struct Member {
+  std::string key;
+  size_t key_begin, value_begin, value_end;
+};
+
+// The position behind the string that begins at `at`.
+size_t end_of_string(std::string_view text, size_t at) {
+  for (++at; text[at] != '"'; ++at) {
+    if (text[at] == '\\') ++at;
+  }
+  return at + 1;
 }
 
-std::string rewritten(const std::string& text, const ordered_json& quantization) {
-  std::string_view literal;
-  without_literals(text, literal);
-  if (!literal.empty()) {
-    fail(Status::kInvalidArgument, "%s: a quantization_config or compression_config that is null cannot be replaced beside %s", kConfigName,
-         std::string(literal).c_str());
+// The position behind the value that begins at `at`.
+size_t end_of_value(std::string_view text, size_t at) {
+  for (int depth = 0;;) {
+    const char c = text[at];
+    if ((c == ',' || c == '}' || c == ']') && depth == 0) break;
+    if (c == '{' || c == '[') ++depth;
+    if (c == '}' || c == ']') --depth;
+    at = c == '"' ? end_of_string(text, at) : at + 1;
   }
-  ordered_json config = parse_config(text);
-  for (const char* member : kConfigMembers) config.erase(member);
-  config[kConfigMembers[0]] = quantization;
-  return json_file_text(config);
+  return text.find_last_not_of(kSpace, at - 1) + 1;
+}
+
+std::vector<Member> members_of(std::string_view text) {
+  std::vector<Member> members;
+  size_t at = text.find_first_not_of(kSpace, text.find('{') + 1);
+  while (text[at] != '}') {
+    const size_t key_end = end_of_string(text, at);
+    const size_t value = text.find_first_not_of(kSpace, text.find(':', key_end) + 1), end = end_of_value(text, value);
+    const ordered_json key = parse_json_value(kConfigName, text.substr(at, key_end - at));  // it may hold escapes
+    members.push_back({key.get<std::string>(), at, value, end});
+    at = text.find_first_not_of(kSpace, end);
+    if (text[at] == ',') at = text.find_first_not_of(kSpace, at + 1);
+  }
+  return members;
+}
+
+// The white space before the first member that begins a line; two spaces if there is none.
+std::string indentation(std::string_view text, const std::vector<Member>& members) {
+  constexpr size_t kWidest = 32;
+  size_t end = 0;  // of the member before
+  for (const Member& member : members) {
+    const std::string_view between = text.substr(end, member.key_begin - end), before = between.substr(between.rfind('\n') + 1);
+    const bool begins_line = before.size() < between.size() && before.find_first_not_of(" \t") == std::string::npos;
+    if (begins_line && !before.empty() && before.size() <= kWidest) return std::string(before);
+    end = member.value_end;
+  }
+  return "  ";
+}
+
+std::string member_text(const ordered_json& quantization, const std::string& indent) {
+  std::string text = std::string("\"") + kConfigMembers[0] + "\": ";
+  for (const char c : quantization.dump(static_cast<int>(indent.size()), indent[0])) {
+    text += c;
+    if (c == '\n') text += indent;
+  }
+  return text;
+}
+
+// The member that says how the model is quantized, or would; the end if there is none.
+std::vector<Member>::const_iterator find_quantization(const std::vector<Member>& members) {
+  for (const char* name : kConfigMembers) {
+    const auto found = std::find_if(members.begin(), members.end(), [&](const Member& member) { return member.key == name; });
+    if (found != members.end()) return found;
+  }
+  return members.end();
 }
 
 }  // namespace
 
-ordered_json parse_config(const std::string& text) {
-  std::string_view literal;
-  return parse_json(kConfigName, without_literals(text, literal));
-}
+ordered_json parse_config(const std::string& text) { return parse_json(kConfigName, without_literals(text)); }
 
 void refuse_quantized_config(const ordered_json& config) {
   refuse_members(config, "");
@@ -80,20 +128,23 @@ void refuse_quantized_config(const ordered_json& config) {
 }
 
 std::string with_quantization_config(const std::string& text, const ordered_json& quantization) {
-  const ordered_json config = parse_config(text);
-  for (const char* member : kConfigMembers) {
-    if (config.contains(member)) return rewritten(text, quantization);
+  const std::vector<Member> members = members_of(text);
+  const std::string indent = indentation(text, members), added = member_text(quantization, indent);
+  const auto replaced = find_quantization(members);
+  if (replaced == members.end()) {
+    const size_t brace = text.rfind('}');
+    const size_t last = text.find_last_not_of(kSpace, brace - 1);
+    return text.substr(0, last + 1) + (members.empty() ? "\n" : ",\n") + indent + added + "\n" + text.substr(brace);
   }
-  const size_t brace = text.rfind('}');  // of the top-level object: the text has been parsed
-  const size_t last = text.find_last_not_of(kSpace, brace - 1);
-  const std::string indent = indentation(text);
-  const std::string member = quantization.dump(static_cast<int>(indent.size()), indent[0]);
-  std::string result = text.substr(0, last + 1) + (config.empty() ? "\n" : ",\n") + indent + '"' + kConfigMembers[0] + "\": ";
-  for (const char c : member) {
-    result += c;
-    if (c == '\n') result += indent;
+  std::string result = text;
+  for (auto member = members.rbegin(); member != members.rend(); ++member) {  // from the end: places before it stay
+    if (&*member == &*replaced) {
+      result.replace(member->key_begin, member->value_end - member->key_begin, added);
+    } else if (member->key == kConfigMembers[1]) {
+      result.replace(member->value_begin, member->value_end - member->value_begin, "null");
+    }
   }
-  return result + "\n" + text.substr(brace);
+  return result;
 }
 
 }  // namespace nvfp4cal::checkpoint

@@ -15,8 +15,8 @@ nlohmann::ordered_json parse_config(const std::string& text);
 // kInvalidArgument if the model's config, or a config inside it, says how it is quantized.
 void refuse_quantized_config(const nlohmann::ordered_json& config);
 
-// The text with `quantization` as the member quantization_config, put before the last brace; all else stays as it is. A member that is
-// null is replaced, which writes the text anew: kInvalidArgument if it holds one of Python's literals then.
+// The text, one that parse_config() takes, with `quantization` as its member quantization_config: in place of the one that it has, else before the last
+// brace. A compression_config gives way, or becomes null; all else stays as it is.
 std::string with_quantization_config(const std::string& text, const nlohmann::ordered_json& quantization);
 
 }  // namespace nvfp4cal::checkpoint

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "checkpoint/config_text.h"
 #include "checkpoint/convert_config.h"
 #include "checkpoint/other_files.h"
 #include "checkpoint/report_text.h"
@@ -167,7 +168,7 @@ class Conversion {
   void write_configs(OutputFolder& output) {
     const QuantizationInfo info{unquantized_modules(model_), model_.config.algorithm == "NVFP4"};
     if (const ordered_json file = format_.quant_config(info); !file.is_null()) output.write(kQuantConfigName, json_file_text(file));
-    output.write(kConfigName, with_replaced_quantization(model_.config.text, format_.config_member(info)));
+    output.write(kConfigName, with_quantization_config(model_.config.text, format_.config_member(info)));
   }
 
   ordered_json report(const std::string& output) const {

@@ -1,10 +1,8 @@
 #include "checkpoint/convert_config.h"
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 
-#include "checkpoint/config_text.h"
 #include "checkpoint/expert_stacks.h"
 #include "checkpoint/name_rules.h"
 #include "checkpoint/plan.h"
@@ -17,8 +15,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::string_view kSpace = " \t\r\n";
-
 bool says_something(const ordered_json& object, const char* name) {
   if (!object.is_object()) return false;
   const auto found = object.find(name);
@@ -27,52 +23,6 @@ bool says_something(const ordered_json& object, const char* name) {
 
 [[noreturn]] void refuse(const QuantizedModel& model, const std::string& what) {
   fail(Status::kUnsupported, "%s: %s: the other format has no counterpart", model.files.folder.c_str(), what.c_str());
-}
-
-// One member of the object that a valid JSON text is.
-struct Member {
-  std::string_view key;  // between its quotes
-  size_t key_begin, value_begin, value_end;
-};
-
-// The position behind the string that begins at `at`.
-size_t end_of_string(std::string_view text, size_t at) {
-  for (++at; text[at] != '"'; ++at) {
-    if (text[at] == '\\') ++at;
-  }
-  return at + 1;
-}
-
-// The position behind the value that begins at `at`.
-size_t end_of_value(std::string_view text, size_t at) {
-  for (int depth = 0;;) {
-    const char c = text[at];
-    if ((c == ',' || c == '}' || c == ']') && depth == 0) break;
-    if (c == '{' || c == '[') ++depth;
-    if (c == '}' || c == ']') --depth;
-    at = c == '"' ? end_of_string(text, at) : at + 1;
-  }
-  return text.find_last_not_of(kSpace, at - 1) + 1;
-}
-
-std::vector<Member> members_of(std::string_view text) {
-  std::vector<Member> members;
-  size_t at = text.find_first_not_of(kSpace, text.find('{') + 1);
-  while (text[at] != '}') {
-    const size_t key_end = end_of_string(text, at);
-    const size_t value = text.find_first_not_of(kSpace, text.find(':', key_end) + 1), end = end_of_value(text, value);
-    members.push_back({text.substr(at + 1, key_end - at - 2), at, value, end});
-    at = text.find_first_not_of(kSpace, end);
-    if (text[at] == ',') at = text.find_first_not_of(kSpace, at + 1);
-  }
-  return members;
-}
-
-// The white space before a member; two spaces if it shares its line with something.
-std::string indentation(const std::string& text, size_t key_begin) {
-  const size_t line = text.find_last_of('\n', key_begin);
-  const std::string before = line == std::string::npos ? "x" : text.substr(line + 1, key_begin - line - 1);
-  return before.empty() || before.find_first_not_of(" \t") != std::string::npos ? "  " : before;
 }
 
 }  // namespace
@@ -111,20 +61,6 @@ std::vector<std::string> unquantized_modules(const QuantizedModel& model) {
     if (const std::string module = module_of(entry.name); !module.empty()) modules.insert(module);
   }
   return {modules.begin(), modules.end()};
-}
-
-std::string with_replaced_quantization(const std::string& text, const ordered_json& quantization) {
-  for (const Member& member : members_of(text)) {
-    if (std::find(std::begin(kConfigMembers), std::end(kConfigMembers), member.key) == std::end(kConfigMembers)) continue;
-    const std::string indent = indentation(text, member.key_begin);
-    std::string result = text.substr(0, member.key_begin) + "\"quantization_config\": ";
-    for (const char c : quantization.dump(static_cast<int>(indent.size()), indent[0])) {
-      result += c;
-      if (c == '\n') result += indent;
-    }
-    return result + text.substr(member.value_end);
-  }
-  return with_quantization_config(text, quantization);
 }
 
 }  // namespace nvfp4cal::checkpoint

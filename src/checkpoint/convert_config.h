@@ -14,7 +14,4 @@ void refuse_what_has_no_counterpart(const QuantizedModel& model, Format target);
 // list names in full.
 std::vector<std::string> unquantized_modules(const QuantizedModel& model);
 
-// The text of a config.json with another quantization_config in place of the one it has; all else stays as it is.
-std::string with_replaced_quantization(const std::string& text, const nlohmann::ordered_json& quantization);
-
 }  // namespace nvfp4cal::checkpoint

@@ -3,9 +3,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/config_text.h"
 #include "checkpoint/convert.h"
-#include "checkpoint/convert_config.h"
 #include "checkpoint/job.h"
+#include "checkpoint/output_format.h"
 #include "make_quantized.h"
 #include "num/bits.h"
 #include "support/catch.h"
@@ -45,8 +46,8 @@ std::vector<Weight> others() { return {random_weight("lm_head.weight", "BF16", {
 std::string written_config(bool modelopt, bool with_inputs) {
   const QuantizationInfo info{{"lm_head"}, with_inputs};
   const OutputFormat& format = output_format(modelopt ? Format::kModelopt : Format::kCompressedTensors);
-  return with_replaced_quantization("{\n  \"a\": [1.50, NaN],\n  \"quantization_config\": 0,\n  \"z\": 1.00e+02\n}",
-                                    format.config_member(info));
+  return with_quantization_config("{\n  \"a\": [1.50, NaN],\n  \"quantization_config\": 0,\n  \"z\": 1.00e+02\n}",
+                                  format.config_member(info));
 }
 
 }  // namespace
@@ -212,18 +213,4 @@ TEST_CASE("records that are damaged", "[checkpoint][convert]") {
   CHECK(error("{\"a\":\"0x3f8000\"}") == where + ": \"a\" has no 8 hexadecimal digits");
   CHECK(error("{\"a\":\"3f80000\"}") == where + ": \"a\" has no 8 hexadecimal digits");
   CHECK(error("{\"unknown\":\"3f800000\"}").empty());
-}
-
-TEST_CASE("a configuration's text but for one member", "[checkpoint][convert]") {
-  const nlohmann::ordered_json value = {{"k", {1}}};
-  const auto replaced = [&](const std::string& text) { return with_replaced_quantization(text, value); };
-  CHECK(replaced("{\"quantization_config\": null}") == "{\"quantization_config\": {\n    \"k\": [\n      1\n    ]\n  }}");
-  CHECK(
-      replaced(
-          "{\n    \"x\\\"quantization_config\": \"}\",\n    \"quantization_config\" : {\"a\": [\"]\", {}]} ,\n    \"y\": [NaN, \"a,b\"]\n}\n") ==
-      "{\n    \"x\\\"quantization_config\": \"}\",\n    \"quantization_config\": {\n        \"k\": [\n            1\n        ]\n    } ,\n    \"y\": "
-      "[NaN, \"a,b\"]\n}\n");
-  CHECK(replaced("{\"a\": {\"quantization_config\": 1}, \"compression_config\": 2}")
-            .find("\"a\": {\"quantization_config\": 1}, \"quantization_config\": {") != std::string::npos);
-  CHECK(replaced("{\"a\": 1}") == "{\"a\": 1,\n  \"quantization_config\": {\n    \"k\": [\n      1\n    ]\n  }\n}");
 }
