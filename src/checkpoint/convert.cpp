@@ -182,7 +182,9 @@ class Conversion {
     ordered_json left = ordered_json::array();
     for (const auto& [name, reason] : files_.left) left.push_back({{"name", name}, {"reason", reason}});
     report["files_left"] = std::move(left);
-    report["warnings"] = model_.warnings;
+    std::vector<std::string> warnings = model_.warnings;
+    warnings.insert(warnings.end(), files_.warnings.begin(), files_.warnings.end());
+    report["warnings"] = std::move(warnings);
     return report;
   }
 

@@ -19,8 +19,8 @@ namespace nvfp4cal::checkpoint {
 
 namespace {
 
-// JSON files of models are at most some megabytes; a larger one is something else.
-constexpr int64_t kLargestText = int64_t{1} << 30;
+// JSON files of models are at most some megabytes; a larger one is something else. As values they take some 30 times as much memory.
+constexpr int64_t kLargestText = 100'000'000;
 
 // Whether this byte is in the page cache; where the system cannot tell, it is not.
 bool is_cached([[maybe_unused]] int descriptor, [[maybe_unused]] int64_t offset) {

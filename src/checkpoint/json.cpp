@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <set>
+#include <map>
 #include <vector>
 
 #include "checkpoint/text.h"
@@ -21,7 +21,7 @@ constexpr std::size_t kDeepest = 100;
 // Makes a value of events. Members are put behind each other: an ordered object looks for a key through all of its members.
 class ValueReader final : public JsonEvents {
  public:
-  explicit ValueReader(const std::string& file) : file_(file) {}
+  ValueReader(const std::string& file, EqualKeys equal_keys) : file_(file), equal_keys_(equal_keys) {}
   ordered_json take() { return std::move(root_); }
 
   bool null() override { return put(nullptr); }
@@ -36,9 +36,12 @@ class ValueReader final : public JsonEvents {
     return open(ordered_json::object());
   }
   bool key(string_t& value) override {
-    if (!keys_.back().insert(value).second) {
+    std::map<std::string, size_t>& places = keys_.back();
+    const auto [found, fresh] = places.emplace(value, places.size());
+    if (!fresh && equal_keys_ == EqualKeys::kRefused) {
       fail(Status::kCorrupt, "%s: an object has the key %s twice", file_.c_str(), in_quotes(value).c_str());
     }
+    place_ = found->second;
     key_ = std::move(value);
     return true;
   }
@@ -71,14 +74,18 @@ class ValueReader final : public JsonEvents {
     if (open_.size() > kDeepest) fail(Status::kCorrupt, "%s: values are nested deeper than %zu", file_.c_str(), kDeepest);
     if (open_.empty()) return &(root_ = std::move(value));
     if (open_.back()->is_array()) return &open_.back()->get_ref<ordered_json::array_t&>().emplace_back(std::move(value));
-    return &open_.back()->get_ref<ordered_json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
+    ordered_json::object_t& members = open_.back()->get_ref<ordered_json::object_t&>();
+    if (place_ < members.size()) return &((members.begin() + static_cast<std::ptrdiff_t>(place_))->second = std::move(value));
+    return &members.emplace_back(std::move(key_), std::move(value)).second;
   }
 
   const std::string& file_;
+  const EqualKeys equal_keys_;
   ordered_json root_;
-  std::vector<ordered_json*> open_;          // objects and arrays, each the last element of the one before
-  std::vector<std::set<std::string>> keys_;  // of the open objects
-  std::string key_;
+  std::vector<ordered_json*> open_;                  // objects and arrays, each an element of the one before
+  std::vector<std::map<std::string, size_t>> keys_;  // of the open objects, with their places
+  std::string key_;                                  // of the value that comes next
+  size_t place_ = 0;                                 // of that key
 };
 
 }  // namespace
@@ -93,9 +100,9 @@ void check_json_bytes(const std::string& what, std::string_view text) {
 
 void parse_json_events(std::string_view text, JsonEvents& events) { ordered_json::sax_parse(text.begin(), text.end(), &events); }
 
-ordered_json parse_json_value(const std::string& file, std::string_view text) {
+ordered_json parse_json_value(const std::string& file, std::string_view text, EqualKeys equal_keys) {
   check_json_bytes(file, text);
-  ValueReader reader(file);
+  ValueReader reader(file, equal_keys);
   parse_json_events(text, reader);
   return reader.take();
 }

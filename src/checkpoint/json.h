@@ -1,4 +1,4 @@
-// JSON files of a model folder, read strictly: nlohmann's own readers keep the last of two equal keys and stop at a NUL.
+// JSON files of a model folder, read strictly: nlohmann's own readers stop at a NUL, and keep one of two equal keys.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,11 @@ void check_json_bytes(const std::string& what, std::string_view text);
 using JsonEvents = nlohmann::json_sax<nlohmann::ordered_json>;
 void parse_json_events(std::string_view text, JsonEvents& events);
 
-// Parses a value, members in the order of the text. kCorrupt: not JSON, equal keys in one object, nested deeper than 100.
-nlohmann::ordered_json parse_json_value(const std::string& file, std::string_view text);
+// Of one object. kLastCounts: as in Python, the value of the last one, in the place of the first.
+enum class EqualKeys { kRefused, kLastCounts };
+
+// Parses a value, members in the order of the text. kCorrupt: not JSON, equal keys where they are refused, a number beyond float64, nested deeper than 100.
+nlohmann::ordered_json parse_json_value(const std::string& file, std::string_view text, EqualKeys equal_keys = EqualKeys::kRefused);
 // The same; anything but an object is kCorrupt.
 nlohmann::ordered_json parse_json(const std::string& file, std::string_view text);
 

@@ -9,6 +9,7 @@
 #include "checkpoint/model_files.h"
 #include "checkpoint/name_rules.h"
 #include "checkpoint/output_format.h"
+#include "checkpoint/text.h"
 
 namespace nvfp4cal::checkpoint {
 
@@ -19,16 +20,20 @@ constexpr int64_t kCopyBytes = int64_t{8} << 20;
 constexpr const char* kOtherWeights[] = {"*.bin",    "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5",  "*.msgpack", "*.onnx", "*.onnx_data",
                                          "*.tflite", "*.ot", "*.npy", "*.npz",  "*.mlx",  "*.bak", "*.zip",     "*.tar",  "*.gz"};
 
+constexpr const char* kDanglingLink = "a link to nothing";
+constexpr const char* kModulesName = "modules.json";
+
 // The folders that a sentence-transformers model keeps its further modules in, weights and all. None if the file is missing or says something else.
-std::set<std::string> module_folders(const std::string& folder) {
+std::set<std::string> module_folders(const std::string& folder, std::vector<std::string>& warnings) {
   std::set<std::string> paths;
-  const std::string list = folder + "/modules.json";
+  const std::string list = folder + "/" + kModulesName;
   if (!is_regular_file(list)) return paths;
   nlohmann::ordered_json modules;
   try {
-    modules = parse_json_value(list, read_text_file(list));
+    modules = parse_json_value(kModulesName, read_text_file(list), EqualKeys::kLastCounts);
   } catch (const Error& error) {
     if (error.status() != Status::kCorrupt) throw;
+    warnings.push_back(std::string(error.what()) + ": weights in folders were taken for no part of the model");
   }
   for (const nlohmann::ordered_json& module : modules) {
     if (!module.is_object() || !module.contains("path") || !module["path"].is_string()) continue;
@@ -78,6 +83,7 @@ void add_file(const std::string& folder, const std::string& path, const std::set
   std::string reason = why_left_by_name(name);
   const PathKind kind = reason.empty() ? kind_of(whole) : PathKind::kOther;
   if (reason.empty()) reason = why_left(whole, name, kind, slash != std::string::npos && modules.count(path.substr(0, slash)));
+  if (reason == kDanglingLink) files.warnings.push_back(in_quotes(path) + " is a link to nothing: it was left behind");
   if (!reason.empty()) {
     files.left.emplace_back(path, std::move(reason));
   } else if (kind == PathKind::kFile) {
@@ -92,7 +98,7 @@ void add_file(const std::string& folder, const std::string& path, const std::set
 
 OtherFiles list_other_files(const std::string& folder, const std::vector<std::string>& shards) {
   OtherFiles files;
-  const std::set<std::string> modules = module_folders(folder);
+  const std::set<std::string> modules = module_folders(folder, files.warnings);
   for (const std::string& name : names_in(folder)) {
     const bool rewritten = name == kConfigName || name == kQuantConfigName || name == kIndexName;
     if (rewritten || std::find(shards.begin(), shards.end(), name) != shards.end()) continue;

@@ -10,12 +10,11 @@
 
 namespace nvfp4cal::checkpoint {
 
-inline constexpr const char* kDanglingLink = "a link to nothing";
-
 // Names are paths from the model's folder on.
 struct OtherFiles {
   std::vector<std::string> carried;                       // copied byte for byte
   std::vector<std::pair<std::string, std::string>> left;  // name and why
+  std::vector<std::string> warnings;
 };
 
 // Sorts the files of a folder and of those in it; `shards` and what the writer makes anew are in neither list.

@@ -65,9 +65,7 @@ void Run::prepare(const std::string& input) {
   std::vector<std::string> shard_names;
   for (const Shard& shard : model_.shards) shard_names.push_back(shard.name);
   result_.files = list_other_files(input, shard_names);
-  for (const auto& [name, reason] : result_.files.left) {
-    if (reason == kDanglingLink) result_.warnings.push_back(in_quotes(name) + " is a link to nothing: it was left behind");
-  }
+  result_.warnings.insert(result_.warnings.end(), result_.files.warnings.begin(), result_.files.warnings.end());
   result_.input_scales = input_scales_of_groups(options_, result_.plan);
   result_.errors.resize(sources_->all().size());
   result_.global_amax.resize(result_.plan.groups.size());

@@ -362,8 +362,18 @@ TEST_CASE("files of folders in the model's", "[checkpoint]") {
   CHECK(read_file(output + "/a/b/template.jinja") == "a/b/template.jinja");
   CHECK(read_file(output + "/a%c") == "a%c");
   CHECK(read_file(output + "/a/c") == "a/c");
-  CHECK(list(output).size() == 4 + 3);  // and model.safetensors, modules.json, hf_quant_config.json
+  CHECK(list(output).size() == 4 + 3);    // and model.safetensors, modules.json, hf_quant_config.json
+  CHECK(report["warnings"].size() == 1);  // no config.json
+  // of equal keys the last one counts, as for sentence-transformers
+  write_file(input + "/modules.json", R"([{"path": "a", "path": "2_Dense", "idx": 0, "idx": 1}])");
+  CHECK(run(input, folder / "equal")["files_carried"].size() == 9);
   // without the list, weights are not known to belong to it
-  write_file(input + "/modules.json", "no JSON");
-  CHECK(run(input, folder / "again")["files_carried"].size() == 7);
+  for (const char* text : {"no JSON", "\xEF\xBB\xBF[]", "[\"\\ud800\"]"}) {
+    write_file(input + "/modules.json", text);
+    const json again = run(input, folder.make("again"));
+    CHECK(again["files_carried"].size() == 7);
+    CHECK(again["warnings"][1].get<std::string>().starts_with("modules.json"));
+    CHECK(again["warnings"][1].get<std::string>().ends_with(": weights in folders were taken for no part of the model"));
+    fs::remove_all(folder / "again");
+  }
 }

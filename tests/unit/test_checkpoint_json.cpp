@@ -73,6 +73,14 @@ TEST_CASE("JSON texts that are refused", "[checkpoint]") {
   CHECK(error_of(nested(101)) == "f: values are nested deeper than 100");
 }
 
+TEST_CASE("where equal keys are taken, the last one counts, as in Python", "[checkpoint]") {
+  const auto value = [](const std::string& text) { return parse_json_value("f", text, EqualKeys::kLastCounts).dump(); };
+  CHECK(value("{\"a\":1,\"b\":2,\"a\":3}") == "{\"a\":3,\"b\":2}");
+  CHECK(value("[{\"a\":{\"x\":1,\"y\":[1]},\"b\":0,\"a\":{\"y\":2,\"y\":[{\"y\":3}],\"z\":{}},\"c\":4}]") ==
+        "[{\"a\":{\"y\":[{\"y\":3}],\"z\":{}},\"b\":0,\"c\":4}]");
+  CHECK(value("{\"a\":[],\"a\":{},\"\\u0061\":null}") == "{\"a\":null}");
+}
+
 TEST_CASE("an object of many members is read in the time of its text", "[checkpoint]") {
   CHECK(seconds_of(40000) < 60.0 * seconds_of(2500));  // 16 times, and what caches cost; 256 times if every key were looked for
 }
