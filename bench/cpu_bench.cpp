@@ -1,6 +1,6 @@
 // Speed of every operation beside the memory roof measured in the same run. Uses the public interface alone.
 //   nvfp4cal_bench [--json] [--check] [--elements N] [--runs N] [--target NAME] [--threads N] [--input NAME] [--op NAME] [--dtype NAME]
-//                  [--layer FILE] [--clock wall|cpu]
+//                  [--layer FILE] [--clock wall|cpu] [--offset BYTES]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +18,13 @@ using bench::Options;
 [[noreturn]] void usage(const char* what, const char* name) {
   std::fprintf(stderr, "nvfp4cal_bench: %s %s\n", what, name);
   std::exit(2);
+}
+
+size_t parse_offset(const char* text) {
+  const int64_t offset = std::atoll(text);
+  if (offset < 0 || offset >= 64 || offset % 8 != 0 || std::to_string(offset) != text)
+    usage("--offset: expected a multiple of 8 below 64, not", text);
+  return static_cast<size_t>(offset);
 }
 
 Options parse(int argc, char** argv) {
@@ -48,6 +55,8 @@ Options parse(int argc, char** argv) {
       options.layer = value;
     else if (name == "--clock")
       options.processor_time = std::strcmp(value, "cpu") == 0;
+    else if (name == "--offset")
+      bench::line_offset = parse_offset(value);
     else
       usage("unknown option", name.c_str());
   }
@@ -58,6 +67,7 @@ void print_head(const Options& options, int cores) {
   std::printf("%s, %d cores; %s; target %s; %lld elements, %d runs\n", bench::cpu_name().c_str(), cores, nvfp4cal_build_info(),
               options.target.empty() ? nvfp4cal_cpu_target() : options.target.c_str(), static_cast<long long>(options.elements),
               options.runs);
+  if (bench::line_offset > 0) std::printf("tensors begin %zu bytes after a line of the caches\n", bench::line_offset);
   std::printf("%-25s %-5s %-11s %3s  %8s %8s %9s %9s %7s\n", "op", "dtype", "input", "thr", "Gel/s", "median", "GB/s", "roof", "ratio");
   std::printf(
       "(Gel/s: 10^9 elements a second, best of the runs; roof: the Gel/s at which its bytes would move in this run; ratio: of the two)\n");

@@ -7,6 +7,9 @@
 
 namespace bench {
 
+// Bytes from there to where they begin instead, less than a line. Set once, before the first vector.
+inline size_t line_offset = 0;
+
 template <class T>
 struct LineAllocator {
   using value_type = T;
@@ -15,8 +18,10 @@ struct LineAllocator {
   LineAllocator() = default;
   template <class U>
   LineAllocator(const LineAllocator<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
-  void deallocate(T* data, size_t) { ::operator delete(data, kLine); }
+  T* allocate(size_t n) {
+    return reinterpret_cast<T*>(static_cast<char*>(::operator new(n * sizeof(T) + line_offset, kLine)) + line_offset);
+  }
+  void deallocate(T* data, size_t) { ::operator delete(reinterpret_cast<char*>(data) - line_offset, kLine); }
   bool operator==(const LineAllocator&) const { return true; }
 };
 
