@@ -156,7 +156,8 @@ std::string report_json(const RunResult& result) {
   // The last member: who wants nothing else finds it there.
   text += ",\n  \"warnings\": ";
   append_list(text, result.warnings.size(), [&](size_t i) { append_json(text, result.warnings[i]); });
-  return text + "\n}\n";
+  text += "\n}\n";  // not a sum, which would be two more copies of it
+  return text;
 }
 
 }  // namespace nvfp4cal::checkpoint

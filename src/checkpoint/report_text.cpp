@@ -23,7 +23,8 @@ std::string report_text(const ordered_json& report) {
     const bool of_objects = value.is_array() && !value.empty() && !value[0].is_number();
     text += of_objects ? list_text(value) : flat(value);
   }
-  return text + "\n}\n";
+  text += "\n}\n";  // not a sum, which would be two more copies of it
+  return text;
 }
 
 ordered_json report_head(const char* kind) {

@@ -48,6 +48,7 @@ std::string Run::run(const std::string& input, const std::string& output) {
     OutputFolder::check(output, input);
   } else {
     write(input, output);
+    outputs_ = {};  // the report has its sizes
   }
   result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result_.input = input;

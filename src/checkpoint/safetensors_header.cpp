@@ -193,6 +193,7 @@ std::string build_header(const std::string& file, std::vector<TensorEntry>& tens
          static_cast<Long>(kHeaderLimit));
   }
   for (size_t i = 0; i < kHeaderPrefix; ++i) bytes[i] = static_cast<char>(length >> (8 * i) & 0xFF);
+  bytes.shrink_to_fit();  // a job keeps it
   return bytes;
 }
 
