@@ -238,10 +238,11 @@ class NVFP4MSECalibrator(MseCalibrator):
         self._callbacks.needs_elements = True
 
     def collect(self, x: Array, *, stream: int | None = None) -> None:
-        """Searches x now.
+        """Searches x now, and on a device waits for the result: other calibrators' collect returns before that.
 
         Args:
             x: any shape; blocks are consecutive in row-major order. With a hessian [..., cols], or [blocks, block] over (rows, cols / block).
+            stream: a CUDA stream's address, for device tensors.
         Raises: WrongStateError (a RuntimeError) for a second collect before reset(), InvalidArgumentError, UnsupportedError, NotFiniteError;
             whatever a function raised.
         """
