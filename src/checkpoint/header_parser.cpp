@@ -112,7 +112,8 @@ class HeaderEvents final : public JsonEvents {
     return true;
   }
 
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    if (error.id == kNumberOverflow) fail(Status::kCorrupt, "%s: a number in the header is beyond the range of float64", file_.c_str());
     fail(Status::kCorrupt, "%s: the header is not valid JSON at byte %zu", file_.c_str(), position);
   }
 

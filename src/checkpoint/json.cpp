@@ -60,8 +60,6 @@ class ValueReader final : public JsonEvents {
   }
 
  private:
-  static constexpr int kNumberOverflow = 406;  // nlohmann's
-
   bool put(ordered_json value) {
     place(std::move(value));
     return true;

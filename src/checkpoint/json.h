@@ -13,6 +13,8 @@ void check_json_bytes(const std::string& what, std::string_view text);
 
 // What a parser tells of a text. All parsing goes through one instance of nlohmann's, and all values are of one type: each further one takes 40 kB.
 using JsonEvents = nlohmann::json_sax<nlohmann::ordered_json>;
+// nlohmann's number of the error that is JSON all the same: a number beyond float64.
+inline constexpr int kNumberOverflow = 406;
 void parse_json_events(std::string_view text, JsonEvents& events);
 
 // Of one object. kLastCounts: as in Python, the value of the last one, in the place of the first.

@@ -88,6 +88,7 @@ TEST_CASE("safetensors headers that are no JSON", "[safetensors]") {
   CHECK(parse_error("\xEF\xBB\xBF{}") == "f: the header begins with a byte order mark");
   CHECK(parse_error(std::string("{}\0", 3)) == "f: the header is not valid JSON: NUL at byte 2");
   CHECK(parse_error("{\"\xFF\":1}") == "f: the header is not valid JSON at byte 3");
+  CHECK(parse_error("{\"a\":{\"x\":1e400}}") == "f: a number in the header is beyond the range of float64");
   CHECK(parse_error("{\"\\uD800\":{}}") != "");
   CHECK(parse_error("{\"__metadata__\":{\"a\":\"\xC0\x80\"}}") != "");
   CHECK(parse_error(std::string(1'000'000, '[')) == "f: the header is an array, not a JSON object");
