@@ -2,6 +2,7 @@
 // memory, launches and the wait for what the device has found are in them; calibrators' calls are followed by a wait for the stream. "*" are
 // launches of the same call captured in a CUDA graph: the device's work alone. Where there is a target for the share of the copy, it stands beside it.
 //   nvfp4cal_cuda_bench [rows] [cols] [runs]
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -56,6 +57,8 @@ uint16_t bf16_of(float value) {
   return static_cast<uint16_t>(bits >> 16);
 }
 
+uint16_t f16_of(float value) { return __half_as_ushort(__float2half(value)); }
+
 // About normal: sums of four uniform numbers.
 std::vector<float> normal_values(size_t n) {
   uint64_t state = 1;
@@ -95,10 +98,11 @@ struct Target {
   double percent;
 };
 constexpr Target kTargets[] = {
-    {"bfloat16", "amax", 85},          {"float32", "amax", 85},          {"bfloat16", "quantize max *", 85},
-    {"float32", "quantize max *", 85}, {"bfloat16", "dequantize *", 85}, {"float32", "dequantize *", 85},
-    {"bfloat16", "scale sweep *", 35}, {"float32", "scale sweep *", 40}, {"bfloat16", "quantize mse *", 30},
-    {"bfloat16", "Hessian sweep", 3},  {"float32", "Hessian sweep", 3},
+    {"bfloat16", "amax", 85},           {"float16", "amax", 85},           {"float32", "amax", 85},
+    {"bfloat16", "quantize max *", 85}, {"float16", "quantize max *", 85}, {"float32", "quantize max *", 85},
+    {"bfloat16", "dequantize *", 85},   {"float16", "dequantize *", 85},   {"float32", "dequantize *", 85},
+    {"bfloat16", "scale sweep *", 35},  {"float32", "scale sweep *", 40},  {"bfloat16", "quantize mse *", 30},
+    {"bfloat16", "Hessian sweep", 3},   {"float32", "Hessian sweep", 3},
 };
 
 // A call, captured once.
@@ -227,7 +231,7 @@ class Bench {
     const std::vector<float> values = normal_values(n_);
     if (dtype == NVFP4CAL_DTYPE_F32) return check(cudaMemcpy(to, values.data(), n_ * 4, cudaMemcpyHostToDevice));
     std::vector<uint16_t> halves(n_);
-    std::transform(values.begin(), values.end(), halves.begin(), bf16_of);
+    std::transform(values.begin(), values.end(), halves.begin(), dtype == NVFP4CAL_DTYPE_BF16 ? bf16_of : f16_of);
     check(cudaMemcpy(to, halves.data(), n_ * 2, cudaMemcpyHostToDevice));
   }
 
@@ -293,6 +297,7 @@ int main(int argc, char** argv) {
               device.multiProcessorCount, rows, cols, runs);
   Bench bench(rows, cols, runs);
   bench.run(NVFP4CAL_DTYPE_BF16, "bfloat16");
+  bench.run(NVFP4CAL_DTYPE_F16, "float16");
   bench.run(NVFP4CAL_DTYPE_F32, "float32");
   return 0;
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Checks the CUDA module on a device: parity with the CPU, speed, CUDA's own checkers.
 #   gpu_check.sh build    builds everything into build/gpu_check, which may be carried to a machine without any of our dependencies
-#   gpu_check.sh run      runs what lies there, what tells most first; without a device it says SKIPPED. Needs a driver alone
+#   gpu_check.sh run      runs what lies there, what tells most first. Needs a driver alone; on a machine without a device it says SKIPPED, fails elsewhere
 #   gpu_check.sh run parity | speed [rows cols runs] | peers [rows cols runs] | sanitizers      a part of it
 #   gpu_check.sh          both
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-folder=$root/build/gpu_check
+folder=${NVFP4CAL_GPU_CHECK:-$root/build/gpu_check}
 failed=0
 
 build() {
@@ -24,26 +24,41 @@ build() {
   du -sh "$folder"
 }
 
-tests() { "$folder/nvfp4cal_device_tests" --filenames-as-tags "$@"; }
+# A filter that no test matches is a failure.
+tests() { "$folder/nvfp4cal_device_tests" --filenames-as-tags --warn NoTests "$@" || failed=1; }
+
+# rows <minimum> <pattern> <command ..>: runs it; so many lines must match.
+rows() {
+  local least=$1 pattern=$2 out=$folder/rows.txt count
+  shift 2
+  "$@" | tee "$out" || failed=1
+  count=$(grep -c "$pattern" "$out" || true)
+  if [ "$count" -lt "$least" ]; then
+    echo "FAILED: $count rows, expected $least at least"
+    failed=1
+  fi
+}
 
 # First the tests in which lines decide bits that no other machine runs (docs/cuda.md).
 parity() {
-  local first=(quantize_bits quantize max actmax search hessian_search gptq)
-  say "parity with the CPU, lines that only a device runs"
-  tests "$(printf '[#test_device_%s],' "${first[@]}")" || failed=1
+  local first=(quantize_bits quantize max actmax search hessian_search gptq) name
+  for name in "${first[@]}"; do
+    say "parity with the CPU, lines that only a device runs: $name"
+    tests "[#test_device_$name]"
+  done
   say "parity with the CPU, the rest"
-  tests "~[#test_device_loader]$(printf '~[#test_device_%s]' "${first[@]}")" || failed=1
+  tests "~[#test_device_loader]$(printf '~[#test_device_%s]' "${first[@]}")"
 }
 
 speed() {
   say "speed"
-  "$folder/nvfp4cal_cuda_bench" "$@" || failed=1
+  rows 60 " Gel/s .* GB/s " "$folder/nvfp4cal_cuda_bench" "$@"  # 20 of each dtype
 }
 
 peers() {
   say "beside ModelOpt and torch"
   if python3 -c 'import torch, triton' 2>/dev/null; then
-    python3 "$folder/cuda_peers.py" "$folder/libnvfp4cal.so.0" "$@" || failed=1
+    rows 1 " ours .* Gel/s \|^SKIPPED" python3 "$folder/cuda_peers.py" "$folder/libnvfp4cal.so.0" "$@"
   else
     echo "SKIPPED python3 has no torch and triton"
   fi
@@ -61,7 +76,7 @@ sanitizers() {
   else
     for tool in memcheck racecheck initcheck synccheck; do
       say "compute-sanitizer $tool"
-      timeout $seconds compute-sanitizer --tool "$tool" --error-exitcode 1 "$folder/nvfp4cal_device_tests" --filenames-as-tags "$checked" || {
+      timeout $seconds compute-sanitizer --tool "$tool" --error-exitcode 1 "$folder/nvfp4cal_device_tests" --filenames-as-tags --warn NoTests "$checked" || {
         [ $? -ne 124 ] || echo "stopped after $seconds s"
         failed=1
       }
@@ -69,11 +84,20 @@ sanitizers() {
   fi
 }
 
+has_device() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
+
 # The library finds the module beside it; the tests load the same file.
 run() {
-  [ -x "$folder/nvfp4cal_cuda_bench" ] || die "nothing was built: gpu_check.sh build"
+  local file
+  for file in libnvfp4cal.so.0 libnvfp4cal_cuda.so nvfp4cal_cuda_bench nvfp4cal_device_tests cuda_peers.py; do
+    [ -s "$folder/$file" ] || die "there is no $folder/$file: gpu_check.sh build"
+  done
   export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} NVFP4CAL_TEST_CUDA_PATH=$folder
-  if "$folder/nvfp4cal_cuda_bench" 32 32 1 | grep '^SKIPPED'; then return; fi
+  "$folder/nvfp4cal_cuda_bench" 32 32 1 >"$folder/first.txt" || failed=1
+  if grep '^SKIPPED' "$folder/first.txt"; then
+    has_device && die "there is a device, but nothing ran on it"
+    return 0
+  fi
   local part=${1:-}
   case "$part" in
     "")
