@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Checks the CUDA module on a device: parity with the CPU, speed, CUDA's own checkers.
+#   gpu_check.sh headers  copies the headers that a build needs into build/gpu_headers, for machines that have gcc, CMake and nvcc alone: there build takes them
 #   gpu_check.sh build    builds everything into build/gpu_check, which may be carried to a machine without any of our dependencies
 #   gpu_check.sh run      runs what lies there, what tells most first. Needs a driver alone; on a machine without a device it says SKIPPED, fails elsewhere
 #   gpu_check.sh run parity | speed [rows cols runs] | peers [rows cols runs] | sanitizers      a part of it
@@ -7,19 +8,42 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 folder=${NVFP4CAL_GPU_CHECK:-$root/build/gpu_check}
+headers=$root/build/gpu_headers
 failed=0
 
+# Highway, nlohmann-json and Catch2 (with its library), and what tells CMake of the last two.
+headers() {
+  local name package
+  rm -rf "$headers"
+  mkdir -p "$headers/include" "$headers/lib/cmake"
+  for name in hwy nlohmann catch2; do
+    [ -d "/usr/include/$name" ] || die "there is no /usr/include/$name: scripts/setup.sh"
+    cp -r "/usr/include/$name" "$headers/include"
+  done
+  for name in nlohmann_json Catch2; do
+    package=$(find /usr/lib/cmake /usr/share/cmake /usr/lib/*/cmake -maxdepth 1 -name "$name" 2>/dev/null | sort | sed -n 1p) || true
+    [ -n "$package" ] || die "CMake has no package $name: scripts/setup.sh"
+    cp -r "$package" "$headers/lib/cmake"
+  done
+  find /usr/lib -name 'libCatch2*.a' -exec cp {} "$headers/lib" \;
+  du -sh "$headers"
+}
+
 build() {
-  local settings=(-DNVFP4CAL_BUILD_CUDA=ON)
+  local settings=(-DNVFP4CAL_BUILD_CUDA=ON) made=build/release
   command -v ninja >/dev/null || settings+=(-G "Unix Makefiles")
+  if [ -d "$headers" ]; then
+    made=build/gpu_build
+    settings+=(-DNVFP4CAL_BUILD_TOOL=OFF "-DNVFP4CAL_TESTS=^device/" "-DCMAKE_PREFIX_PATH=$headers")
+  fi
   cd "$root"
-  cmake --preset release "${settings[@]}" >/dev/null
-  cmake --build build/release --parallel "$jobs" --target nvfp4cal nvfp4cal_cuda nvfp4cal_cuda_bench nvfp4cal_device_tests ||
+  cmake --preset release -B "$made" "${settings[@]}" >/dev/null
+  cmake --build "$made" --parallel "$jobs" --target nvfp4cal nvfp4cal_cuda nvfp4cal_cuda_bench nvfp4cal_device_tests ||
     die "no build: scripts/setup.sh --cuda installs a compiler, docs/dependencies.md lists the rest"
   rm -rf "$folder"
   mkdir -p "$folder"
-  cp -L build/release/src/libnvfp4cal.so.0 build/release/kernels/libnvfp4cal_cuda.so build/release/bench/nvfp4cal_cuda_bench \
-    build/release/tests/device/nvfp4cal_device_tests bench/cuda_peers.py "$folder"
+  cp -L "$made/src/libnvfp4cal.so.0" "$made/kernels/libnvfp4cal_cuda.so" "$made/bench/nvfp4cal_cuda_bench" "$made/tests/device/nvfp4cal_device_tests" \
+    bench/cuda_peers.py "$folder"
   strip --strip-unneeded "$folder"/libnvfp4cal*.so* "$folder"/nvfp4cal_*
   du -sh "$folder"
 }
@@ -113,6 +137,7 @@ run() {
 }
 
 case "${1:-}" in
+  headers) headers ;;
   build) build ;;
   run)
     shift
@@ -122,5 +147,5 @@ case "${1:-}" in
     build
     run
     ;;
-  *) die "usage: gpu_check.sh [build | run [part]]" ;;
+  *) die "usage: gpu_check.sh [headers | build | run [part]]" ;;
 esac
