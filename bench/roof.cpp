@@ -20,11 +20,16 @@ double now() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
+// At four places at a time, for which the processor reads ahead: one alone gets four fifths of what memory gives.
 void read_range(const char* data, int64_t begin, int64_t end) {
-  const uint64_t* words = reinterpret_cast<const uint64_t*>(data);
-  uint64_t sums[8] = {};
-  for (int64_t i = begin / 8; i + 8 <= end / 8; i += 8) {
-    for (int k = 0; k < 8; ++k) sums[k] += words[i + k];
+  constexpr int64_t kPlaces = 4, kWords = 8;
+  const int64_t part = (end - begin) / 8 / (kPlaces * kWords) * kWords;
+  const uint64_t* words = reinterpret_cast<const uint64_t*>(data + begin);
+  uint64_t sums[kPlaces * kWords] = {};
+  for (int64_t i = 0; i < part; i += kWords) {
+    for (int64_t place = 0; place < kPlaces; ++place) {
+      for (int64_t k = 0; k < kWords; ++k) sums[place * kWords + k] += words[place * part + i + k];
+    }
   }
   for (const uint64_t sum : sums) __atomic_fetch_add(&sink, sum, __ATOMIC_RELAXED);
 }

@@ -40,8 +40,10 @@ BlockRange BlockChunks::operator[](int64_t chunk) const {
   return {slice, slice * blocks_per_slice_ + first, std::min(blocks_per_chunk_, blocks_per_slice_ - first)};
 }
 
+bool SpanReader::needs_buffer() const { return !view_.contiguous || view_.dtype == Dtype::kF64; }
+
 Span SpanReader::read(int64_t begin, int64_t n) {
-  if (view_.contiguous && view_.dtype != Dtype::kF64) return Span{view_.dtype, view_.data}.at(begin);
+  if (!needs_buffer()) return Span{view_.dtype, view_.data}.at(begin);
   if (static_cast<int64_t>(buffer_.size()) < n) buffer_.resize(static_cast<size_t>(n));
   float* out = buffer_.data();
   for_each_run(view_, begin, begin + n, [&](int64_t offset, int64_t step, int64_t count) {

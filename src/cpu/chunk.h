@@ -11,6 +11,8 @@ namespace nvfp4cal::cpu {
 
 // Elements a task works on: large enough to pay for a thread's wake-up, small enough to balance and to stay in the second-level cache.
 inline constexpr int64_t kChunkElements = 65536;
+// Elements a task only reads.
+inline constexpr int64_t kReadElements = 16 * kChunkElements;
 // Elements that the steps of a task (search, pack, decode) hand to each other: first-level cache.
 inline constexpr int64_t kTileElements = 4096;
 
@@ -37,8 +39,12 @@ class SpanReader {
  public:
   explicit SpanReader(const TensorView& view) : view_(view) {}
   Span read(int64_t begin, int64_t n);
+  // So many elements are worth reading at a time where they are only read: what needs no buffer is best read at places far apart.
+  int64_t most() const { return needs_buffer() ? kChunkElements : kReadElements; }
 
  private:
+  bool needs_buffer() const;
+
   const TensorView& view_;
   std::vector<float> buffer_;
 };

@@ -31,9 +31,9 @@ int64_t group_of(const AmaxArgs& args, int64_t flat) {
 // Adds elements [begin, end) to the maxima (bits) of their groups.
 void add_range(const AmaxArgs& args, const Kernels& kernels, int64_t begin, int64_t end, std::vector<uint32_t>& maxima) {
   SpanReader reader(*args.x);
-  const int64_t run = group_run(args);
+  const int64_t run = group_run(args), most = reader.most();
   while (begin < end) {
-    const int64_t stop = std::min({end, (begin / run + 1) * run, begin + kChunkElements});
+    const int64_t stop = std::min({end, (begin / run + 1) * run, begin + most});
     const Span span = reader.read(begin, stop - begin);
     uint32_t& maximum = maxima[static_cast<size_t>(group_of(args, begin))];
     maximum = std::max(maximum, kernels.max_bits(span, stop - begin));
@@ -89,7 +89,7 @@ void amax(const Execution& execution, const AmaxArgs& args) {
   const int64_t n = args.x->elements();
   const bool columns = args.x->ndim > 0 && args.x->last() > 1 && args.group_strides[args.x->ndim - 1] != 0;
   // Each task has maxima of its own: as many tasks as pay for that, and 16 chunks a task at most.
-  const int64_t per_task = std::max(16 * kChunkElements, 16 * args.groups);
+  const int64_t per_task = std::max(kReadElements, 16 * args.groups);
   std::vector<uint32_t> maxima(static_cast<size_t>(args.groups));
   std::mutex mutex;
   execution.parallel_for((n + per_task - 1) / per_task, [&](int64_t task) {

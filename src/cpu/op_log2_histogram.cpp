@@ -57,9 +57,11 @@ class Binner {
 // A tile of blocks is read, then counted while the next one is asked for: a page, beyond which the processor does not read ahead on its own.
 constexpr int64_t kHistogramTileBytes = 4096;
 
-// Asks for the 64-byte lines in which blocks [b, b + count) begin.
+// Asks for the 64-byte lines in which blocks [b, b + count) begin: into all caches (locality 3), or from the second level on (2), which takes more
+// requests at a time.
+template <int locality>
 inline void ask_for(const char* data, int64_t b, int64_t count, int64_t stride) {
-  for (int64_t line = 0; line < count * stride; line += 64) __builtin_prefetch(data + b * stride + line);
+  for (int64_t line = 0; line < count * stride; line += 64) __builtin_prefetch(data + b * stride + line, 0, locality);
 }
 
 // Counts of one task, of no use if a block is not finite, and the largest amax (bits). Neighbouring blocks often have the same bin and would wait for each
@@ -93,7 +95,7 @@ class Counts {
     const auto add_one = [&](uint32_t amax, int64_t* column) { ++column[binner_.bin_of<one_edge>(amax)]; };
     int64_t b = 0;
     for (; b + 4 <= n; b += 4) {
-      ask_for(next, b, 4, stride);
+      ask_for<3>(next, b, 4, stride);
       add_one(amaxes[b], first);
       add_one(amaxes[b + 1], second);
       add_one(amaxes[b + 2], third);
@@ -126,7 +128,7 @@ class NumberCounts {
     uint32_t* const counts = counts_.data();
     int64_t b = 0;
     for (; b + 4 <= n; b += 4) {
-      ask_for(next, b, 4, stride);
+      ask_for<2>(next, b, 4, stride);
       ++counts[amaxes[b]];
       ++counts[amaxes[b + 1]];
       ++counts[amaxes[b + 2]];

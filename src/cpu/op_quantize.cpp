@@ -144,8 +144,10 @@ void check_finite(const Execution& execution, const TensorView& x) {
   const Kernels& kernels = kernels_of(execution);
   const int64_t n = x.elements();
   std::atomic<bool> finite{true};
-  execution.parallel_for((n + kChunkElements - 1) / kChunkElements, [&](int64_t c) {
-    const int64_t begin = c * kChunkElements, count = std::min(kChunkElements, n - begin);
+  const int64_t share = n / (4 * execution.threads()) / kTileElements * kTileElements;
+  const int64_t step = std::clamp(share, kChunkElements, SpanReader(x).most());
+  execution.parallel_for((n + step - 1) / step, [&](int64_t c) {
+    const int64_t begin = c * step, count = std::min(step, n - begin);
     SpanReader reader(x);
     if (kernels.max_bits(reader.read(begin, count), count) >= num::kInfBits) finite = false;
   });
