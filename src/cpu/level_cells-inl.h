@@ -10,8 +10,11 @@
 #define NVFP4CAL_CPU_LEVEL_CELLS_INL_H
 #endif
 
+#include <algorithm>
+
 #include "cpu/decode_lanes-inl.h"
 #include "cpu/pack_halves-inl.h"
+#include "num/e4m3.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
@@ -42,21 +45,23 @@ HWY_INLINE int fill_level_cells(const int (&thresholds)[7], __m256i values, int 
 // Format: RoundBf16 or RoundF16.
 template <class Loader, class Format>
 HWY_INLINE void fill_level_plan(float global_scale, LevelUse use, LevelPlan& plan) {
-  constexpr int kBinade = 1 << Format::kMantissaBits;
-  const ThresholdLadder<Loader> ladder(global_scale);
-  plan.least_code = ladder.least_code();
+  constexpr int kBinade = 1 << Format::kMantissaBits, kTop = 120;
   // thresholds, from a quarter of the scale on, and values, from half of it on, are normal numbers
-  constexpr float kLeastScale = 2.0f * Format::kLeastScale;
-  while (plan.least_code <= num::kE4m3Count && num::e4m3_magnitude(plan.least_code) * global_scale < kLeastScale) ++plan.least_code;
-  if (!(num::e4m3_magnitude(num::kE4m3Count + 1) * global_scale < Format::kScalesBelow)) plan.least_code = num::kE4m3Count + 1;
-  if (plan.least_code > num::kE4m3Count) return;
+  constexpr float kLeastScale = 2.0f * Format::kLeastScale, kLeastOfTop = std::max(kLeastScale, kLeastForThresholds);
+  constexpr float kScalesBelow = std::min(Format::kScalesBelow, HalfFormat<Loader>::kScalesBelow);
+  plan.least_code = num::kE4m3Count + 1;
+  if (!(num::e4m3_magnitude(kTop) * global_scale >= kLeastOfTop && num::e4m3_magnitude(kTop + 7) * global_scale < kScalesBelow)) return;
+  plan.least_code = 1;
+  while (num::e4m3_magnitude(plan.least_code) * global_scale < kLeastScale) ++plan.least_code;
+  const VI top_codes = hn::Add(hn::And(hn::Iota(DI(), 0), hn::Set(DI(), 7)), hn::Set(DI(), kTop));
+  const Thresholds<Loader> top(hn::Mul(values_of(top_codes), hn::Set(DF(), global_scale)).raw);
   alignas(64) uint32_t of_mantissas[7][16];
-  for (int k = 0; k < 7; ++k) _mm512_store_si512(of_mantissas[k], ladder.top_binade(k));
+  for (int k = 0; k < 7; ++k) _mm512_store_si512(of_mantissas[k], top.at[k]);
   const __m512 levels = _mm512_setr_ps(0, .5f, 1, 1.5f, 2, 3, 4, 6, 0, 0, 0, 0, 0, 0, 0, 0);
   for (int mantissa = 0; mantissa < 8; ++mantissa) {
     int thresholds[7];
-    for (int k = 0; k < 7; ++k) thresholds[k] = static_cast<int>(of_mantissas[k][mantissa] & 0xFFFF) + kBinade;
-    const float scale = num::e4m3_magnitude(120 + mantissa) * global_scale;
+    for (int k = 0; k < 7; ++k) thresholds[k] = static_cast<int>(of_mantissas[k][mantissa] & 0xFFFF);
+    const float scale = num::e4m3_magnitude(kTop + mantissa) * global_scale;
     const __m512i decoded = Format::bits(_mm512_mul_ps(levels, _mm512_set1_ps(scale)));
     const __m256i values = _mm512_cvtepi32_epi16(use == LevelUse::kPack ? hn::Iota(DI(), 0).raw : decoded);
     const int first = fill_level_cells(thresholds, values, kBinade / 2, plan.cells[mantissa]);

@@ -8,7 +8,6 @@
 #endif
 
 #include "cpu/pack_lanes-inl.h"
-#include "num/e4m3.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
@@ -20,8 +19,6 @@ struct HalfFormat;
 
 template <>
 struct HalfFormat<LoadBf16> {
-  static constexpr int kMantissaBits = 7;
-  static constexpr int kInfinity = 0x7F80;
   static constexpr float kScalesBelow = 0x1p16f;  // no quotient of such a scale underflows
 
   static HWY_INLINE __m512i upper_half_twice(__m512i bits) {
@@ -35,8 +32,6 @@ struct HalfFormat<LoadBf16> {
 
 template <>
 struct HalfFormat<LoadF16> {
-  static constexpr int kMantissaBits = 10;
-  static constexpr int kInfinity = 0x7C00;
   static constexpr float kScalesBelow = 0x1p90f;
 
   static HWY_INLINE __m512i twice(__m256i halves) {
@@ -80,44 +75,11 @@ struct Thresholds {
   }
 };
 
-// Thresholds of the codes of one global scale. Codes of one mantissa have the same thresholds but for the exponent, as long as those are normal numbers.
-template <class Loader>
-class ThresholdLadder {
-  using Format = HalfFormat<Loader>;
-  static constexpr int kTopBinade = 14;  // codes 112 .. 119
-  static constexpr int kOneBinade = 1 << Format::kMantissaBits;
+// Scales from here on have quotients and thresholds that are ordinary numbers: half a step of a boundary is exact.
+constexpr float kLeastForThresholds = 0x1p-90f;
 
- public:
-  HWY_INLINE explicit ThresholdLadder(float global_scale) {
-    const DI di;
-    // lanes 0 .. 7: the eight mantissas; lanes 8 .. 15: codes 0 .. 7, which have no mantissa
-    const VI lane = hn::Iota(di, 0);
-    const VI code = hn::IfThenElse(hn::Lt(lane, hn::Set(di, 8)), hn::Add(lane, hn::Set(di, 8 * kTopBinade)), hn::Sub(lane, hn::Set(di, 8)));
-    base_ = Thresholds<Loader>(hn::Mul(values_of(code), hn::Set(DF(), global_scale)).raw);
-    const int least = first_lane(base_.at[0]);
-    const int largest =
-        first_lane(_mm512_permutexvar_epi32(_mm512_set1_epi32(7), base_.at[6])) + kOneBinade;  // of code 126 or a little more
-    if (!(num::e4m3_magnitude(num::kE4m3Count) * global_scale < Format::kScalesBelow) || largest >= Format::kInfinity ||
-        least <= kOneBinade)
-      return;
-    const int first_binade = kTopBinade - (least - kOneBinade - 1) / kOneBinade;
-    least_code_ = first_binade > 1 ? 8 * first_binade : global_scale * num::e4m3_magnitude(1) >= 0x1p-90f ? 1 : 8;
-  }
-
-  int least_code() const { return least_code_; }  // above 126: none
-  // Threshold k of codes 112 .. 119 in lanes 0 .. 7, in both halves.
-  __m512i top_binade(int k) const { return base_.at[k]; }
-
- private:
-  static HWY_INLINE int first_lane(__m512i halves) { return _mm_cvtsi128_si32(_mm512_castsi512_si128(halves)) & 0xFFFF; }
-
-  Thresholds<Loader> base_;
-  int least_code_ = num::kE4m3Count + 1;
-};
-
-// Scales whose quotients and thresholds are ordinary numbers.
 HWY_INLINE bool ordinary(VF scales, float largest) {
-  return hn::AllTrue(DF(), hn::And(hn::Ge(scales, hn::Set(DF(), 0x1p-90f)), hn::Lt(scales, hn::Set(DF(), largest))));
+  return hn::AllTrue(DF(), hn::And(hn::Ge(scales, hn::Set(DF(), kLeastForThresholds)), hn::Lt(scales, hn::Set(DF(), largest))));
 }
 
 // Codes of 32 elements in sixteen-bit lanes: three steps of a binary search.

@@ -1,6 +1,7 @@
 // Elements at and beside the boundaries between two codes, for tests of packing and fake quantization.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "parity/sweep_run.h"
@@ -57,5 +58,16 @@ struct PackSetting {
     for (uint8_t& code : codes) code = static_cast<uint8_t>(first + random.below(width));
   }
 };
+
+// body(setting) for the last global scale below every power of two: half a float32 step of a boundary decides there, and is subnormal if scales are small.
+template <class Body>
+void for_each_power(Random& random, Body&& body) {
+  for (int exponent = -148; exponent <= 118; ++exponent) {
+    PackSetting setting(random, 3);
+    setting.s2 = std::nextafter(std::ldexp(1.0f, exponent), 0.0f);
+    setting.codes.resize(80);
+    body(setting);
+  }
+}
 
 }  // namespace nvfp4cal::test

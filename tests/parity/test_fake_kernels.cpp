@@ -61,11 +61,10 @@ void check_targets(const TypedBlocks& x, Dtype dtype, int block, const PackSetti
 
 TEST_CASE("fake quantization is packing and decoding", "[parity]") {
   Random random(57);
-  for (int round = 0; round < 60; ++round) {
-    const PackSetting setting(random, round);
+  const auto check = [&](const PackSetting& setting, bool others) {
     for (const int block : {16, 32}) {
       std::vector<float> values = near_boundaries(random, setting.codes, setting.s2, block);
-      if (round % 3 != 0) add_others(random, setting.s2, values);
+      if (others) add_others(random, setting.s2, values);
       for (float& value : values) value = num::is_finite(value) ? value : 1.0f;
       for (const Dtype dtype : kKernelDtypes) {
         if (dtype == Dtype::kF16) {
@@ -74,7 +73,9 @@ TEST_CASE("fake quantization is packing and decoding", "[parity]") {
         check_targets(as_dtype(values, dtype, static_cast<size_t>(random.below(4))), dtype, block, setting);
       }
     }
-  }
+  };
+  for (int round = 0; round < 60; ++round) check(PackSetting(random, round), round % 3 != 0);
+  for_each_power(random, [&](const PackSetting& setting) { check(setting, false); });
 }
 
 // Each cell of the tables that half types use, and all that lies between and outside of them.

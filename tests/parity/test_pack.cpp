@@ -7,30 +7,36 @@
 using namespace nvfp4cal;
 using namespace nvfp4cal::test;
 
-TEST_CASE("nibbles beside boundaries are those of the quotient", "[parity]") {
-  Random random(51);
-  for (int round = 0; round < 60; ++round) {
-    const PackSetting setting(random, round);
-    const auto& [s2, codes] = setting;
-    for (const int block : {16, 32}) {
-      std::vector<float> values = near_boundaries(random, codes, s2, block);
-      for (float& value : values) value = num::is_finite(value) ? value : 1.0f;
-      for (const Dtype dtype : kKernelDtypes) {
-        if (dtype == Dtype::kF16) {
-          for (float& value : values) value = num::abs_of(value) < 60000.0f ? value : 1.0f;
-        }
-        const TypedBlocks x = as_dtype(values, dtype, static_cast<size_t>(random.below(4)));
-        std::vector<uint8_t> wanted(values.size() / 2);
-        pack_with(cpu::scalar_kernels(), s2, {dtype, x.data()}, block, codes, wanted.data());
-        for_each_target([&](const cpu::Kernels& kernels) {
-          INFO(dtype_name(dtype) << ", blocks of " << block << ", s2 " << s2);
-          std::vector<uint8_t> packed(wanted.size(), 0xEE);
-          pack_with(kernels, s2, {dtype, x.data()}, block, codes, packed.data());
-          CHECK(packed == wanted);
-        });
+namespace {
+
+void check_nibbles(Random& random, const PackSetting& setting) {
+  const auto& [s2, codes] = setting;
+  for (const int block : {16, 32}) {
+    std::vector<float> values = near_boundaries(random, codes, s2, block);
+    for (float& value : values) value = num::is_finite(value) ? value : 1.0f;
+    for (const Dtype dtype : kKernelDtypes) {
+      if (dtype == Dtype::kF16) {
+        for (float& value : values) value = num::abs_of(value) < 60000.0f ? value : 1.0f;
       }
+      const TypedBlocks x = as_dtype(values, dtype, static_cast<size_t>(random.below(4)));
+      std::vector<uint8_t> wanted(values.size() / 2);
+      pack_with(cpu::scalar_kernels(), s2, {dtype, x.data()}, block, codes, wanted.data());
+      for_each_target([&, d = dtype, size = block](const cpu::Kernels& kernels) {
+        INFO(dtype_name(d) << ", blocks of " << size << ", s2 " << setting.s2);
+        std::vector<uint8_t> packed(wanted.size(), 0xEE);
+        pack_with(kernels, setting.s2, {d, x.data()}, size, setting.codes, packed.data());
+        CHECK(packed == wanted);
+      });
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("nibbles beside boundaries are those of the quotient", "[parity]") {
+  Random random(51);
+  for (int round = 0; round < 60; ++round) check_nibbles(random, PackSetting(random, round));
+  for_each_power(random, [&](const PackSetting& setting) { check_nibbles(random, setting); });
 }
 
 TEST_CASE("codes of maxima are num::max_code", "[parity]") {
