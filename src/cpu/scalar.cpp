@@ -33,10 +33,14 @@ void block_max_bits(Span x, int block, int64_t blocks, uint32_t* out) {
 }
 
 void block_max_numbers(Span x, int block, int64_t blocks, uint16_t* out) {
-  const uint16_t* number = static_cast<const uint16_t*>(x.data);
+  const char* at = static_cast<const char*>(x.data);
   for (int64_t b = 0; b < blocks; ++b) {
     out[b] = 0;
-    for (int i = 0; i < block; ++i) out[b] = std::max<uint16_t>(out[b], *number++ & 0x7FFF);
+    for (int i = 0; i < block; ++i, at += 2) {
+      uint16_t number;
+      std::memcpy(&number, at, 2);
+      out[b] = std::max<uint16_t>(out[b], number & 0x7FFF);
+    }
   }
 }
 
