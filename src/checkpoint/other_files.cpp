@@ -20,7 +20,6 @@ constexpr int64_t kCopyBytes = int64_t{8} << 20;
 constexpr const char* kOtherWeights[] = {"*.bin",    "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5",  "*.msgpack", "*.onnx", "*.onnx_data",
                                          "*.tflite", "*.ot", "*.npy", "*.npz",  "*.mlx",  "*.bak", "*.zip",     "*.tar",  "*.gz"};
 
-constexpr const char* kDanglingLink = "a link to nothing";
 constexpr const char* kModulesName = "modules.json";
 
 // The folders that a sentence-transformers model keeps its further modules in, weights and all. None if the file is missing or says something else.
@@ -64,7 +63,7 @@ std::string why_left_by_name(const std::string& name) {
 // Why something of this kind stays behind; empty: it is carried over.
 std::string why_left(const std::string& path, const std::string& name, PathKind kind, bool weights_belong) {
   std::error_code error;
-  if (kind == PathKind::kNothing) return kDanglingLink;
+  if (kind == PathKind::kNothing) return "a link to nothing";
   if (kind == PathKind::kFolder) return std::filesystem::is_symlink(path, error) ? "a link to a folder" : "";
   if (kind == PathKind::kOther) return "not a regular file";
   if (weights_belong) return "";
@@ -83,7 +82,7 @@ void add_file(const std::string& folder, const std::string& path, const std::set
   std::string reason = why_left_by_name(name);
   const PathKind kind = reason.empty() ? kind_of(whole) : PathKind::kOther;
   if (reason.empty()) reason = why_left(whole, name, kind, slash != std::string::npos && modules.count(path.substr(0, slash)));
-  if (reason == kDanglingLink) files.warnings.push_back(in_quotes(path) + " is a link to nothing: it was left behind");
+  if (kind == PathKind::kNothing) files.warnings.push_back(in_quotes(path) + " is a link to nothing: it was left behind");
   if (!reason.empty()) {
     files.left.emplace_back(path, std::move(reason));
   } else if (kind == PathKind::kFile) {

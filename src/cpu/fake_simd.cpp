@@ -74,8 +74,8 @@ HWY_INLINE void fake_by_floats(const char* data, VF scales, char* out, Streaming
 // ---- AVX-512, half types: levels by lookup --------------------------------------------------------------------------------
 
 template <class Format>
-HWY_INLINE void fake_by_cells(const LevelPlan& plan, const char* data, const uint8_t* codes, VI in_lanes, char* out, Streaming streaming) {
-  const CellRows<Format> rows(plan, codes, in_lanes);
+HWY_INLINE void fake_by_cells(const LevelPlan& plan, const char* data, const uint8_t* codes, VI of_rows, char* out, Streaming streaming) {
+  const CellRows<Format> rows(plan, codes, of_rows);
   for (int r = 0; r < 16; r += 2) {
     ask_for_next(data + r * 32, 2);
     const __m512i x = _mm512_loadu_si512(data + r * 32);
@@ -104,7 +104,7 @@ class FakeGroups {
   HWY_INLINE FakeGroups(const LevelPlan& plan, Streaming streaming) : plan_(plan), streaming_(streaming) {}
 
   HWY_INLINE void run(const char* data, const uint8_t* HWY_RESTRICT codes, char* out) const {
-    const VI of_rows = hn::PromoteTo(DI(), hn::LoadU(hn::Rebind<uint8_t, DI>(), codes));
+    const VI of_rows = in_lanes(codes);
 #if HWY_MAX_BYTES == 64
     if constexpr (Loader::kBytes == 2) {
       if (HWY_LIKELY(has_cells(plan_, of_rows))) return fake_by_cells<FormatLike<Loader>>(plan_, data, codes, of_rows, out, streaming_);

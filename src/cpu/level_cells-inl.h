@@ -85,12 +85,12 @@ template <class Format>
 class CellRows {
  public:
   // codes: 16 bytes, and the same in lanes.
-  HWY_INLINE CellRows(const LevelPlan& plan, const uint8_t* codes, VI in_lanes) : plan_(plan), codes_(codes) {
-    const __m512i code = in_lanes.raw;
+  HWY_INLINE CellRows(const LevelPlan& plan, const uint8_t* codes, VI of_rows) : plan_(plan), codes_(codes) {
+    const __m512i code = of_rows.raw;
     __m512i mantissa = _mm512_and_si512(code, _mm512_set1_epi32(7));
     __m512i below_top = _mm512_sub_epi32(_mm512_set1_epi32(15), _mm512_srli_epi32(code, 3));
     if (HWY_UNLIKELY(_mm512_cmplt_epi32_mask(code, _mm512_set1_epi32(8)) != 0)) {  // their values are normal float32 numbers
-      const __m512i bits = _mm512_castps_si512(values_of(in_lanes).raw);
+      const __m512i bits = _mm512_castps_si512(values_of(of_rows).raw);
       mantissa = _mm512_and_si512(_mm512_srli_epi32(bits, 20), _mm512_set1_epi32(7));
       below_top = _mm512_sub_epi32(_mm512_set1_epi32(127 + 8), _mm512_srli_epi32(bits, 23));
       _mm_store_si128(reinterpret_cast<__m128i*>(mantissas_), _mm512_cvtepi32_epi8(mantissa));

@@ -39,10 +39,11 @@ struct ErrorLanes {
   }
 };
 
-// One group at most; of: where it begins.
+// One group at most.
 template <class Loader>
-HWY_INLINE void add_group_errors(const MeasuredBlocks& of, int64_t rows, const uint8_t* HWY_RESTRICT packed, double* HWY_RESTRICT sums) {
+HWY_INLINE void add_group_errors(const MeasuredBlocks& of, const uint8_t* HWY_RESTRICT packed, double* HWY_RESTRICT sums) {
   const char* const data = static_cast<const char*>(of.x.data);
+  const int64_t rows = of.blocks * of.block / kRow;
   const int shift = of.block / 32;  // of rows to blocks
   const VF factor = hn::Set(DF(), of.factor);
   for (int part = 0; part < kRow; part += kLanes) {
@@ -95,17 +96,17 @@ HWY_INLINE void add_pair_errors(const MeasuredBlocks& of, const uint8_t* HWY_RES
 
 template <class Loader>
 void add_errors(const MeasuredBlocks& of, const uint8_t* packed, double* sums) {
-  const int64_t rows = of.blocks * (of.block / kRow);
-  for (int64_t row = 0; row < rows; row += kErrorRows) {
-    const MeasuredBlocks group{of.x.at(row * kRow), of.block, 0, of.scales + row / (of.block / kRow), of.factor};
-    const uint8_t* const of_group = packed + row * (kRow / 2);
+  const int64_t blocks_per_group = kErrorRows * kRow / of.block;
+  for (int64_t b = 0; b < of.blocks; b += blocks_per_group) {
+    const MeasuredBlocks group{of.x.at(b * of.block), of.block, HWY_MIN(blocks_per_group, of.blocks - b), of.scales + b, of.factor};
+    const uint8_t* const of_group = packed + b * of.block / 2;
 #if HWY_MAX_BYTES == 64
-    if (std::is_same_v<Loader, LoadBf16> && row + kErrorRows <= rows) {
+    if (std::is_same_v<Loader, LoadBf16> && group.blocks == blocks_per_group) {
       add_pair_errors(group, of_group, sums);
       continue;
     }
 #endif
-    add_group_errors<Loader>(group, HWY_MIN(kErrorRows, rows - row), of_group, sums);
+    add_group_errors<Loader>(group, of_group, sums);
   }
 }
 

@@ -15,7 +15,7 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 // 16 rows whose codes are at `codes`.
 template <class Loader>
 HWY_INLINE void pack_group(const char* data, const LevelPlan& plan, const uint8_t* HWY_RESTRICT codes, uint8_t* HWY_RESTRICT packed) {
-  const VI of_rows = widened(codes);
+  const VI of_rows = in_lanes(codes);
   if (HWY_UNLIKELY(!has_cells(plan, of_rows))) return pack_by_scales<Loader>(data, plan.global_scale, codes, packed);
   const CellRows<FormatLike<Loader>> rows(plan, codes, of_rows);
   for (int r = 0; r < kRowsPerGroup; r += 2) {

@@ -116,15 +116,10 @@ HWY_INLINE void pack_by_thresholds(const char* data, const Thresholds<Loader>& t
   _mm512_storeu_si512(packed + 64, _mm512_permutex2var_epi64(first, upper_order, second));
 }
 
-// 16 codes, one a lane.
-HWY_INLINE VI widened(const uint8_t* HWY_RESTRICT codes) {
-  return VI{_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)))};
-}
-
 // 16 rows whose codes are at `codes`, any scales.
 template <class Loader>
 HWY_NOINLINE void pack_by_scales(const char* data, float global_scale, const uint8_t* HWY_RESTRICT codes, uint8_t* HWY_RESTRICT packed) {
-  const VI of_rows = widened(codes);
+  const VI of_rows = in_lanes(codes);
   const VF scales = hn::Mul(values_of(of_rows), hn::Set(DF(), global_scale));
   if (ordinary(scales, HalfFormat<Loader>::kScalesBelow)) return pack_by_thresholds<Loader>(data, Thresholds<Loader>(scales.raw), packed);
   pack_divided<Loader>(data, codes, kRowsPerGroup, global_scale, packed);

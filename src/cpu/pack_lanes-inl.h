@@ -68,6 +68,9 @@ HWY_INLINE const uint8_t* codes_of_rows(const uint8_t* HWY_RESTRICT codes, int64
   return buffer;
 }
 
+// The codes of a group's rows, one a lane.
+HWY_INLINE VI in_lanes(const uint8_t* HWY_RESTRICT codes) { return hn::PromoteTo(DI(), hn::LoadU(hn::Rebind<uint8_t, DI>(), codes)); }
+
 // codes: byte r of a lane belongs to row r of four. Returns the rows' bytes, lower elements in lower nibbles: even lanes have what a row's
 // even elements need.
 HWY_INLINE VU join_nibbles(VU codes) {
@@ -145,7 +148,7 @@ struct CodeScales {
   int least_code, count;  // consecutive codes whose reciprocals and quotients are ordinary numbers
   bool underflow;         // whether any number is lost to one of them
 
-  HWY_INLINE explicit CodeScales(float of_tensor) : global_scale(of_tensor) {
+  HWY_INLINE explicit CodeScales(const LevelPlan& plan) : global_scale(plan.global_scale) {
     const DF df;
     for (int code = 0; code < kCodes; code += kLanes) {
       const VF scales = hn::Mul(values_of(hn::Iota(DI(), code)), hn::Set(df, global_scale));
@@ -224,9 +227,9 @@ struct CodeScales {
   static constexpr int kCodes = num::kE4m3Count + 2;
   HWY_ALIGN float scale[kCodes];
 
-  HWY_INLINE explicit CodeScales(float global_scale) {
+  HWY_INLINE explicit CodeScales(const LevelPlan& plan) {
     for (int code = 0; code < kCodes; code += kLanes) {
-      hn::Store(hn::Mul(values_of(hn::Iota(DI(), code)), hn::Set(DF(), global_scale)), DF(), scale + code);
+      hn::Store(hn::Mul(values_of(hn::Iota(DI(), code)), hn::Set(DF(), plan.global_scale)), DF(), scale + code);
     }
   }
 };

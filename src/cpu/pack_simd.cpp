@@ -1,8 +1,6 @@
 // Nibbles of blocks whose scales are known, on SIMD lanes: the nearest level of the float32 quotient x / scale, without dividing where
 // something cheaper is as good. docs/numerics.md, "packing".
 #define NVFP4CAL_ALL_TARGETS
-#include <functional>
-
 #include "cpu/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -19,19 +17,9 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_REAL_SIMD
 
 #if NVFP4CAL_FAST_PACK
-// What the rows of a tensor have in common for pack_group: AVX-512 finds levels of half types in the plan's cells.
+// What pack_group needs of a plan: AVX-512 finds levels of half types in its cells.
 template <class Loader>
-HWY_INLINE auto scales_of(const LevelPlan& plan) {
-#if HWY_MAX_BYTES == 64
-  if constexpr (Loader::kBytes == 2) {
-    return std::cref(plan);
-  } else {
-    return CodeScales(plan.global_scale);
-  }
-#else
-  return CodeScales(plan.global_scale);
-#endif
-}
+using ScalesFor = std::conditional_t<HWY_MAX_BYTES == 64 && Loader::kBytes == 2, const LevelPlan&, CodeScales>;
 #endif
 
 // Whole groups of rows; a block of 32 has two rows. Returns how many rows that were.
@@ -40,7 +28,7 @@ int64_t pack_groups(const char* data, int64_t rows_per_block, int64_t rows, cons
                     uint8_t* HWY_RESTRICT packed) {
   int64_t row = 0;
 #if NVFP4CAL_FAST_PACK
-  const auto scales = scales_of<Loader>(plan);
+  const ScalesFor<Loader> scales(plan);
   uint8_t row_codes[kRowsPerGroup];
   for (; row + kRowsPerGroup <= rows; row += kRowsPerGroup) {
     const uint8_t* const of_group = codes_of_rows(codes, rows_per_block, row, kRowsPerGroup, row_codes);

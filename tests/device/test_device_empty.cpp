@@ -27,10 +27,16 @@ struct Named {
 };
 
 template <class Handle>
-nvfp4cal_status collected(nvfp4cal_status (*create)(Handle**), nvfp4cal_status (*collect)(Handle*, const nvfp4cal_tensor*, CUstream_st*),
-                          void (*destroy)(Handle*), const nvfp4cal_tensor& x) {
+Handle* created(nvfp4cal_status (*create)(Handle**)) {
   Handle* handle = nullptr;
   REQUIRE(create(&handle) == NVFP4CAL_OK);
+  return handle;
+}
+
+template <auto create, auto collect, auto destroy>
+nvfp4cal_status collected(const Place& place, int64_t rows, int64_t cols) {
+  auto* const handle = created(create);
+  const nvfp4cal_tensor x = place.f32({rows, cols});
   const nvfp4cal_status status = collect(handle, &x, nullptr);
   destroy(handle);
   return status;
@@ -52,26 +58,11 @@ nvfp4cal_status searched(const Place& place, int64_t rows, int64_t cols, bool ad
 }
 
 const Named kCalls[] = {
-    {"max",
-     [](const Place& place, int64_t rows, int64_t cols) {
-       return collected(nvfp4cal_max_create, nvfp4cal_max_collect, nvfp4cal_max_destroy, place.f32({rows, cols}));
-     }},
-    {"actmax",
-     [](const Place& place, int64_t rows, int64_t cols) {
-       return collected(nvfp4cal_actmax_create, nvfp4cal_actmax_collect, nvfp4cal_actmax_destroy, place.f32({rows, cols}));
-     }},
-    {"hessian",
-     [](const Place& place, int64_t rows, int64_t cols) {
-       return collected(nvfp4cal_hessian_create, nvfp4cal_hessian_collect, nvfp4cal_hessian_destroy, place.f32({rows, cols}));
-     }},
-    {"observer",
-     [](const Place& place, int64_t rows, int64_t cols) {
-       return collected(nvfp4cal_observer_create, nvfp4cal_observer_collect, nvfp4cal_observer_destroy, place.f32({rows, cols}));
-     }},
-    {"sweep collect",
-     [](const Place& place, int64_t rows, int64_t cols) {
-       return collected(nvfp4cal_sweep_create, nvfp4cal_sweep_collect, nvfp4cal_sweep_destroy, place.f32({rows, cols}));
-     }},
+    {"max", collected<nvfp4cal_max_create, nvfp4cal_max_collect, nvfp4cal_max_destroy>},
+    {"actmax", collected<nvfp4cal_actmax_create, nvfp4cal_actmax_collect, nvfp4cal_actmax_destroy>},
+    {"hessian", collected<nvfp4cal_hessian_create, nvfp4cal_hessian_collect, nvfp4cal_hessian_destroy>},
+    {"observer", collected<nvfp4cal_observer_create, nvfp4cal_observer_collect, nvfp4cal_observer_destroy>},
+    {"sweep collect", collected<nvfp4cal_sweep_create, nvfp4cal_sweep_collect, nvfp4cal_sweep_destroy>},
     {"scale sweep",
      [](const Place& place, int64_t rows, int64_t cols) {
        const nvfp4cal_tensor x = place.f32({rows, cols});
