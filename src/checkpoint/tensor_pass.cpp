@@ -137,9 +137,9 @@ QuantizeArgs TensorPass::arguments(const TensorView& x, const WriteTask& task) c
 SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data) {
   const TensorView x = view_of(data, *piece.source, piece.count);
   const int64_t n = piece.count;
-  uint8_t* const codes = buffers.codes.data() + buffers.elements / 2;
-  uint8_t* const scales = buffers.scales.data() + buffers.elements / kBlock;
-  buffers.elements += n;
+  const int64_t codes_at = task.codes_at + piece.first / 2, scales_at = task.scales_at + piece.first / kBlock;
+  uint8_t* const codes = buffers.codes.take(n / 2, codes_at);
+  uint8_t* const scales = buffers.scales.take(n / kBlock, scales_at);
   double squared_error[2] = {0.0, 0.0};
   QuantizeArgs args = arguments(x, task);
   args.sweep.codes = scales;
@@ -154,8 +154,8 @@ SquaredError TensorPass::quantize(const Piece& piece, const WriteTask& task, Buf
   call(cpu_ops().quantize, inner_, args);
   // values that round to zero keep their sign in the codes; a tensor of zeros has none
   if (task.global_amax == 0.0f) std::memset(codes, 0, static_cast<size_t>(n / 2));
-  buffers.code_writes.add(task.codes_at + piece.first / 2, codes, n / 2);
-  buffers.scale_writes.add(task.scales_at + piece.first / kBlock, scales, n / kBlock);
+  buffers.code_writes.add(codes_at, codes, n / 2);
+  buffers.scale_writes.add(scales_at, scales, n / kBlock);
   const double of_max = options_.detail && options_.measure_error ? measure_max(args, scales, n / kBlock, buffers) : 0.0;
   return {squared_error[0], squared_error[1], of_max};
 }
@@ -188,41 +188,40 @@ void TensorPass::write_rows(WriteTask& task, calib::Gptq& gptq, int64_t first, i
   const int64_t shape[2] = {rows, cols};
   BorrowedBuffers borrowed(*this);
   Buffers& buffers = *borrowed;
-  read({{0, &source, first * cols, n, bytes, false}}, 0, 1, buffers);
+  read({Piece::of_source(0, source, first * cols, n)}, 0, 1, buffers);
   const TensorView x = make_view(buffers.pieces[0], dtype_of(source), 2, shape);
-  buffers.codes.resize(static_cast<size_t>(n / 2));
-  buffers.scales.resize(static_cast<size_t>(n / kBlock));
+  buffers.begin(n, 1);
+  const int64_t codes_at = task.codes_at + first * cols / 2, scales_at = task.scales_at + first * cols / kBlock;
   if (options_.measure_error) buffers.floats.resize(static_cast<size_t>(n));
   const TensorView decoded = make_view(buffers.floats.data(), Dtype::kF32, 2, shape);
   calib::GptqOutputs outputs;
-  outputs.packed = buffers.codes.data();
-  outputs.scales = buffers.scales.data();
+  outputs.packed = buffers.codes.take(n / 2, codes_at);
+  outputs.scales = buffers.scales.take(n / kBlock, scales_at);
   outputs.decoded = options_.measure_error ? &decoded : nullptr;
   gptq.quantize(x, {task.global_amax}, outputs);
-  target.write_at(task.codes_at + first * cols / 2, buffers.codes.data(), n / 2);
-  target.write_at(task.scales_at + first * cols / kBlock, buffers.scales.data(), n / kBlock);
-  if (options_.measure_error) measure(task, x, buffers);
+  target.write_at(codes_at, outputs.packed, n / 2);
+  target.write_at(scales_at, outputs.scales, n / kBlock);
+  if (options_.measure_error) measure(task, x, buffers.floats.data(), outputs.scales);
   monitor_.advance(bytes, source.entry.name);
 }
 
 // So many rows a task as GPTQ takes: sums do not depend on how many are quantized at a time.
-void TensorPass::measure(WriteTask& task, const TensorView& x, const Buffers& quantized) {
+void TensorPass::measure(WriteTask& task, const TensorView& x, const float* decoded, const uint8_t* scales) {
   const int64_t rows = x.shape[0], cols = x.shape[1], size = static_cast<int64_t>(dtype_size(x.dtype));
   std::vector<SquaredError> errors(static_cast<size_t>((rows + kGptqRows - 1) / kGptqRows));
   execution_.parallel_for(static_cast<int64_t>(errors.size()), [&](int64_t i) {
     const int64_t first = i * kGptqRows * cols, shape[2] = {std::min(kGptqRows, rows - i * kGptqRows), cols};
     const TensorView part = make_view(static_cast<const char*>(x.data) + first * size, x.dtype, 2, shape);
     const std::vector<float> weights = calib::read_floats(part, "x");
-    const float* const decoded = quantized.floats.data() + first;
     SquaredError& sums = errors[static_cast<size_t>(i)];
     for (size_t j = 0; j < weights.size(); ++j) {
-      const double value = static_cast<double>(weights[j]), error = value - static_cast<double>(decoded[j]);
+      const double value = static_cast<double>(weights[j]), error = value - static_cast<double>(decoded[first + static_cast<int64_t>(j)]);
       sums.error += error * error;
       sums.total += value * value;
     }
     if (!options_.detail) return;
     BorrowedBuffers own(*this);
-    sums.of_max = measure_max(arguments(part, task), quantized.scales.data() + first / kBlock, part.elements() / kBlock, *own);
+    sums.of_max = measure_max(arguments(part, task), scales + first / kBlock, part.elements() / kBlock, *own);
   });
   for (const SquaredError& part : errors) task.error.add(part);
 }
@@ -243,7 +242,7 @@ void TensorPass::write(std::vector<WriteTask>& tasks, const std::vector<CopyTask
     Buffers& buffers = *borrowed;
     int64_t elements = 0;
     for (size_t i = begin; i < end; ++i) elements += pieces[i].raw ? 0 : pieces[i].count;
-    buffers.begin(elements);
+    buffers.begin(elements, end - begin);
     for (size_t i = begin; i < end; ++i) {
       const Piece& piece = pieces[i];
       const char* const data = buffers.pieces[i - begin];

@@ -73,8 +73,11 @@ class TensorPass {
     const Source* source;
     int64_t first, count, bytes;
     bool raw;
+    int64_t lies_like = 0;  // the place of a file that its memory is placed_like()
     char* kept = nullptr;   // where its elements stay for the second pass; NULL: nowhere
     bool loaded = false;    // they are there
+
+    static Piece of_source(size_t task, const Source& source, int64_t first, int64_t count);
     int64_t place() const;  // in the file; -1: in many places, element by element
   };
   class BorrowedBuffers;
@@ -104,8 +107,8 @@ class TensorPass {
   // Codes and scales of the piece go to the end of those in the buffers, and into the list of what is to be written.
   SquaredError quantize(const Piece& piece, const WriteTask& task, Buffers& buffers, const char* data);
   void write_rows(WriteTask& task, calib::Gptq& gptq, int64_t first, int64_t rows, OutputFile& target);
-  // Adds the errors of rows x of the task, which have become what is in `quantized`.
-  void measure(WriteTask& task, const TensorView& x, const Buffers& quantized);
+  // Adds the errors of rows x of the task, which have these scales and become `decoded`.
+  void measure(WriteTask& task, const TensorView& x, const float* decoded, const uint8_t* scales);
   // The squared error of method max; counts its codes and `scales`, the chosen ones. args: of the elements that these are for.
   double measure_max(QuantizeArgs args, const uint8_t* scales, int64_t blocks, Buffers& buffers);
 

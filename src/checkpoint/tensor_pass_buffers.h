@@ -1,13 +1,13 @@
 // What a thread of a pass works in, batch after batch.
 #pragma once
 
-#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
 
+#include "checkpoint/placed_memory.h"
 #include "checkpoint/tensor_pass.h"
 
 namespace nvfp4cal::checkpoint {
@@ -39,20 +39,19 @@ struct TensorPass::Buffers {
     }
   };
 
-  // Forgets the last batch, which may have failed, and makes room for the codes and scales of n elements.
-  void begin(int64_t n) {
-    elements = 0;
+  // Forgets the last batch, which may have failed, and makes room for the codes and scales of n elements in so many pieces.
+  void begin(int64_t n, size_t pieces_of_n) {
     code_writes.all.clear();
     scale_writes.all.clear();
-    // They never shrink: what a vector grows by again it fills with zeros again.
-    codes.resize(std::max(codes.size(), static_cast<size_t>(n / 2)));
-    scales.resize(std::max(scales.size(), static_cast<size_t>(n / kBlock)));
+    codes.begin(n / 2, pieces_of_n);
+    scales.begin(n / kBlock, pieces_of_n);
   }
 
   std::vector<const char*> pieces;  // of the batch
-  std::vector<char> data, columns;
-  std::vector<uint8_t> codes, scales, max_scales;
-  int64_t elements = 0;  // of the batch that codes and scales have
+  PlacedMemory<char> data;
+  PlacedMemory<uint8_t> codes, scales;
+  std::vector<char> columns;
+  std::vector<uint8_t> max_scales;
   Writes code_writes, scale_writes;
   std::vector<float> floats, amaxes;  // amaxes: of blocks
 };

@@ -30,21 +30,28 @@ char* huge_pages(int64_t bytes) {
 
 }  // namespace
 
+TensorPass::Piece TensorPass::Piece::of_source(size_t task, const Source& source, int64_t first, int64_t count) {
+  Piece piece{task, &source, first, count, count * static_cast<int64_t>(dtype_size(dtype_of(source))), false};
+  piece.lies_like = place_for_elements(std::max<int64_t>(piece.place(), 0));
+  return piece;
+}
+
 void TensorPass::add_pieces(std::vector<Piece>& pieces, size_t task, const Source& source) {
   const int64_t size = static_cast<int64_t>(dtype_size(dtype_of(source))), total = source.entry.elements();
   int64_t step = kPieceBytes / size;
   // Whole rows of what is transposed; a few of them are enough for long reads.
   if (source.part && source.part->col_step != 1) step = std::max<int64_t>(16, step / source.part->cols) * source.part->cols;
   for (int64_t first = 0; first < total; first += step) {
-    const int64_t count = std::min(step, total - first);
-    pieces.push_back({task, &source, first, count, count * size, false});
+    pieces.push_back(Piece::of_source(task, source, first, std::min(step, total - first)));
   }
 }
 
 void TensorPass::add_pieces(std::vector<Piece>& pieces, size_t task, const CopyTask& copy) {
   for (int64_t done = 0; done < copy.bytes; done += kPieceBytes) {
     const int64_t bytes = std::min(kPieceBytes, copy.bytes - done);
-    pieces.push_back({task, copy.source, copy.first + done, bytes, bytes, true});
+    Piece piece{task, copy.source, copy.first + done, bytes, bytes, true};
+    piece.lies_like = place_for_copy(piece.place(), copy.at + done);
+    pieces.push_back(piece);
   }
 }
 
@@ -53,12 +60,11 @@ void TensorPass::keep(std::vector<Piece>& pieces) {
   int64_t used = 0;
   for (Piece& piece : pieces) {
     if (!kept_) kept_.reset(huge_pages(kKeptBytes));
-    Kept& kept = cached_.try_emplace(piece.source, Kept{kept_.get() + used, 0}).first->second;
-    if (used + piece.bytes > kKeptBytes) used = kKeptBytes;  // and nothing more: a source's pieces follow each other
-    if (used == kKeptBytes) continue;
-    piece.kept = kept_.get() + used;
-    kept.elements += piece.count;
-    used += piece.bytes;
+    if (used + kLine + piece.bytes > kKeptBytes) break;  // of a source, its beginning is kept
+    char* const free = kept_.get() + used;
+    piece.kept = piece.first == 0 ? placed_like(free, piece.lies_like) : free;
+    cached_.try_emplace(piece.source, Kept{piece.kept, 0}).first->second.elements += piece.count;
+    used = piece.kept + piece.bytes - kept_.get();
   }
 }
 
@@ -94,9 +100,8 @@ int64_t TensorPass::Piece::place() const {
 void TensorPass::read(const std::vector<Piece>& pieces, size_t begin, size_t end, Buffers& buffers) const {
   int64_t unkept = 0;
   for (size_t i = begin; i < end; ++i) unkept += pieces[i].kept ? 0 : pieces[i].bytes;
-  if (static_cast<int64_t>(buffers.data.size()) < unkept) buffers.data.resize(static_cast<size_t>(unkept));
+  buffers.data.begin(unkept, end - begin);
   buffers.pieces.clear();
-  char* next = buffers.data.data();
   struct {
     const File* file;
     int64_t place;
@@ -109,7 +114,7 @@ void TensorPass::read(const std::vector<Piece>& pieces, size_t begin, size_t end
   };
   for (size_t i = begin; i < end; ++i) {
     const Piece& piece = pieces[i];
-    char* const data = piece.kept ? piece.kept : std::exchange(next, next + piece.bytes);
+    char* const data = piece.kept ? piece.kept : buffers.data.take(piece.bytes, piece.lies_like);
     buffers.pieces.push_back(data);
     if (piece.loaded) continue;
     const int64_t place = piece.place();
