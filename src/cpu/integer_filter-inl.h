@@ -43,7 +43,10 @@ struct Verdict {
 struct Smallest {
   VI first, second, third;
 
-  HWY_INLINE Smallest() : first(hn::Set(DI(), kNoKey)), second(first), third(first) {}
+  static HWY_INLINE Smallest none() {
+    const VI no_key = hn::Set(DI(), kNoKey);
+    return {no_key, no_key, no_key};
+  }
   HWY_INLINE void add(VI key) {
     const VI not_first = hn::Max(first, key);
     first = hn::Min(first, key);
@@ -112,7 +115,7 @@ struct NoWeights {
 struct RootWeights {
   static constexpr bool kWeighted = true;
   static constexpr float kDelta = 2.7f;  // products are rounded (half a step each, 2 over a block), roots too
-  const VU* roots;
+  const VU* roots;                       // of a group, as load_roots() makes them
   HWY_INLINE VU operator()(VU e, int j) const { return times_roots(e, roots[j]); }
 };
 
@@ -154,14 +157,14 @@ HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const RootWeights& 
 // Judges the lanes that fit the main ladder. delta: how far a rung's quotients may be off, as a Euclidean norm over the block, in steps,
 // the part that inverses add apart.
 template <class Weights>
-HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
+HWY_INLINE Smallest smallest_keys(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, const Weights& weigh) {
   const DF df;
   const DI di;
   const VI m_bits = hn::BitCast(di, g.m);
   const VI parity = hn::And(hn::Xor(at.top, m_bits), hn::Set(di, 1 << 23));
   const VI column = hn::ShiftRight<20>(hn::Or(hn::And(at.top, hn::Set(di, 7 << 20)), parity));
   const VI last = at.last_rung();
-  Smallest smallest;
+  Smallest smallest = Smallest::none();
   const auto take = [&](int k, VI sum) HWY_ATTR {
     VI key = key_of(hn::Mul(hn::ConvertTo(df, sum), lookup16(ladder.square[k], column)), k);
     if (k >= 4) key = hn::IfThenElse(hn::Lt(last, hn::Set(di, k)), hn::Set(di, Smallest::kNoKey), key);
@@ -173,7 +176,14 @@ HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g
     take(k, sums.sum);
   }
   for (int k = 2; k < 8; ++k) take(k, rung_sum(g.u, lookup16(ladder.inverse[k], column), weigh));
+  return smallest;
+}
 
+template <class Weights>
+HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
+  const DF df;
+  const DI di;
+  const VI last = at.last_rung();
   // |sqrt(sum) - sqrt(true sum)| <= scale * delta of each code; the rival's scale is at most the top one's
   const VF mantissa = mantissa_of(g.m);
   const VF step = hn::Mul(hn::MulAdd(mantissa, hn::Set(df, 1.01f), hn::Set(df, (delta + Weights::kDelta) * 1.01f)), hn::Set(df, 0x1p-12f));
@@ -198,6 +208,11 @@ HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g
   }
   return {at.code(rung), at.code(rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),
           hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
+}
+
+template <class Weights>
+HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
+  return verdict_of(smallest_keys(ladder, g, at, weigh), g, at, delta, weigh);
 }
 
 // 2^-e, e the exponent of m.
@@ -282,7 +297,7 @@ HWY_INLINE Verdict judge_ends(const IntegerLadder& ladder, const IntegerGroup& g
   const VF mantissa = mantissa_of(g.m);
   const VF least_scale = hn::Mul(mantissa, hn::Set(df, Rungs::kStep / Rungs::kLargest));
   const VF steps = hn::MulAdd(mantissa, hn::Set(df, 1.04f), hn::Set(df, delta * 1.01f));
-  Smallest smallest;
+  Smallest smallest = Smallest::none();
   const auto take = [&](int k, const VU* HWY_RESTRICT y, VF off_by) HWY_ATTR {
     const VF scale = rungs.scale(k);
     const MF fits = hn::Ge(scale, least_scale);

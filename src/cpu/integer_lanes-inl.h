@@ -165,14 +165,40 @@ HWY_INLINE void load_roots(const int16_t* rows, bool neighbours, VU* HWY_RESTRIC
   }
 }
 
+// The roots of a row of weights, transposed once for all rows of elements where groups always begin at the same weights.
+class RootGroups {
+ public:
+  // NULL: no such groups, or too few rows to pay.
+  const uint32_t* make(const BlockWeights& weights, int64_t blocks, bool neighbours) {
+    if (weights.period > kMostBlocks || weights.period % kLanes != 0 || weights.first % kLanes != 0 || blocks < 2 * weights.period)
+      return nullptr;
+    for (int64_t row = 0; row < weights.period; row += kLanes) {
+      VU roots[8];
+      load_roots(weights.roots + row * 16, neighbours, roots);
+      for (int j = 0; j < 8; ++j) hn::Store(roots[j], DU(), words_ + row * 8 + j * kLanes);
+    }
+    return words_;
+  }
+
+ private:
+  static constexpr int64_t kMostBlocks = 1024;  // 32 KiB
+  HWY_ALIGN uint32_t words_[kMostBlocks * 8];
+};
+
 template <class Loader>
 struct IntegerLoad {
   // Whether halves of a lane are neighbours, elements 2 j and 2 j + 1.
   static constexpr bool kNeighbours = false;
-  static constexpr float kDelta = kDeltaFloat;
+  template <bool weighted>
+  static constexpr float delta() {
+    return kDeltaFloat;
+  }
   // Exponents below this have no power of two to be scaled by.
   static constexpr uint32_t kLeastBits = 16u << 23;
-  static HWY_INLINE void load(const char* data, IntegerGroup& g) { load_float_group<Loader, false>(data, g); }
+  template <bool weighted>
+  static HWY_INLINE void load(const char* data, IntegerGroup& g) {
+    load_float_group<Loader, false>(data, g);
+  }
 };
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -180,11 +206,17 @@ struct IntegerLoad {
 template <>
 struct IntegerLoad<LoadBf16> {
   static constexpr bool kNeighbours = true;
-  // A mantissa that loses bits is rounded down as the quotient is: up to 2 steps each.
-  static constexpr float kDelta = 8.0f;
+  // A mantissa that loses bits is rounded down as the quotient is: up to 2 steps each. With weights it is rounded up instead, so that 1 step is enough:
+  // there, blocks that are not settled cost more than that.
+  template <bool weighted>
+  static constexpr float delta() {
+    return weighted ? kDeltaFloat : 8.0f;
+  }
   static constexpr uint32_t kLeastBits = 30u << 23;
+  template <bool weighted>
   static HWY_INLINE void load(const char* data, IntegerGroup& g) {
     const DU du;
+    const __m512i one = _mm512_set1_epi16(1);
     VF pairs[8];
     load_transposed<8>(reinterpret_cast<const float*>(data), 8, pairs);
     __m512i x[8];
@@ -198,7 +230,8 @@ struct IntegerLoad<LoadBf16> {
     for (int j = 0; j < 8; ++j) {
       const __m512i lower_by = _mm512_srli_epi16(_mm512_sub_epi16(limit.raw, x[j]), 7);
       const __m512i mantissa = _mm512_or_si512(_mm512_slli_epi16(x[j], 8), _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
-      g.u[j] = VU{_mm512_srlv_epi16(mantissa, lower_by)};
+      g.u[j] = VU{weighted ? _mm512_add_epi16(_mm512_srlv_epi16(_mm512_sub_epi16(mantissa, one), lower_by), one)
+                           : _mm512_srlv_epi16(mantissa, lower_by)};
     }
   }
 };

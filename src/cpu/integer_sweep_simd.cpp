@@ -9,16 +9,13 @@
 #include <hwy/highway.h>
 
 #include "cpu/integer_filter-inl.h"
+#include "cpu/integer_queue-inl.h"
 #include "cpu/simd_kernels.h"
 #include "cpu/sweep_group-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_INTEGER_SIMD
-
-// Blocks between two looks at the queues, and in one run: a waiting block's number has sixteen bits.
-constexpr int64_t kBlocksPerTile = 256;
-constexpr int64_t kBlocksPerRun = 32768;
 
 // Where G is smaller than 2^-80, elements are raised: the least maxima would have no power of two to be scaled by.
 constexpr float kLargestPrescale = 0x1p80f;
@@ -31,21 +28,9 @@ bool has_neighbours(const SweepPlan& plan) {
   return IntegerLoad<Loader>::kNeighbours && !raises(plan);
 }
 
-// How far ahead of the search rows are asked for.
-constexpr int64_t kPrefetchBytes = 4096;
-
-// Numbers of waiting blocks, in the low 16 bits; with the codes of two contenders above them.
-struct Queue {
-  // A block waits in one queue at a time: those of a tile and less than a group left over in each queue.
-  uint32_t entries[kBlocksPerTile + 6 * kLanes];
-  int64_t size = 0;
-
-  // Compressed in a register and stored whole: compressing into memory is microcode on Zen 4.
-  HWY_INLINE void push(MF lanes, VU values) {
-    hn::StoreU(hn::Compress(values, hn::RebindMask(DU(), lanes)), DU(), entries + size);
-    size += static_cast<int64_t>(hn::CountTrue(DF(), lanes));
-  }
-};
+// What a batch of groups has of rows, and how far ahead of the batch rows are asked for: two batches, and what is kept of one, fit into a first-level
+// cache.
+constexpr int64_t kBatchBytes = 4096, kPrefetchBytes = kBatchBytes + 2048;
 
 // ---- one function for all loaders: few blocks come here
 
@@ -79,6 +64,8 @@ template <class Loader, bool weighted>
 class IntegerSweep {
   static constexpr int kBlock = 16;
   static constexpr int64_t kRowBytes = kBlock * Loader::kBytes;
+  static constexpr float kDelta = IntegerLoad<Loader>::template delta<weighted>();
+  static constexpr int64_t kBatch = kBatchBytes / (kLanes * kRowBytes);  // groups
 
  public:
   // groups: NULL, or the period's roots as RootGroups makes them.
@@ -97,9 +84,12 @@ class IntegerSweep {
   bool run(int64_t blocks) {
     for (int64_t tile = 0; tile < blocks; tile += kBlocksPerTile) {
       const int64_t end = HWY_MIN(blocks, tile + kBlocksPerTile);
-      for (int64_t b = tile; b < end; b += kLanes) {
-        if (!(end - b < kLanes ? last_group(b, end - b) : whole_group(b))) return false;
+      int64_t b = tile;
+      for (; b + kLanes <= end; b += kBatch * kLanes) {
+        if (!search_batch(b, HWY_MIN(kBatch, (end - b) / kLanes))) return false;
       }
+      b = tile + (end - tile) / kLanes * kLanes;
+      if (b < end && !last_group(b, end - b)) return false;
       settle(/*all=*/false);
     }
     settle(/*all=*/true);
@@ -120,86 +110,106 @@ class IntegerSweep {
   }
 
   // What the integer filter multiplies a group's errors with.
-  struct Weigher {
-    VU roots[weighted ? 8 : 1];
-
-    HWY_INLINE Weigher(const IntegerSweep& sweep, int64_t b) {  // consecutive blocks
-      if constexpr (weighted) {
-        const int64_t row = (sweep.weights_->first + b) % sweep.weights_->period;
-        if (HWY_LIKELY(sweep.groups_ != nullptr)) {
-          for (int j = 0; j < 8; ++j) roots[j] = hn::Load(DU(), sweep.groups_ + row * 8 + j * kLanes);
-        } else if (row + kLanes <= sweep.weights_->period) {
-          load_roots(sweep.weights_->roots + row * kBlock, sweep.neighbours_, roots);
-        } else {
-          gather(sweep, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))));
-        }
-      }
+  static HWY_INLINE auto weights_of(const VU* roots) {
+    if constexpr (weighted) {
+      return RootWeights{roots};
+    } else {
+      return NoWeights();
     }
-    HWY_INLINE Weigher(const IntegerSweep& sweep, VU entries) {
-      if constexpr (weighted) gather(sweep, entries);
-    }
-    HWY_INLINE auto weights() const {
-      if constexpr (weighted) {
-        return RootWeights{roots};
-      } else {
-        return NoWeights();
-      }
-    }
-
-   private:
-    HWY_INLINE void gather(const IntegerSweep& sweep, VU entries) {
-      HWY_ALIGN int16_t rows[kLanes * kBlock];
-      sweep.gather_weights(sweep.weights_->roots, entries, rows);
-      load_roots(rows, sweep.neighbours_, roots);
-    }
-  };
+  }
+  // Of consecutive blocks.
+  HWY_INLINE void find_roots(int64_t b, VU* HWY_RESTRICT roots) const {
+    const int64_t row = (weights_->first + b) % weights_->period;
+    if (HWY_UNLIKELY(groups_ == nullptr)) return make_roots(b, row, roots);
+    for (int j = 0; j < 8; ++j) roots[j] = hn::Load(DU(), groups_ + row * 8 + j * kLanes);
+  }
+  HWY_NOINLINE void make_roots(int64_t b, int64_t row, VU* HWY_RESTRICT roots) const {
+    if (row + kLanes > weights_->period) return gather_roots(numbers_from(b), roots);
+    load_roots(weights_->roots + row * kBlock, neighbours_, roots);
+  }
+  HWY_NOINLINE void gather_roots(VU entries, VU* HWY_RESTRICT roots) const {
+    HWY_ALIGN int16_t rows[kLanes * kBlock];
+    gather_weights(weights_->roots, entries, rows);
+    load_roots(rows, neighbours_, roots);
+  }
 
   // ---- groups in memory order
 
-  HWY_INLINE bool whole_group(int64_t b) {
-    for (int64_t line = 0; line < kLanes * kRowBytes; line += 64) __builtin_prefetch(data_ + b * kRowBytes + kPrefetchBytes + line);
-    const Weigher weigh(*this, b);
-    const VU numbers = hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b)));
-    const VI code = search_group<true>(data_ + b * kRowBytes, weigh, numbers, all_lanes());
+  // Each step goes over all groups of a batch before the next one begins: what one group waits for, the processor does for others meanwhile.
+  struct Batched {
+    IntegerGroup group;
+    Smallest keys;
+    VU roots[weighted ? 8 : 1];
+  };
+
+  HWY_INLINE bool search_batch(int64_t first, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      load(data_ + (first + i * kLanes) * kRowBytes, batch_[i].group);
+      if constexpr (weighted) find_roots(first + i * kLanes, batch_[i].roots);
+    }
+    MF fit = all_lanes();
+    for (int64_t i = 0; i < count; ++i) fit = hn::And(fit, fits(batch_[i].group, Position(ladder_, batch_[i].group.m)));
+    if (HWY_UNLIKELY(!hn::AllTrue(DF(), fit))) return search_mixed_batch(first, count);
+    for (int64_t i = 0; i < count; ++i) {
+      ask_for_rows(first + i * kLanes);
+      Batched& of = batch_[i];
+      of.keys = smallest_keys(ladder_, of.group, Position(ladder_, of.group.m), weights_of(of.roots));
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t b = first + i * kLanes;
+      const Batched& of = batch_[i];
+      const Position at(ladder_, of.group.m);
+      const Verdict verdict = verdict_of(of.keys, of.group, at, kDelta, weights_of(of.roots));
+      enqueue(verdict, all_lanes(), numbers_from(b));
+      store(verdict.code, b);
+    }
+    return true;
+  }
+
+  bool search_mixed_batch(int64_t first, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t b = first + i * kLanes;
+      ask_for_rows(b);
+      store(search_mixed(data_ + b * kRowBytes, batch_[i].roots, batch_[i].group, all_lanes(), numbers_from(b)), b);
+    }
+    return finite_;
+  }
+
+  HWY_INLINE void store(VI code, int64_t b) const {
     const hn::Rebind<uint8_t, DI> d8;
     hn::StoreU(hn::DemoteTo(d8, code), d8, codes_ + b);
-    return finite_;
+  }
+
+  HWY_INLINE void ask_for_rows(int64_t b) const {
+    for (int64_t line = 0; line < kLanes * kRowBytes; line += 64) __builtin_prefetch(data_ + b * kRowBytes + kPrefetchBytes + line);
+  }
+
+  // Lanes for the main ladder. NaN and infinities are none.
+  static HWY_INLINE MF fits(const IntegerGroup& g, const Position& at) {
+    const MF enough = hn::RebindMask(DF(), hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
+    return hn::And(at.inside(), enough);
   }
 
   bool last_group(int64_t b, int64_t count) {
     HWY_ALIGN char rows[kLanes * kRowBytes] = {};
     memcpy(rows, data_ + b * kRowBytes, static_cast<size_t>(count * kRowBytes));
-    const VU numbers = hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b)));
+    const VU numbers = numbers_from(b);
+    Batched& of = batch_[0];
+    load(rows, of.group);
+    if constexpr (weighted) gather_roots(numbers, of.roots);
     HWY_ALIGN int32_t lane_codes[kLanes];
-    hn::Store(search_group<false>(rows, Weigher(*this, numbers), numbers, first_lanes(count)), DI(), lane_codes);
+    hn::Store(search_mixed(rows, of.roots, of.group, first_lanes(count), numbers), DI(), lane_codes);
     for (int64_t i = 0; i < count; ++i) codes_[b + i] = static_cast<uint8_t>(lane_codes[i]);
     return finite_;
   }
 
-  // Codes of a group; lanes that are not settled go into queues (their code is of no use yet). often: worth a copy of the filter.
-  template <bool often>
-  HWY_INLINE VI search_group(const char* rows, const Weigher& weigh, VU numbers, MF lanes) {
-    const DF df;
-    IntegerGroup g;
-    load(rows, g);
-    const Position at(ladder_, g.m);
-    const MF enough = hn::RebindMask(df, hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
-    if (HWY_LIKELY(hn::AllTrue(df, hn::And(at.inside(), enough)))) {  // NaN and infinities are not inside
-      constexpr float kDelta = IntegerLoad<Loader>::kDelta;
-      const Verdict verdict =
-          often ? judge_main(ladder_, g, at, kDelta, weigh.weights()) : judge_main_apart(ladder_, g, kDelta, weigh.weights());
-      enqueue(verdict, lanes, numbers);
-      return verdict.code;
-    }
-    return search_mixed(rows, weigh, g, at, enough, lanes, numbers);
-  }
-
-  // A group of which not all lanes fit the main ladder.
-  HWY_NOINLINE VI search_mixed(const char* rows, const Weigher& weigh, const IntegerGroup& g, const Position& at, MF enough, MF lanes,
-                               VU numbers) {
+  // Codes of a group whose lanes may not all fit the main ladder; what is not settled goes into queues.
+  HWY_NOINLINE VI search_mixed(const char* rows, const VU* roots, const IntegerGroup& g, MF lanes, VU numbers) {
     const DF df;
     const DI di;
-    finite_ = finite(rows, g);
+    const Position at(ladder_, g.m);
+    const MF enough = hn::RebindMask(df, hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
+    finite_ = finite_ && finite(rows, g);
     if (!finite_) return hn::Set(di, 1);
     const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
@@ -210,7 +220,7 @@ class IntegerSweep {
     open = hn::AndNot(odd, open);
     VI code = hn::Set(di, 1);
     if (!ends_first(g, at, open, numbers, code) && !hn::AllFalse(df, open)) {
-      const Verdict verdict = judge_main_apart(ladder_, g, IntegerLoad<Loader>::kDelta, weigh.weights());
+      const Verdict verdict = judge_main_apart(ladder_, g, kDelta, weights_of(roots));
       enqueue(verdict, open, numbers);
       code = verdict.code;
     }
@@ -247,7 +257,7 @@ class IntegerSweep {
 
   template <class Rungs>
   HWY_INLINE VI end_codes(const IntegerGroup& g, MF lanes, VU numbers) {
-    const Verdict verdict = judge_ends_apart<Rungs>(ladder_, g, IntegerLoad<Loader>::kDelta);
+    const Verdict verdict = judge_ends_apart<Rungs>(ladder_, g, kDelta);
     enqueue(verdict, lanes, numbers);
     return verdict.code;
   }
@@ -270,7 +280,7 @@ class IntegerSweep {
     take(main_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
       IntegerGroup g;
       load(rows, g);
-      const Verdict verdict = judge_main_apart(ladder_, g, IntegerLoad<Loader>::kDelta, NoWeights());
+      const Verdict verdict = judge_main_apart(ladder_, g, kDelta, NoWeights());
       enqueue(verdict, lanes, entries);
       return verdict.code;
     });
@@ -342,7 +352,7 @@ class IntegerSweep {
     if (HWY_UNLIKELY(raised_)) {
       load_raised(rows, g);
     } else {
-      IntegerLoad<Loader>::load(rows, g);
+      IntegerLoad<Loader>::template load<weighted>(rows, g);
     }
     g.m = hn::Mul(hn::BitCast(DF(), g.max_bits), hn::Set(DF(), unit_));
   }
@@ -356,6 +366,7 @@ class IntegerSweep {
     load_float_group<Loader, false>(rows, plain);
     return hn::AllTrue(DU(), hn::Lt(plain.max_bits, hn::Set(DU(), num::kInfBits)));
   }
+  static HWY_INLINE VU numbers_from(int64_t b) { return hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))); }
   static HWY_INLINE MF all_lanes() { return hn::RebindMask(DF(), hn::Eq(hn::Zero(DI()), hn::Zero(DI()))); }
   static HWY_INLINE MF first_lanes(int64_t count) {
     return hn::RebindMask(DF(), hn::Lt(hn::Iota(DI(), 0), hn::Set(DI(), static_cast<int32_t>(count))));
@@ -370,31 +381,12 @@ class IntegerSweep {
   const bool raised_, neighbours_;
   const float unit_;  // brings maxima to normalized units
   bool finite_ = true;
+  Batched batch_[kBatch];
   Queue main_;   // for the main ladder, met among blocks that were not
   Queue low_;    // for E4M3's first codes
   Queue end_;    // for its last ones
   Queue pairs_;  // two codes are left
   Queue rest_;   // for the float search
-};
-
-// The roots of a row of weights, transposed once for all rows of elements where groups always begin at the same weights.
-class RootGroups {
- public:
-  // NULL: no such groups, or too few rows to pay.
-  const uint32_t* make(const BlockWeights& weights, int64_t blocks, bool neighbours) {
-    if (weights.period > kMostBlocks || weights.period % kLanes != 0 || weights.first % kLanes != 0 || blocks < 2 * weights.period)
-      return nullptr;
-    for (int64_t row = 0; row < weights.period; row += kLanes) {
-      VU roots[8];
-      load_roots(weights.roots + row * 16, neighbours, roots);
-      for (int j = 0; j < 8; ++j) hn::Store(roots[j], DU(), words_ + row * 8 + j * kLanes);
-    }
-    return words_;
-  }
-
- private:
-  static constexpr int64_t kMostBlocks = 1024;  // 32 KiB
-  HWY_ALIGN uint32_t words_[kMostBlocks * 8];
 };
 
 template <class Loader, bool weighted>

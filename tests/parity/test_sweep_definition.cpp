@@ -180,6 +180,30 @@ TEST_CASE("weighted searches equal the definition where a row of weights serves 
   }
 }
 
+TEST_CASE("weighted searches tell codes apart that are nearly as good", "[parity]") {
+  // near ties of the plain search are ties of equal weights, too; roots of 1 / 2 and of 1 / 8
+  int64_t seed = 34000;
+  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF32, Dtype::kF16}) {
+    for (const Kind kind : {Kind::kNearTies, Kind::kBoundaries, Kind::kThreeValued, Kind::kFewValued, Kind::kUpperRule}) {
+      for (const float weight : {1.0f, 0.25f}) {
+        const Setting setting{2.3f};
+        const int64_t blocks = kind == Kind::kNearTies ? 500 : 3000;
+        BlockMaker maker(setting, static_cast<uint64_t>(++seed));
+        const TypedBlocks x = as_dtype(maker.make(kind, blocks), dtype);
+        std::vector<float> row(16, weight);
+        row[15] = 1.0f;
+        std::vector<float> weights;
+        for (int64_t b = 0; b < blocks; ++b) weights.insert(weights.end(), row.begin(), row.end());
+        const std::vector<float> normalized = normalized_weights(row, 16);
+        Search search{setting};
+        search.normalized_weights = normalized.data();
+        search.weight_period = 1;
+        compare(search, x, weights, kind_name(kind));
+      }
+    }
+  }
+}
+
 TEST_CASE("weighted search of blocks above the range of the scales", "[parity]") {
   Random random(32);
   for (const int block : {16, 32}) {
