@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks the CUDA module on a device: parity with the CPU, speed, CUDA's own checkers.
 #   gpu_check.sh headers  copies the headers that a build needs into build/gpu_headers, for machines that have gcc, CMake and nvcc alone: there build takes them
-#   gpu_check.sh build    builds everything into build/gpu_check, which may be carried to a machine without any of our dependencies
+#   gpu_check.sh build [architectures]    builds everything into build/gpu_check, which may be carried to a machine without any of our dependencies;
+#                         for these devices alone (as CMAKE_CUDA_ARCHITECTURES: 90), else for all that the module is made for
 #   gpu_check.sh run      runs what lies there, what tells most first. Needs a driver alone; on a machine without a device it says SKIPPED, fails elsewhere
 #   gpu_check.sh run parity | speed [rows cols runs] | peers [rows cols runs] | sanitizers      a part of it
 #   gpu_check.sh          both
@@ -31,9 +32,13 @@ headers() {
 
 build() {
   local settings=(-DNVFP4CAL_BUILD_CUDA=ON) made=build/release
+  if [ $# -gt 0 ]; then
+    made=build/gpu_build_${1//[^0-9a-z]/_}
+    settings+=("-DNVFP4CAL_CUDA_ARCHITECTURES=$1")
+  fi
   command -v ninja >/dev/null || settings+=(-G "Unix Makefiles")
   if [ -d "$headers" ]; then
-    made=build/gpu_build
+    made=${made/#build\/release/build\/gpu_build}
     settings+=(-DNVFP4CAL_BUILD_TOOL=OFF "-DNVFP4CAL_TESTS=^device/" "-DCMAKE_PREFIX_PATH=$headers")
   fi
   cd "$root"
@@ -138,7 +143,10 @@ run() {
 
 case "${1:-}" in
   headers) headers ;;
-  build) build ;;
+  build)
+    shift
+    build "$@"
+    ;;
   run)
     shift
     run "$@"
@@ -147,5 +155,5 @@ case "${1:-}" in
     build
     run
     ;;
-  *) die "usage: gpu_check.sh [headers | build | run [part]]" ;;
+  *) die "usage: gpu_check.sh [headers | build [architectures] | run [part]]" ;;
 esac
