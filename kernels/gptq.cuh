@@ -48,8 +48,14 @@ NVFP4CAL_HD inline const float* gptq_panel_row(const float* matrix, int64_t padd
 struct alignas(16) Four {
   float at[4];
 };
-NVFP4CAL_HD inline const Four& four_at(const float* from) { return *reinterpret_cast<const Four*>(from); }
-NVFP4CAL_HD inline Four& four_at(float* at) { return *reinterpret_cast<Four*>(at); }
+NVFP4CAL_HD inline const Four& four_at(const float* from) {
+  require_aligned<sizeof(Four)>(from);
+  return *reinterpret_cast<const Four*>(from);
+}
+NVFP4CAL_HD inline Four& four_at(float* at) {
+  require_aligned<sizeof(Four)>(at);
+  return *reinterpret_cast<Four*>(at);
+}
 
 // Which of a row's changes are no zeros, in order, and how many: added to the chunk's.
 template <class Change>
@@ -187,6 +193,7 @@ struct GptqStore {
     // no code needs a scale: that of blocks of zeros everywhere
     scales[block] = (words[0] | words[1]) == 0 ? num::kE4m3One : rows.codes[at];
     uint32_t* const to = reinterpret_cast<uint32_t*>(packed) + block * 2;
+    require_aligned<sizeof *to>(to);
     to[0] = words[0];
     to[1] = words[1];
   }

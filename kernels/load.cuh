@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/tensor_view.h"
+#include "kernels/require_aligned.cuh"
 #include "num/half.h"
 
 namespace nvfp4cal::cuda {
@@ -43,6 +44,7 @@ struct alignas(16) Words {
 
 // One 16-byte load.
 NVFP4CAL_HD inline Words load_words(const void* from) {
+  require_aligned<sizeof(Words)>(from);
 #if defined(__CUDA_ARCH__)
   const uint4 loaded = *static_cast<const uint4*>(from);
   return {{loaded.x, loaded.y, loaded.z, loaded.w}};
@@ -55,6 +57,7 @@ NVFP4CAL_HD inline Words load_words(const void* from) {
 
 // One 16-byte store.
 NVFP4CAL_HD inline void store_words(void* to, const Words& words) {
+  require_aligned<sizeof(Words)>(to);
 #if defined(__CUDA_ARCH__)
   *static_cast<uint4*>(to) = make_uint4(words.at[0], words.at[1], words.at[2], words.at[3]);
 #else

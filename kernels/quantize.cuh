@@ -16,6 +16,7 @@ namespace nvfp4cal::cuda {
 
 // One 8-byte store.
 NVFP4CAL_HD inline void store_pair(void* to, uint32_t first, uint32_t second) {
+  require_aligned<sizeof(uint64_t)>(to);
   *static_cast<uint64_t*>(to) = first | static_cast<uint64_t>(second) << 32;
 }
 
@@ -96,6 +97,7 @@ struct NibbleWriter {
       NVFP4CAL_UNROLL
       for (int i = 0; i < kBlock / 8; i += 2) store_pair(to + 4 * i, nibbles[i], nibbles[i + 1]);
     } else {
+      require_aligned<sizeof(uint32_t)>(to);
       NVFP4CAL_UNROLL
       for (int i = 0; i < kBlock / 8; ++i) reinterpret_cast<uint32_t*>(to)[i] = nibbles[i];
     }
@@ -249,7 +251,11 @@ struct Dequantize {
  private:
   // 8 bytes, the first in the lowest place.
   NVFP4CAL_HD uint64_t nibbles_at(int64_t byte) const {
-    if (is_packed_aligned) return *reinterpret_cast<const uint64_t*>(static_cast<const uint8_t*>(packed.data) + byte);
+    if (is_packed_aligned) {
+      const uint8_t* const from = static_cast<const uint8_t*>(packed.data) + byte;
+      require_aligned<sizeof(uint64_t)>(from);
+      return *reinterpret_cast<const uint64_t*>(from);
+    }
     uint64_t nibbles = 0;
     NVFP4CAL_NO_UNROLL
     for (int i = 0; i < 8; ++i) nibbles |= static_cast<uint64_t>(byte_at(packed, byte + i)) << (8 * i);

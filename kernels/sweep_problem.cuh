@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/dtype.h"
+#include "kernels/require_aligned.cuh"
 #include "num/half.h"
 #include "num/scale.h"
 
@@ -56,6 +57,7 @@ struct alignas(16) Quad {
 
 // 16 bytes that are read once.
 NVFP4CAL_HD inline Quad load_quad(const Quad* at) {
+  require_aligned<sizeof(Quad)>(at);
 #if defined(__CUDA_ARCH__)
   const uint4 v = __ldcs(reinterpret_cast<const uint4*>(at));
   return {{v.x, v.y, v.z, v.w}};
