@@ -17,10 +17,15 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <memory>
-#include <vector>
+#include <type_traits>
 
 #include "num/target.h"
+
+#if !defined(__CUDACC__)
+#include <cstring>
+#include <memory>
+#include <vector>
+#endif
 
 namespace nvfp4cal::cuda {
 
@@ -55,6 +60,14 @@ __global__ void __launch_bounds__(Kernel::kThreads) run_kernel(const __grid_cons
   }
 }
 #else
+// Memory of a thread block as it is found: in no state that anything may rely on.
+template <class Shared>
+std::unique_ptr<Shared> shared_memory() {
+  std::unique_ptr<Shared> memory(new Shared);
+  std::memset(static_cast<void*>(memory.get()), 0xFF, sizeof(Shared));  // NaN, or the largest index
+  return memory;
+}
+
 // Backwards shows what depends on an order that a device does not keep.
 template <class Kernel>
 void run_in_loops(const Kernel& kernel, int64_t blocks, bool backwards) {
@@ -65,7 +78,7 @@ void run_in_loops(const Kernel& kernel, int64_t blocks, bool backwards) {
       for (int t = 0; t < kThreads; ++t) body(Index{block, backwards ? kThreads - 1 - t : t});
     };
     if constexpr (HasPhases<Kernel>) {
-      const auto shared = std::make_unique<typename Kernel::Shared>();
+      const auto shared = shared_memory<typename Kernel::Shared>();
       std::vector<typename Kernel::Thread> threads(static_cast<size_t>(kThreads));
       for (int phase = 0; phase < kernel.phases(); ++phase) {
         for_each_thread([&](const Index& index) { kernel.phase(phase, index, *shared, threads[static_cast<size_t>(index.thread)]); });
@@ -80,12 +93,13 @@ void run_in_loops(const Kernel& kernel, int64_t blocks, bool backwards) {
 // Enqueues the kernel; no blocks are no work.
 template <class Kernel>
 cudaError_t launch(const Kernel& kernel, int64_t blocks, cudaStream_t stream) {
+  static_assert(std::is_trivially_copyable_v<Kernel>);
   if (blocks <= 0) return cudaSuccess;
   if (blocks > kMostBlocks) return cudaErrorInvalidConfiguration;
 #if defined(__CUDACC__)
   run_kernel<Kernel><<<static_cast<unsigned>(blocks), Kernel::kThreads, 0, stream>>>(kernel);
 #else
-  fake_cuda::enqueue(stream, blocks, [kernel, blocks](bool backwards) { run_in_loops(kernel, blocks, backwards); });
+  fake_cuda::enqueue(stream, blocks, kernel, [kernel, blocks](bool backwards) { run_in_loops(kernel, blocks, backwards); });
 #endif
   return cudaGetLastError();
 }

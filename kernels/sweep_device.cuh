@@ -3,11 +3,12 @@
 
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
+#include "kernels/launch.cuh"
 #include "sweep_lanes.cuh"
 
 #if !defined(__CUDACC__)
-#include <memory>
-
 #include "host_grid.cuh"
 #endif
 
@@ -70,6 +71,7 @@ __global__ void __launch_bounds__(Job::kThreads, Job::kCtasPerSm) run_job(const 
 
 template <class Job>
 cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
+  static_assert(std::is_trivially_copyable_v<Job>);
   if (ctas > kMostCtas) return cudaErrorInvalidConfiguration;
   constexpr size_t kShared = sizeof(typename Job::Shared), kAlwaysAllowed = 48 * 1024;
   if (kShared > kAlwaysAllowed) {
@@ -84,11 +86,13 @@ cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
 
 template <class Job>
 cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
+  static_assert(std::is_trivially_copyable_v<Job>);
   if (ctas > kMostCtas) return cudaErrorInvalidConfiguration;
-  fake_cuda::enqueue(stream, ctas, [job, ctas](bool backwards) {
-    const auto shared = std::make_unique<typename Job::Shared>();
+  if (!fake_cuda::has_shared_memory(sizeof(typename Job::Shared))) return cudaErrorInvalidValue;
+  fake_cuda::enqueue(stream, ctas, job, [job, ctas](bool backwards) {
     for (int64_t i = 0; i < ctas; ++i) {
       const int64_t index = backwards ? ctas - 1 - i : i;
+      const auto shared = shared_memory<typename Job::Shared>();
       HostCta<typename Job::Lane, Job::kThreads> cta(static_cast<uint32_t>(index), static_cast<uint32_t>(ctas));
       job(cta, *shared);
     }

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
+#include <utility>
 
 struct CUstream_st;
 struct CUevent_st;
@@ -55,7 +57,22 @@ const char* cudaGetErrorName(cudaError_t error);
 
 namespace fake_cuda {
 
+// Dies where a word of these bytes is an address of the host's memory: a device cannot read there.
+void refuse_host_addresses(const void* from, size_t bytes);
+
+// Whether a thread block of the current device may have so much.
+bool has_shared_memory(size_t bytes);
+
+void enqueue_work(cudaStream_t stream, int64_t blocks, std::function<void(bool backwards)> work);
+
 // A kernel of so many thread blocks: runs when its stream does, its threads in order or backwards. None are an error, as on a device.
-void enqueue(cudaStream_t stream, int64_t blocks, std::function<void(bool backwards)> work);
+template <class Kernel>
+void enqueue(cudaStream_t stream, int64_t blocks, const Kernel& kernel, std::function<void(bool backwards)> work) {
+  alignas(Kernel) unsigned char arguments[sizeof(Kernel)];
+  std::memcpy(arguments, &kernel, sizeof kernel);
+  __builtin_clear_padding(reinterpret_cast<Kernel*>(arguments));  // whatever was on the stack
+  refuse_host_addresses(arguments, sizeof arguments);
+  enqueue_work(stream, blocks, std::move(work));
+}
 
 }  // namespace fake_cuda

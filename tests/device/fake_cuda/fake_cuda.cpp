@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +14,7 @@ namespace {
 constexpr size_t kArenaBytes = size_t{1} << 30;  // of address space, a device
 constexpr size_t kGuard = 64, kAlign = 256;
 constexpr unsigned char kGuardByte = 0xA5, kFreedByte = 0xDD;
+constexpr int kSharedMemory[kDevices] = {232448, 101376};  // of a thread block; the second one's are those of consumer cards
 
 }  // namespace
 
@@ -176,7 +178,26 @@ void give_back(void* memory) {
   cuda.used.erase(found);
 }
 
-void enqueue(cudaStream_t stream, int64_t blocks, std::function<void(bool)> work) {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+void refuse_host_addresses(const void*, size_t) {}  // their shadows lie at nearly every number
+#else
+void refuse_host_addresses(const void* from, size_t bytes) {
+  // Where a process has its memory. Numbers of elements lie below, those of floats above.
+  constexpr uint64_t kLeast = uint64_t{1} << 40, kMost = uint64_t{1} << 47;
+  static const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  for (size_t at = 0; at + sizeof(uint64_t) <= bytes; at += sizeof(uint64_t)) {
+    uint64_t word;
+    std::memcpy(&word, static_cast<const char*>(from) + at, sizeof word);
+    if (word < kLeast || word >= kMost || word - reinterpret_cast<uintptr_t>(runtime().arena) < kArenaBytes * kDevices) continue;
+    unsigned char there;
+    if (mincore(reinterpret_cast<void*>(word / page * page), 1, &there) == 0) die("an address of host memory for the device");
+  }
+}
+#endif
+
+bool has_shared_memory(size_t bytes) { return bytes <= static_cast<size_t>(kSharedMemory[current_device]); }
+
+void enqueue_work(cudaStream_t stream, int64_t blocks, std::function<void(bool)> work) {
   const std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
   if (blocks <= 0) return static_cast<void>(failed(cudaErrorInvalidConfiguration));
   if (injected("launch") != cudaSuccess || capture_conflict(stream, Use::kOrdered) != cudaSuccess) return;
@@ -211,12 +232,12 @@ cudaError_t cudaSetDevice(int device) {
   return cudaSuccess;
 }
 
-// The second device has no memory pools, and as little shared memory as consumer cards.
+// The second device has no memory pools.
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   ENTER("cudaDeviceGetAttribute");
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount: *value = 2; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = device == 0 ? 232448 : 101376; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = kSharedMemory[device]; break;
     case cudaDevAttrMemoryPoolsSupported: *value = device == 0 ? 1 : 0; break;
   }
   return cudaSuccess;
