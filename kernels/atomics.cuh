@@ -1,4 +1,4 @@
-// Combining what many threads find. All of these give the same result in any order. On the host one thread runs at a time.
+// Combining what many threads find. All of these give the same result in any order.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,9 @@ NVFP4CAL_HD inline void keep_max(uint32_t* at, uint32_t value) {
   // What is read may be older than what is there, and so smaller: no maximum is missed.
   if (value > *static_cast<volatile uint32_t*>(at)) atomicMax(at, value);
 #else
-  if (value > *at) *at = value;
+  uint32_t found = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (value > found && !__atomic_compare_exchange_n(at, &found, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
 #endif
 }
 
@@ -20,7 +22,9 @@ NVFP4CAL_HD inline void keep_min(uint64_t* at, uint64_t value) {
 #if defined(__CUDA_ARCH__)
   atomicMin(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
 #else
-  if (value < *at) *at = value;
+  uint64_t found = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (value < found && !__atomic_compare_exchange_n(at, &found, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
 #endif
 }
 
@@ -28,7 +32,7 @@ NVFP4CAL_HD inline void add(uint32_t* at, uint32_t value) {
 #if defined(__CUDA_ARCH__)
   atomicAdd(at, value);
 #else
-  *at += value;
+  __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 #endif
 }
 
@@ -36,7 +40,7 @@ NVFP4CAL_HD inline void add(int64_t* at, int64_t value) {
 #if defined(__CUDA_ARCH__)
   atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
 #else
-  *at += value;
+  __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 #endif
 }
 

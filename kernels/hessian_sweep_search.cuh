@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hessian_sweep_bound.cuh"
+#include "kernels/atomics.cuh"
 #include "sweep_exact.cuh"
 #include "sweep_lanes.cuh"
 
@@ -301,8 +302,7 @@ struct HessianSearch {
     });
     cta.each([&](int thread) {
       for (int i = thread; i < 56; i += Cta::kThreads) {
-        // threads that find something all write the same
-        if (!levels_agree(shared.slice.of[num::kE4m3One + i / 7], i % 7)) shared.inexact = 1;
+        if (!levels_agree(shared.slice.of[num::kE4m3One + i / 7], i % 7)) keep_max(&shared.inexact, 1u);
       }
     });
   }

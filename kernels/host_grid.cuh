@@ -3,22 +3,24 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+
+#include "host_threads.cuh"
 
 namespace nvfp4cal::cuda {
 
 template <class Lane>
 class HostWarp {
  public:
-  explicit HostWarp(uint32_t index) : index_(index) {}
+  HostWarp(uint32_t index, HostThreads& threads, bool backwards) : index_(index), threads_(threads), backwards_(backwards) {}
   uint32_t index() const { return index_; }
 
   template <class Body>
   void each(Body&& body) {
-    for (int i = 0; i < 32; ++i) {
-      const int lane = backwards_ ? 31 - i : i;
+    const int first = static_cast<int>(index_) * 32;
+    threads_.each(first, 32, backwards_, [&](int64_t thread) {
+      const int lane = static_cast<int>(thread) - first;
       body(lane, lanes_[lane]);
-    }
+    });
     backwards_ = !backwards_;
   }
 
@@ -32,7 +34,8 @@ class HostWarp {
 
  private:
   uint32_t index_;
-  bool backwards_ = false;
+  HostThreads& threads_;
+  bool backwards_;
   Lane lanes_[32] = {};
 };
 
@@ -40,27 +43,35 @@ template <class Lane, int kThreadCount>
 class HostCta {
  public:
   static constexpr int kThreads = kThreadCount;
-  HostCta(uint32_t index, uint32_t count) : index_(index), count_(count) {}
+  HostCta(uint32_t index, uint32_t count, bool backwards = false)
+      : index_(index), count_(count), backwards_(backwards), threads_(HostThreads::of(index)) {}
   uint32_t index() const { return index_; }
   uint32_t count() const { return count_; }
 
   template <class Body>
   void each(Body&& body) {
-    for (int i = 0; i < kThreads; ++i) body(backwards_ ? kThreads - 1 - i : i);
+    threads_.each(0, kThreads, backwards_, [&](int64_t thread) { body(static_cast<int>(thread)); });
     backwards_ = !backwards_;
   }
 
   template <class Body>
   void each_warp(Body&& body) {
-    for (uint32_t i = kThreads / 32; i-- > 0;) {
-      HostWarp<Lane> warp(i);
+    constexpr uint32_t kWarps = kThreads / 32;
+    const auto run_warp = [&](int64_t index) {
+      HostWarp<Lane> warp(static_cast<uint32_t>(index), threads_, backwards_);
       body(warp);
+    };
+    for (uint32_t i = 0; i < kWarps; ++i) {
+      const uint32_t index = backwards_ ? i : kWarps - 1 - i;
+      threads_.warps[index].run(index, run_warp);
     }
+    for (uint32_t i = 0; i < kWarps; ++i) threads_.warps[i].join();
   }
 
  private:
   uint32_t index_, count_;
-  bool backwards_ = false;
+  bool backwards_;
+  HostThreads& threads_;
 };
 
 }  // namespace nvfp4cal::cuda

@@ -25,6 +25,8 @@
 #include <cstring>
 #include <memory>
 #include <vector>
+
+#include "kernels/host_threads.cuh"
 #endif
 
 namespace nvfp4cal::cuda {
@@ -68,25 +70,26 @@ std::unique_ptr<Shared> shared_memory() {
   return memory;
 }
 
+template <class Kernel>
+void run_block(const Kernel& kernel, int64_t block, bool backwards) {
+  const auto for_each_thread = [&](auto&& body) {
+    HostThreads::of(block).each(0, Kernel::kThreads, backwards, [&](int64_t thread) { body(Index{block, static_cast<int>(thread)}); });
+  };
+  if constexpr (HasPhases<Kernel>) {
+    const auto shared = shared_memory<typename Kernel::Shared>();
+    std::vector<typename Kernel::Thread> own(static_cast<size_t>(Kernel::kThreads));
+    for (int phase = 0; phase < kernel.phases(); ++phase) {
+      for_each_thread([&](const Index& index) { kernel.phase(phase, index, *shared, own[static_cast<size_t>(index.thread)]); });
+    }
+  } else {
+    for_each_thread([&](const Index& index) { kernel(index); });
+  }
+}
+
 // Backwards shows what depends on an order that a device does not keep.
 template <class Kernel>
 void run_in_loops(const Kernel& kernel, int64_t blocks, bool backwards) {
-  constexpr int kThreads = Kernel::kThreads;
-  for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t block = backwards ? blocks - 1 - b : b;
-    const auto for_each_thread = [&](auto&& body) {
-      for (int t = 0; t < kThreads; ++t) body(Index{block, backwards ? kThreads - 1 - t : t});
-    };
-    if constexpr (HasPhases<Kernel>) {
-      const auto shared = shared_memory<typename Kernel::Shared>();
-      std::vector<typename Kernel::Thread> threads(static_cast<size_t>(kThreads));
-      for (int phase = 0; phase < kernel.phases(); ++phase) {
-        for_each_thread([&](const Index& index) { kernel.phase(phase, index, *shared, threads[static_cast<size_t>(index.thread)]); });
-      }
-    } else {
-      for_each_thread([&](const Index& index) { kernel(index); });
-    }
-  }
+  HostThreads::each_block(blocks, backwards, [&](int64_t block) { run_block(kernel, block, backwards); });
 }
 #endif
 

@@ -90,12 +90,11 @@ cudaError_t launch_job(const Job& job, int64_t ctas, cudaStream_t stream) {
   if (ctas > kMostCtas) return cudaErrorInvalidConfiguration;
   if (!fake_cuda::has_shared_memory(sizeof(typename Job::Shared))) return cudaErrorInvalidValue;
   fake_cuda::enqueue(stream, ctas, job, [job, ctas](bool backwards) {
-    for (int64_t i = 0; i < ctas; ++i) {
-      const int64_t index = backwards ? ctas - 1 - i : i;
+    HostThreads::each_block(ctas, backwards, [&](int64_t index) {
       const auto shared = shared_memory<typename Job::Shared>();
-      HostCta<typename Job::Lane, Job::kThreads> cta(static_cast<uint32_t>(index), static_cast<uint32_t>(ctas));
+      HostCta<typename Job::Lane, Job::kThreads> cta(static_cast<uint32_t>(index), static_cast<uint32_t>(ctas), backwards);
       job(cta, *shared);
-    }
+    });
   });
   return cudaGetLastError();
 }

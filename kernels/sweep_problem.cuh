@@ -41,7 +41,9 @@ NVFP4CAL_HD inline void lower_to(unsigned long long* at, unsigned long long valu
 #if defined(__CUDA_ARCH__)
   atomicMin(at, value);
 #else
-  if (value < *at) *at = value;
+  unsigned long long found = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (value < found && !__atomic_compare_exchange_n(at, &found, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
 #endif
 }
 
