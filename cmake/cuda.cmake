@@ -1,6 +1,7 @@
 # The CUDA module is built where a CUDA compiler is found: on PATH, in CUDAToolkit_ROOT or CUDA_HOME, or where scripts/setup.sh --cuda puts one.
 option(NVFP4CAL_BUILD_CUDA "Build the CUDA module where nvcc is found" ${PROJECT_IS_TOP_LEVEL})
-set(NVFP4CAL_CUDA_ARCHITECTURES "80-real;90-real;100-real;120" CACHE STRING "Architectures of the CUDA module, as CMAKE_CUDA_ARCHITECTURES")
+# PTX of the oldest, for devices between them whose kernels none of the others are (8.7, 11.0), and of the newest, for later ones.
+set(NVFP4CAL_CUDA_ARCHITECTURES "80;90-real;100-real;120" CACHE STRING "Architectures of the CUDA module, as CMAKE_CUDA_ARCHITECTURES")
 if(NOT NVFP4CAL_BUILD_CUDA)
   return()
 endif()

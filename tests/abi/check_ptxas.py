@@ -55,6 +55,15 @@ def problems(text):
     return bad
 
 
+def architecture_problems(text):
+    """Of cmake/cuda.cmake: a device whose own kernels are not there needs PTX that is not newer than it."""
+    found = re.search(r'set\(NVFP4CAL_CUDA_ARCHITECTURES "([^"]*)"', text)
+    listed = sorted((int(one.removesuffix("-real")), not one.endswith("-real")) for one in found[1].split(";")) if found else []
+    if not listed:
+        return ["cmake/cuda.cmake names no architectures"]
+    return [f"architecture {number}, the {which}, is built without PTX" for which, (number, ptx) in (("oldest", listed[0]), ("newest", listed[-1])) if not ptx]
+
+
 def compile_text(nvcc, architecture, source):
     with tempfile.TemporaryDirectory() as folder:
         command = [nvcc, "-std=c++20", "-O3", "-Werror", "all-warnings", "-fmad=false", f"-arch={architecture}", "-Xptxas", "-v", f"-I{ROOT}", f"-I{ROOT / 'src'}", "-cubin",
@@ -76,14 +85,19 @@ def self_test():
     bad = [text("a", 0, 4, 40), text("a", 8, 0, 40), text("a", 0, 0, 65), text("6LossesX", 0, 0, 97), text("x_AnyReader", 400, 0, 40), text("18HessianBlockScalesILi16ELb0E", 400, 0, 40), "nothing"]
     for one in bad:
         assert problems(one), one
-    print(f"{len(bad) + 1} self-tests passed")
+    cmake = 'set(NVFP4CAL_CUDA_ARCHITECTURES "{}" CACHE STRING "")'
+    assert architecture_problems(cmake.format("80;90-real;120")) == [] == architecture_problems(cmake.format("90"))
+    for one in ("80-real;120", "80;120-real", "90-real"):
+        assert architecture_problems(cmake.format(one)), one
+    print(f"{len(bad) + 6} self-tests passed")
 
 
 def main(arguments):
     if arguments == ["--self-test"]:
         return self_test()
     architecture = arguments[1] if len(arguments) > 1 else "sm_90"
-    bad = [problem for source in SOURCES for problem in problems(compile_text(arguments[0], architecture, source))]
+    bad = architecture_problems((ROOT / "cmake" / "cuda.cmake").read_text(encoding="utf-8"))
+    bad += [problem for source in SOURCES for problem in problems(compile_text(arguments[0], architecture, source))]
     if bad:
         sys.exit("\n".join(bad))
     print(f"kernels stay in registers on {architecture}")
