@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "calib/read_floats.h"
 #include "core/backends.h"
 #include "core/device.h"
-#include "num/scale.h"
 
 namespace nvfp4cal::calib {
 
@@ -149,24 +147,8 @@ void SweepRequest::check_zero_slices(const Execution& execution) const {
 
 void amax_of_codes(const Execution& execution, const uint8_t* codes, int64_t blocks, const std::vector<float>& global_amax,
                    float normalization, void* out) {
-  constexpr int64_t kBlocksPerTask = 65536;
-  const int64_t per_slice = blocks / static_cast<int64_t>(global_amax.size());
-  const int64_t tasks_per_slice = (per_slice + kBlocksPerTask - 1) / kBlocksPerTask;
-  execution.parallel_for(tasks_per_slice * static_cast<int64_t>(global_amax.size()), [&](int64_t task) {
-    const int64_t slice = task / tasks_per_slice, first = task % tasks_per_slice * kBlocksPerTask;
-    float amax[256];  // of each code; those above 126 do not occur
-    for (int code = 0; code < 256; ++code) {
-      amax[code] = num::block_amax(code & 127, global_amax[static_cast<size_t>(slice)], normalization);
-    }
-    const int64_t begin = slice * per_slice + first, end = slice * per_slice + std::min(per_slice, first + kBlocksPerTask);
-    char* to = static_cast<char*>(out) + begin * 4;
-    int64_t b = begin;
-    for (; b + 4 <= end; b += 4, to += 16) {  // one store of four: `out` may be where the codes are, for all the compiler knows
-      const float four[4] = {amax[codes[b]], amax[codes[b + 1]], amax[codes[b + 2]], amax[codes[b + 3]]};
-      std::memcpy(to, four, sizeof four);
-    }
-    for (; b < end; ++b, to += 4) std::memcpy(to, &amax[codes[b]], 4);
-  });
+  call(cpu_ops().code_amaxes, execution,
+       CodeAmaxArgs{codes, blocks, global_amax.data(), static_cast<int64_t>(global_amax.size()), normalization, out});
 }
 
 }  // namespace nvfp4cal::calib

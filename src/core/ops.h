@@ -254,6 +254,16 @@ struct GptqPrepareArgs {
   std::unique_ptr<GptqHessian>* out;
 };
 
+// The amax of each block, by its code; 0 where the slice's global amax is 0.
+struct CodeAmaxArgs {
+  const uint8_t* codes;  // [blocks], at most 126
+  int64_t blocks;
+  const float* global_amax;  // [slices]
+  int64_t slices;
+  float normalization;
+  void* out;  // [blocks], float32 at any alignment
+};
+
 // What weights become where the layer's input has changed: (w cross + damping w) (hessian + damping)^-1.
 struct GptqShiftArgs {
   const GptqHessian* hessian;  // made with a cross term
@@ -297,6 +307,7 @@ struct Ops {
   Status (*gptq_prepare)(const Execution&, const GptqPrepareArgs&, char* message);
   Status (*gptq_shift)(const Execution&, const GptqShiftArgs&, char* message);
   Status (*gptq)(const Execution&, const GptqArgs&, char* message);
+  Status (*code_amaxes)(const Execution&, const CodeAmaxArgs&, char* message);
 };
 
 // Calls an op and turns its status into an exception.

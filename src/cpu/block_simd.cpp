@@ -216,7 +216,27 @@ void block_scales(const uint8_t* HWY_RESTRICT codes, int64_t blocks, DecodeOrder
   }
 }
 
+#if HWY_MAX_BYTES == 64
+void look_up(const uint8_t* HWY_RESTRICT codes, int64_t n, const float* HWY_RESTRICT values, void* out) {
+  __m512 table[8];
+  for (int i = 0; i < 8; ++i) table[i] = _mm512_load_ps(values + 16 * i);
+  char* to = static_cast<char*>(out);
+  for (int64_t i = 0; i < n; i += 16, to += 64) {
+    const __mmask16 inside = n - i < 16 ? static_cast<__mmask16>((1u << (n - i)) - 1) : static_cast<__mmask16>(0xFFFF);
+    const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(inside, codes + i));
+    const __mmask16 bit5 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(32)), bit6 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(64));
+    __m512 quarters[4];
+    for (int q = 0; q < 4; ++q) quarters[q] = _mm512_permutex2var_ps(table[2 * q], code, table[2 * q + 1]);
+    const __m512 lower = _mm512_mask_mov_ps(quarters[0], bit5, quarters[1]), upper = _mm512_mask_mov_ps(quarters[2], bit5, quarters[3]);
+    _mm512_mask_storeu_ps(to, inside, _mm512_mask_mov_ps(lower, bit6, upper));
+  }
+}
+#endif
+
 void fill_block_kernels(Kernels& kernels) {
+#if HWY_MAX_BYTES == 64
+  kernels.look_up = look_up;
+#endif
   kernels.block_max_bits = block_max_bits;
   kernels.block_max_numbers = block_max_numbers;
   kernels.max_codes = max_codes;

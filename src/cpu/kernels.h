@@ -100,6 +100,9 @@ struct Kernels {
   // The scales that codes (any E4M3 byte but NaN) are decoded with.
   void (*block_scales)(const uint8_t* codes, int64_t blocks, DecodeOrder order, float global_scale, float* out);
 
+  // values[code] of codes below 128. values: [128], beginning at a line; out: float32 at any alignment.
+  void (*look_up)(const uint8_t* codes, int64_t n, const float* values, void* out);
+
   // What pack and fake_quantize begin with: x's dtype, the slice's global scale.
   void (*level_plan)(Dtype dtype, float global_scale, LevelUse use, LevelPlan* plan);
 

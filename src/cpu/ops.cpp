@@ -51,7 +51,8 @@ const Ops& cpu_ops() {
                           guarded<cpu::code_errors, CodeErrorsArgs>,
                           guarded<cpu::gptq_prepare, GptqPrepareArgs>,
                           guarded<cpu::gptq_shift, GptqShiftArgs>,
-                          guarded<cpu::gptq, GptqArgs>};
+                          guarded<cpu::gptq, GptqArgs>,
+                          guarded<cpu::code_amaxes, CodeAmaxArgs>};
   return ops;
 }
 

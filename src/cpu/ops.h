@@ -24,5 +24,6 @@ void code_errors(const Execution& execution, const CodeErrorsArgs& args);
 void gptq_prepare(const Execution& execution, const GptqPrepareArgs& args);
 void gptq_shift(const Execution& execution, const GptqShiftArgs& args);
 void gptq(const Execution& execution, const GptqArgs& args);
+void code_amaxes(const Execution& execution, const CodeAmaxArgs& args);
 
 }  // namespace nvfp4cal::cpu

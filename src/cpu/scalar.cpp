@@ -73,6 +73,16 @@ void block_scales(const uint8_t* codes, int64_t blocks, DecodeOrder order, float
   }
 }
 
+void look_up(const uint8_t* codes, int64_t n, const float* values, void* out) {
+  char* to = static_cast<char*>(out);
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4, to += 16) {  // one store of four: `out` may be where the codes are, for all the compiler knows
+    const float four[4] = {values[codes[i]], values[codes[i + 1]], values[codes[i + 2]], values[codes[i + 3]]};
+    std::memcpy(to, four, sizeof four);
+  }
+  for (; i < n; ++i, to += 4) std::memcpy(to, &values[codes[i]], 4);
+}
+
 void level_plan(Dtype, float global_scale, LevelUse, LevelPlan* plan) { plan->global_scale = global_scale; }
 
 void pack(const LevelPlan& plan, Span x, int block, int64_t blocks, const uint8_t* codes, uint8_t* packed) {
@@ -151,6 +161,7 @@ const Kernels& scalar_kernels() {
     table.sweep = sweep;
     table.max_codes = max_codes;
     table.block_scales = block_scales;
+    table.look_up = look_up;
     table.level_plan = level_plan;
     table.pack = pack;
     table.decode = decode;

@@ -251,6 +251,29 @@ TEST_CASE("decoded values and error sums are the scalar kernels' bits", "[parity
   });
 }
 
+TEST_CASE("values of codes are looked up as they stand in the table", "[parity]") {
+  alignas(64) float values[128];
+  for (int i = 0; i < 128; ++i) values[i] = static_cast<float>(i * i) + 0.25f;
+  Random random(77);
+  for (int target = 0; target < cpu_target_count(); ++target) {
+    for (const int64_t n : {0, 1, 3, 15, 16, 17, 31, 128, 517}) {
+      std::vector<uint8_t> codes(static_cast<size_t>(n));
+      for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint8_t>(n == 128 ? i : static_cast<size_t>(random.below(128)));
+      for (const size_t offset : {0, 1, 4}) {  // in bytes
+        std::vector<char> out(static_cast<size_t>(n) * 4 + offset + 4, '#');
+        kernels_of_target(target).look_up(codes.data(), n, values, out.data() + offset);
+        for (size_t i = 0; i < codes.size(); ++i) {
+          float value;
+          std::memcpy(&value, out.data() + offset + 4 * i, 4);
+          REQUIRE(value == values[codes[i]]);
+        }
+        CHECK(std::string(out.data(), offset) == std::string(offset, '#'));
+        CHECK(std::string(out.end() - 4, out.end()) == "####");
+      }
+    }
+  }
+}
+
 TEST_CASE("a value that is not finite is seen wherever it is", "[parity]") {
   Random random(47);
   for (const int64_t blocks : {1, 3, 16, 35}) {
