@@ -28,9 +28,9 @@ bool has_neighbours(const SweepPlan& plan) {
   return IntegerLoad<Loader>::kNeighbours && !raises(plan);
 }
 
-// What a batch of groups has of rows, and how far ahead of the batch rows are asked for: two batches, and what is kept of one, fit into a first-level
-// cache.
-constexpr int64_t kBatchBytes = 4096, kPrefetchBytes = kBatchBytes + 2048;
+// What a batch of groups has of rows, and how far ahead of a group rows are asked for: two batches, and what is kept of one, fit into a first-level
+// cache. One block that does not fit the main ladder sends its whole batch the longer way, where AVX2 loses more by large batches than it gains.
+constexpr int64_t kBatchBytes = kLanes == 16 ? 4096 : 1024, kPrefetchBytes = 6144;
 
 // ---- one function for all loaders: few blocks come here
 
