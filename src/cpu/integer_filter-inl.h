@@ -154,8 +154,7 @@ HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const RootWeights& 
   return hn::Mul(hn::Max(steps, hn::Zero(df)), hn::Set(df, 0x1p-14f));
 }
 
-// Judges the lanes that fit the main ladder. delta: how far a rung's quotients may be off, as a Euclidean norm over the block, in steps,
-// the part that inverses add apart.
+// The best codes of the main ladder, for the lanes that fit it.
 template <class Weights>
 HWY_INLINE Smallest smallest_keys(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, const Weights& weigh) {
   const DF df;
@@ -179,6 +178,7 @@ HWY_INLINE Smallest smallest_keys(const IntegerLadder& ladder, const IntegerGrou
   return smallest;
 }
 
+// Judges them. delta: how far a rung's quotients may be off, as a Euclidean norm over the block, in steps, the part that inverses add apart.
 template <class Weights>
 HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
   const DF df;
