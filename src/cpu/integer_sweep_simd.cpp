@@ -185,9 +185,9 @@ class IntegerSweep {
   }
 
   // Lanes for the main ladder. NaN and infinities are none.
-  static HWY_INLINE MF fits(const IntegerGroup& g, const Position& at) {
-    const MF enough = hn::RebindMask(DF(), hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
-    return hn::And(at.inside(), enough);
+  static HWY_INLINE MF fits(const IntegerGroup& g, const Position& at) { return hn::And(at.inside(), large_enough(g)); }
+  static HWY_INLINE MF large_enough(const IntegerGroup& g) {
+    return hn::RebindMask(DF(), hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
   }
 
   bool last_group(int64_t b, int64_t count) {
@@ -208,12 +208,11 @@ class IntegerSweep {
     const DF df;
     const DI di;
     const Position at(ladder_, g.m);
-    const MF enough = hn::RebindMask(df, hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
     finite_ = finite_ && finite(rows, g);
     if (!finite_) return hn::Set(di, 1);
     const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
-    MF odd = hn::Or(hn::Not(enough), at.beyond());
+    MF odd = hn::Or(hn::Not(large_enough(g)), at.beyond());
     if (weighted) odd = hn::Or(odd, at.low());
     MF open = hn::AndNot(hn::Or(zero, saturated), lanes);
     rest_.push(hn::And(open, odd), numbers);
