@@ -10,10 +10,10 @@ namespace nvfp4cal::cuda {
 
 // What a search found wrong; the caller reads it after the stream. Codes are of no use unless both are kNoneBad.
 struct SweepFindings {
-  unsigned long long first_bad;         // least flat index in x that is not finite
-  unsigned long long first_bad_weight;  // least flat index in weights that is not positive and finite
+  uint64_t first_bad;         // least flat index in x that is not finite
+  uint64_t first_bad_weight;  // least flat index in weights that is not positive and finite
 };
-inline constexpr unsigned long long kNoneBad = ~0ull;
+inline constexpr uint64_t kNoneBad = ~uint64_t{0};
 
 struct SweepLaunch {
   const void* x;  // [slices * blocks_per_slice, block], contiguous

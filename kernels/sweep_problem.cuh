@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/dtype.h"
+#include "kernels/atomics.cuh"
 #include "kernels/require_aligned.cuh"
 #include "num/half.h"
 #include "num/scale.h"
@@ -31,21 +32,10 @@ struct SweepProblem {
   const void* weights;  // NULL, or [weight_blocks, block]: block b has row b % weight_blocks
   Dtype weights_dtype;
   int64_t weight_blocks;
-  uint8_t* codes;                        // [slices * blocks_per_slice]
-  unsigned long long* first_bad;         // lowered to the least flat index in x that is not finite
-  unsigned long long* first_bad_weight;  // the same for weights that are not positive and finite
+  uint8_t* codes;              // [slices * blocks_per_slice]
+  uint64_t* first_bad;         // lowered to the least flat index in x that is not finite
+  uint64_t* first_bad_weight;  // the same for weights that are not positive and finite
 };
-
-// *at = min(*at, value) from any thread: the same result in any order.
-NVFP4CAL_HD inline void lower_to(unsigned long long* at, unsigned long long value) {
-#if defined(__CUDA_ARCH__)
-  atomicMin(at, value);
-#else
-  unsigned long long found = __atomic_load_n(at, __ATOMIC_RELAXED);
-  while (value < found && !__atomic_compare_exchange_n(at, &found, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
-#endif
-}
 
 NVFP4CAL_HD inline float element_at(const void* x, Dtype dtype, int64_t i) {
   if (dtype == Dtype::kF32) return static_cast<const float*>(x)[i];
@@ -106,7 +96,7 @@ NVFP4CAL_HD inline bool note_non_finite(const SweepProblem& p, int64_t block) {
   for (int i = 0; i < p.block; ++i) {
     const int64_t at = block * p.block + i;
     if (num::is_finite(element_at(p.x, p.dtype, at))) continue;
-    lower_to(p.first_bad, static_cast<unsigned long long>(at));
+    keep_min(p.first_bad, static_cast<uint64_t>(at));
     return true;
   }
   return false;
@@ -127,7 +117,7 @@ NVFP4CAL_HD inline void load_weights(const SweepProblem& p, int64_t block, float
   if (!good && block < p.weight_blocks) {
     for (int i = kBlock - 1; i >= 0; --i) {
       const float value = element_at(p.weights, p.weights_dtype, row * kBlock + i);
-      if (!(value > 0.0f && num::is_finite(value))) lower_to(p.first_bad_weight, static_cast<unsigned long long>(row * kBlock + i));
+      if (!(value > 0.0f && num::is_finite(value))) keep_min(p.first_bad_weight, static_cast<uint64_t>(row * kBlock + i));
     }
   }
   const int exponent = largest > 0.0f ? -num::exponent_of(largest) : 0;

@@ -83,13 +83,11 @@ class IntegerSweep {
   // False if an element is not finite.
   bool run(int64_t blocks) {
     for (int64_t tile = 0; tile < blocks; tile += kBlocksPerTile) {
-      const int64_t end = HWY_MIN(blocks, tile + kBlocksPerTile);
-      int64_t b = tile;
-      for (; b + kLanes <= end; b += kBatch * kLanes) {
-        if (!search_batch(b, HWY_MIN(kBatch, (end - b) / kLanes))) return false;
+      const int64_t end = HWY_MIN(blocks, tile + kBlocksPerTile), whole = end - (end - tile) % kLanes;
+      for (int64_t b = tile; b < whole; b += kBatch * kLanes) {
+        if (!search_batch(b, HWY_MIN(kBatch, (whole - b) / kLanes))) return false;
       }
-      b = tile + (end - tile) / kLanes * kLanes;
-      if (b < end && !last_group(b, end - b)) return false;
+      if (whole < end && !last_group(whole, end - whole)) return false;
       settle(/*all=*/false);
     }
     settle(/*all=*/true);
@@ -148,7 +146,7 @@ class IntegerSweep {
       if constexpr (weighted) find_roots(first + i * kLanes, batch_[i].roots);
     }
     MF fit = all_lanes();
-    for (int64_t i = 0; i < count; ++i) fit = hn::And(fit, fits(batch_[i].group, Position(ladder_, batch_[i].group.m)));
+    for (int64_t i = 0; i < count; ++i) fit = hn::And(fit, fits(batch_[i].group));
     if (HWY_UNLIKELY(!hn::AllTrue(DF(), fit))) return search_mixed_batch(first, count);
     for (int64_t i = 0; i < count; ++i) {
       ask_for_rows(first + i * kLanes);
@@ -185,7 +183,7 @@ class IntegerSweep {
   }
 
   // Lanes for the main ladder. NaN and infinities are none.
-  static HWY_INLINE MF fits(const IntegerGroup& g, const Position& at) { return hn::And(at.inside(), large_enough(g)); }
+  HWY_INLINE MF fits(const IntegerGroup& g) const { return hn::And(Position(ladder_, g.m).inside(), large_enough(g)); }
   static HWY_INLINE MF large_enough(const IntegerGroup& g) {
     return hn::RebindMask(DF(), hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
   }

@@ -176,4 +176,11 @@ inline Bytes as_bytes(const Floats& values, int32_t dtype) {
   return bytes;
 }
 
+template <class Handle>
+Handle* created(nvfp4cal_status (*create)(Handle**)) {
+  Handle* handle = nullptr;
+  REQUIRE(create(&handle) == NVFP4CAL_OK);
+  return handle;
+}
+
 }  // namespace device_test

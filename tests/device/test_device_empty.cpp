@@ -26,13 +26,6 @@ struct Named {
   Call call;
 };
 
-template <class Handle>
-Handle* created(nvfp4cal_status (*create)(Handle**)) {
-  Handle* handle = nullptr;
-  REQUIRE(create(&handle) == NVFP4CAL_OK);
-  return handle;
-}
-
 template <auto create, auto collect, auto destroy>
 nvfp4cal_status collected(const Place& place, int64_t rows, int64_t cols) {
   auto* const handle = created(create);

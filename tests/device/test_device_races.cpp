@@ -5,17 +5,6 @@
 
 using namespace device_test;
 
-namespace {
-
-template <class Handle>
-Handle* created(nvfp4cal_status (*create)(Handle**)) {
-  Handle* handle = nullptr;
-  REQUIRE(create(&handle) == NVFP4CAL_OK);
-  return handle;
-}
-
-}  // namespace
-
 TEST_CASE("threads of a device share memory: one-call functions") {
   Layer layer;
   for (int which = 0; which <= kOneCalls; ++which) CHECK(layer.one_call(which, nullptr, nullptr) == NVFP4CAL_OK);

@@ -32,9 +32,9 @@ struct DeviceCase {
 };
 
 struct DeviceResult {
-  static constexpr unsigned long long kNone = std::numeric_limits<unsigned long long>::max();
+  static constexpr uint64_t kNone = std::numeric_limits<uint64_t>::max();
   std::vector<uint8_t> codes;
-  unsigned long long first_bad = kNone, first_bad_weight = kNone;
+  uint64_t first_bad = kNone, first_bad_weight = kNone;
 };
 
 inline cuda::SweepProblem problem_of(const DeviceCase& c, DeviceResult& result) {

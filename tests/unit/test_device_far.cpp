@@ -31,20 +31,7 @@ T* shifted(T* memory, int64_t before) {
 
 template <class Kernel>
 void run(const Kernel& kernel, int64_t first, int64_t blocks) {
-  for (int64_t block = first; block < first + blocks; ++block) {
-    const auto threads = [&](auto&& body) {
-      for (int t = 0; t < Kernel::kThreads; ++t) body(Index{block, t});
-    };
-    if constexpr (HasPhases<Kernel>) {
-      const auto shared = std::make_unique<typename Kernel::Shared>();
-      std::vector<typename Kernel::Thread> own(static_cast<size_t>(Kernel::kThreads));
-      for (int phase = 0; phase < kernel.phases(); ++phase) {
-        threads([&](const Index& index) { kernel.phase(phase, index, *shared, own[static_cast<size_t>(index.thread)]); });
-      }
-    } else {
-      threads([&](const Index& index) { kernel(index); });
-    }
-  }
+  for (int64_t block = first; block < first + blocks; ++block) run_block(kernel, block, false);
 }
 
 // Thread blocks of `each` elements, as many as kNear needs, `far` elements from the first.
