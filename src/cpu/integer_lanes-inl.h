@@ -217,6 +217,7 @@ struct IntegerLoad<LoadBf16> {
   static HWY_INLINE void load(const char* data, IntegerGroup& g) {
     const DU du;
     const __m512i one = _mm512_set1_epi16(1);
+    const __m512i right7 = _mm512_set1_epi16(1 << 9);
     VF pairs[8];
     load_transposed<8>(reinterpret_cast<const float*>(data), 8, pairs);
     __m512i x[8];
@@ -228,7 +229,8 @@ struct IntegerLoad<LoadBf16> {
     const VU exponent = hn::And(g.max_bits, hn::Set(du, num::kInfBits));
     const VU limit = hn::Or(hn::Or(exponent, hn::ShiftRight<16>(exponent)), hn::Set(du, 0x007F007Fu));
     for (int j = 0; j < 8; ++j) {
-      const __m512i lower_by = _mm512_srli_epi16(_mm512_sub_epi16(limit.raw, x[j]), 7);
+      // Shifts by constants are products: those have ports that the transposition leaves idle.
+      const __m512i lower_by = _mm512_mulhi_epu16(_mm512_sub_epi16(limit.raw, x[j]), right7);
       const __m512i mantissa = _mm512_or_si512(_mm512_slli_epi16(x[j], 8), _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
       g.u[j] = VU{weighted ? _mm512_add_epi16(_mm512_srlv_epi16(_mm512_sub_epi16(mantissa, one), lower_by), one)
                            : _mm512_srlv_epi16(mantissa, lower_by)};

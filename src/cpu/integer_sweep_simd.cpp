@@ -49,6 +49,25 @@ HWY_NOINLINE Verdict judge_ends_apart(const IntegerLadder& ladder, const Integer
   return judge_ends<Rungs>(ladder, g, delta);
 }
 
+// Weights, or their roots, of the blocks of the low sixteen bits of `entries`.
+template <class T>
+HWY_INLINE void gather_rows(const T* rows, const BlockWeights& weights, VU entries, T* HWY_RESTRICT to) {
+  HWY_ALIGN uint32_t numbers[kLanes];
+  hn::Store(entries, DU(), numbers);
+  for (int64_t i = 0; i < kLanes; ++i) {
+    memcpy(to + i * 16, rows + (weights.first + (numbers[i] & 0xFFFF)) % weights.period * 16, 16 * sizeof(T));
+  }
+}
+
+// Roots of kLanes blocks from b on, which may reach over the end of the period.
+HWY_NOINLINE void make_roots(const BlockWeights& weights, int64_t b, bool neighbours, VU* HWY_RESTRICT roots) {
+  const int64_t row = (weights.first + b) % weights.period;
+  if (row + kLanes <= weights.period) return load_roots(weights.roots + row * 16, neighbours, roots);
+  HWY_ALIGN int16_t rows[kLanes * 16];
+  gather_rows(weights.roots, weights, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))), rows);
+  load_roots(rows, neighbours, roots);
+}
+
 // Each lane the better of its own two codes, by the float filter.
 template <bool weighted>
 HWY_NOINLINE Choice choose_of_two(const SweepPlan& plan, const Group<16>& g, VI first, VI second) {
@@ -97,16 +116,6 @@ class IntegerSweep {
  private:
   // ---- weights
 
-  // The blocks of the low sixteen bits of `entries`: rows of weights, or of their roots.
-  template <class T>
-  void gather_weights(const T* rows, VU entries, T* HWY_RESTRICT to) const {
-    HWY_ALIGN uint32_t numbers[kLanes];
-    hn::Store(entries, DU(), numbers);
-    for (int64_t i = 0; i < kLanes; ++i) {
-      memcpy(to + i * kBlock, rows + (weights_->first + (numbers[i] & 0xFFFF)) % weights_->period * kBlock, kBlock * sizeof(T));
-    }
-  }
-
   // What the integer filter multiplies a group's errors with.
   static HWY_INLINE auto weights_of(const VU* roots) {
     if constexpr (weighted) {
@@ -118,17 +127,8 @@ class IntegerSweep {
   // Of consecutive blocks.
   HWY_INLINE void find_roots(int64_t b, VU* HWY_RESTRICT roots) const {
     const int64_t row = (weights_->first + b) % weights_->period;
-    if (HWY_UNLIKELY(groups_ == nullptr)) return make_roots(b, row, roots);
+    if (HWY_UNLIKELY(groups_ == nullptr)) return make_roots(*weights_, b, neighbours_, roots);
     for (int j = 0; j < 8; ++j) roots[j] = hn::Load(DU(), groups_ + row * 8 + j * kLanes);
-  }
-  HWY_NOINLINE void make_roots(int64_t b, int64_t row, VU* HWY_RESTRICT roots) const {
-    if (row + kLanes > weights_->period) return gather_roots(numbers_from(b), roots);
-    load_roots(weights_->roots + row * kBlock, neighbours_, roots);
-  }
-  HWY_NOINLINE void gather_roots(VU entries, VU* HWY_RESTRICT roots) const {
-    HWY_ALIGN int16_t rows[kLanes * kBlock];
-    gather_weights(weights_->roots, entries, rows);
-    load_roots(rows, neighbours_, roots);
   }
 
   // ---- groups in memory order
@@ -141,13 +141,15 @@ class IntegerSweep {
   };
 
   HWY_INLINE bool search_batch(int64_t first, int64_t count) {
+    VU least = hn::Set(DU(), ~0u), largest = hn::Zero(DU());
     for (int64_t i = 0; i < count; ++i) {
-      load(data_ + (first + i * kLanes) * kRowBytes, batch_[i].group);
+      IntegerGroup& g = batch_[i].group;
+      load(data_ + (first + i * kLanes) * kRowBytes, g);
+      least = hn::Min(least, g.max_bits);
+      largest = hn::Max(largest, g.max_bits);
       if constexpr (weighted) find_roots(first + i * kLanes, batch_[i].roots);
     }
-    MF fit = all_lanes();
-    for (int64_t i = 0; i < count; ++i) fit = hn::And(fit, fits(batch_[i].group));
-    if (HWY_UNLIKELY(!hn::AllTrue(DF(), fit))) return search_mixed_batch(first, count);
+    if (HWY_UNLIKELY(!hn::AllTrue(DF(), hn::And(fits(least), fits(largest))))) return search_mixed_batch(first, count);
     for (int64_t i = 0; i < count; ++i) {
       ask_for_rows(first + i * kLanes);
       Batched& of = batch_[i];
@@ -182,10 +184,10 @@ class IntegerSweep {
     for (int64_t line = 0; line < kLanes * kRowBytes; line += 64) __builtin_prefetch(data_ + b * kRowBytes + kPrefetchBytes + line);
   }
 
-  // Lanes for the main ladder. NaN and infinities are none.
-  HWY_INLINE MF fits(const IntegerGroup& g) const { return hn::And(Position(ladder_, g.m).inside(), large_enough(g)); }
-  static HWY_INLINE MF large_enough(const IntegerGroup& g) {
-    return hn::RebindMask(DF(), hn::Gt(g.max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
+  // Maxima for the main ladder: an interval. NaN and infinities are none.
+  HWY_INLINE MF fits(VU max_bits) const { return hn::And(Position(ladder_, normalized(max_bits)).inside(), large_enough(max_bits)); }
+  static HWY_INLINE MF large_enough(VU max_bits) {
+    return hn::RebindMask(DF(), hn::Gt(max_bits, hn::Set(DU(), IntegerLoad<Loader>::kLeastBits - 1)));
   }
 
   bool last_group(int64_t b, int64_t count) {
@@ -194,7 +196,7 @@ class IntegerSweep {
     const VU numbers = numbers_from(b);
     Batched& of = batch_[0];
     load(rows, of.group);
-    if constexpr (weighted) gather_roots(numbers, of.roots);
+    if constexpr (weighted) make_roots(*weights_, b, neighbours_, of.roots);
     HWY_ALIGN int32_t lane_codes[kLanes];
     hn::Store(search_mixed(rows, of.roots, of.group, first_lanes(count), numbers), DI(), lane_codes);
     for (int64_t i = 0; i < count; ++i) codes_[b + i] = static_cast<uint8_t>(lane_codes[i]);
@@ -210,7 +212,7 @@ class IntegerSweep {
     if (!finite_) return hn::Set(di, 1);
     const MF zero = hn::Le(g.m, hn::Set(df, plan_.zero_below));
     const MF saturated = hn::Ge(g.m, hn::Set(df, plan_.saturation));
-    MF odd = hn::Or(hn::Not(large_enough(g)), at.beyond());
+    MF odd = hn::Or(hn::Not(large_enough(g.max_bits)), at.beyond());
     if (weighted) odd = hn::Or(odd, at.low());
     MF open = hn::AndNot(hn::Or(zero, saturated), lanes);
     rest_.push(hn::And(open, odd), numbers);
@@ -338,7 +340,7 @@ class IntegerSweep {
     load_group<Loader>(plan_, rows, g);
     if constexpr (weighted) {
       HWY_ALIGN float weights[kLanes * kBlock];
-      gather_weights(weights_->rows, entries, weights);
+      gather_rows(weights_->rows, *weights_, entries, weights);
       load_transposed<kBlock>(weights, kBlock, g.w);
     }
   }
@@ -351,8 +353,9 @@ class IntegerSweep {
     } else {
       IntegerLoad<Loader>::template load<weighted>(rows, g);
     }
-    g.m = hn::Mul(hn::BitCast(DF(), g.max_bits), hn::Set(DF(), unit_));
+    g.m = normalized(g.max_bits);
   }
+  HWY_INLINE VF normalized(VU max_bits) const { return hn::Mul(hn::BitCast(DF(), max_bits), hn::Set(DF(), unit_)); }
   static HWY_NOINLINE void load_raised(const char* rows, IntegerGroup& g) { load_float_group<Loader, true>(rows, g); }
 
   // Raised maxima may be infinite where the elements are not.

@@ -95,6 +95,30 @@ HWY_INLINE VF load_quads(const float* p, int64_t row_stride) {
 #endif
 
 #if HWY_MAX_BYTES == 64
+// Column c and column c + 4, c = 0 .. 3, in turns of four numbers, one from each of v: where 128 bits of v hold columns 0 .. 3 of a row, the next ones columns 4 .. 7.
+HWY_INLINE void interleave_four(const __m512* HWY_RESTRICT v, __m512* HWY_RESTRICT columns) {
+  const __m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1])), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
+  const __m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3])), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
+  columns[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0));
+  columns[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0));
+  columns[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1));
+  columns[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1));
+}
+
+// 8 columns of 16 rows that follow each other: two rows a load.
+HWY_INLINE void load_packed_rows(const float* rows, VF* HWY_RESTRICT columns) {
+  __m512 v[8], half[8];
+  for (int i = 0; i < 8; ++i) v[i] = _mm512_loadu_ps(rows + i * 16);
+  interleave_four(v, half);
+  interleave_four(v + 4, half + 4);
+  const __m512i low = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 16, 24, 17, 25, 18, 26, 19, 27);
+  const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(4));
+  for (int c = 0; c < 4; ++c) {
+    columns[c] = VF{_mm512_permutex2var_ps(half[c], low, half[c + 4])};
+    columns[c + 4] = VF{_mm512_permutex2var_ps(half[c], high, half[c + 4])};
+  }
+}
+
 // 8 columns from 256 bits of each of 16 rows: loads and merges are half of what 128 bits take.
 HWY_INLINE void load_eight_columns(const float* rows, int64_t row_stride, VF* HWY_RESTRICT columns) {
   __m512 half[8];  // column c and column c + 4 of rows 0 .. 7 in turns of four rows; then those of rows 8 .. 15
@@ -105,13 +129,7 @@ HWY_INLINE void load_eight_columns(const float* rows, int64_t row_stride, VF* HW
       v[i] = _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(_mm256_loadu_ps(row))),
                                                  _mm256_castps_pd(_mm256_loadu_ps(row + 4 * row_stride)), 1));
     }
-    const __m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1])), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
-    const __m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3])), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
-    __m512* const out = half + r / 2;
-    out[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0));
-    out[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0));
-    out[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1));
-    out[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1));
+    interleave_four(v, half + r / 2);
   }
   for (int c = 0; c < 4; ++c) {
     columns[c] = VF{_mm512_shuffle_f32x4(half[c], half[c + 4], 0x88)};
@@ -124,6 +142,7 @@ HWY_INLINE void load_eight_columns(const float* rows, int64_t row_stride, VF* HW
 template <int block>
 HWY_INLINE void load_transposed(const float* rows, int64_t row_stride, VF* HWY_RESTRICT columns) {
 #if HWY_MAX_BYTES == 64
+  if (block == 8 && row_stride == 8) return load_packed_rows(rows, columns);
   for (int c = 0; c < block; c += 8) load_eight_columns(rows + c, row_stride, columns + c);
 #else
   const DF df;
