@@ -110,11 +110,10 @@ struct Position {
     return hn::IfThenElse(hn::Eq(top, hn::BitCast(di, hn::Set(DF(), 0x1p-5f))), hn::Min(last, hn::Set(di, 8)), last);
   }
   HWY_INLINE VI code(VI rung) const { return hn::Sub(hn::Sub(hn::ShiftRight<20>(top), hn::Set(DI(), 960)), rung); }
+  // Float bits of a rung's value.
+  HWY_INLINE VI value(VI rung) const { return hn::Sub(top, hn::ShiftLeft<20>(rung)); }
   // Value of a rung relative to t.
-  HWY_INLINE VF value_over_t(VI rung) const {
-    const VF value = hn::BitCast(DF(), hn::Sub(top, hn::ShiftLeft<20>(rung)));
-    return hn::Mul(value, hn::ApproximateReciprocal(t));
-  }
+  HWY_INLINE VF value_over_t(VI rung) const { return hn::Mul(hn::BitCast(DF(), value(rung)), hn::ApproximateReciprocal(t)); }
 };
 
 // Integer sums of squares of one rung, and of the one eight below it (half its scale: twice its quotients).
@@ -125,21 +124,16 @@ struct RungSums {
 // What errors are multiplied with before they are squared.
 struct NoWeights {
   static constexpr bool kWeighted = false;
-  static constexpr float kDelta = 0.0f;
   HWY_INLINE VU operator()(VU e, int) const { return e; }
-};
-struct RootWeights {
-  static constexpr bool kWeighted = true;
-  static constexpr float kDelta = 2.7f;  // products are rounded (half a step each, 2 over a block), roots too
-  const VU* roots;                       // of a group, as load_roots() makes them
-  HWY_INLINE VU operator()(VU e, int j) const { return times_roots(e, roots[j]); }
+  // How far sums' roots may be off, from how far quotients may be.
+  HWY_INLINE VF delta(VF quotients) const { return quotients; }
 };
 
-template <class Weights>
+template <VU (*distance)(VU), class Weights>
 HWY_INLINE VI rung_sum(const VU* HWY_RESTRICT u, VU inverse, const Weights& weigh) {
   VI sum;
   for (int j = 0; j < 8; ++j) {
-    const VU e = weigh(level_distance12(multiply_high(u[j], inverse)), j);
+    const VU e = weigh(distance(multiply_high(u[j], inverse)), j);
     sum = j == 0 ? squares(e) : add_squares(sum, e);
   }
   return sum;
@@ -158,7 +152,8 @@ HWY_INLINE RungSums rung_sums(const VU* HWY_RESTRICT u, VU inverse, const Weight
 }
 
 // A lower bound of the root of sum w / 2 (|x| - 6 scale)_+^2, both relative to 2^e; scale: no less than the code's.
-HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const RootWeights& weigh) {
+template <class Weights>
+HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const Weights& weigh) {
   const DF df;
   const DI di;
   // u is up to 1 larger than |x|
@@ -166,8 +161,15 @@ HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const RootWeights& 
   const VU both = hn::BitCast(DU(), hn::Or(limit, hn::ShiftLeft<16>(limit)));
   VI sum = hn::Zero(di);
   for (int j = 0; j < 8; ++j) sum = add_squares(sum, weigh(above_halved(g.u[j], both), j));
-  const VF steps = hn::Sub(root_below(hn::ConvertTo(df, sum)), hn::Set(df, RootWeights::kDelta));
+  const VF steps = hn::Sub(root_below(hn::ConvertTo(df, sum)), hn::Set(df, Weights::kClippedRounding));
   return hn::Mul(hn::Max(steps, hn::Zero(df)), hn::Set(df, 0x1p-14f));
+}
+
+// The column of a ladder's tables that belongs to a value, by its float bits.
+HWY_INLINE VI column_of(VI value, VF m) {
+  const DI di;
+  const VI parity = hn::And(hn::Xor(value, hn::BitCast(di, m)), hn::Set(di, 1 << 23));
+  return hn::ShiftRight<20>(hn::Or(hn::And(value, hn::Set(di, 7 << 20)), parity));
 }
 
 // The best codes of the main ladder, for the lanes that fit it.
@@ -175,9 +177,7 @@ template <class Weights>
 HWY_INLINE Smallest smallest_keys(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, const Weights& weigh) {
   const DF df;
   const DI di;
-  const VI m_bits = hn::BitCast(di, g.m);
-  const VI parity = hn::And(hn::Xor(at.top, m_bits), hn::Set(di, 1 << 23));
-  const VI column = hn::ShiftRight<20>(hn::Or(hn::And(at.top, hn::Set(di, 7 << 20)), parity));
+  const VI column = column_of(at.top, g.m);
   const VI last = at.last_rung();
   const auto key = [&](int k, VI sum) HWY_ATTR {
     VF error = hn::Mul(hn::ConvertTo(df, sum), lookup16(ladder.square[k], column));
@@ -185,7 +185,7 @@ HWY_INLINE Smallest smallest_keys(const IntegerLadder& ladder, const IntegerGrou
       error = hn::IfThenElse(hn::RebindMask(df, hn::Gt(last, hn::Set(di, k - 1))), error, hn::BitCast(df, hn::Set(di, Smallest::kNoKey)));
     return key_of(error, k);
   };
-  const auto rung_key = [&](int k) HWY_ATTR { return key(k, rung_sum(g.u, lookup16(ladder.inverse[k], column), weigh)); };
+  const auto rung_key = [&](int k) HWY_ATTR { return key(k, rung_sum<level_distance12>(g.u, lookup16(ladder.inverse[k], column), weigh)); };
   // of a rung and the one eight below it
   const auto rung_keys = [&](int k) HWY_ATTR {
     const RungSums sums = rung_sums(g.u, lookup16(ladder.inverse[k], column), weigh);
@@ -196,24 +196,36 @@ HWY_INLINE Smallest smallest_keys(const IntegerLadder& ladder, const IntegerGrou
   return smallest;
 }
 
-// Judges them. delta: how far a rung's quotients may be off, as a Euclidean norm over the block, in steps, the part that inverses add apart.
+// How far the root of a rung's sum may be off, relative to its scale. delta: how far its quotients may be, as a Euclidean norm over the block, in steps,
+// without what inverses add.
+template <class Weights>
+HWY_INLINE VF slack_per_scale(VF mantissa, float delta, const Weights& weigh) {
+  const DF df;
+  return hn::Mul(weigh.delta(hn::Add(mantissa, hn::Set(df, delta))), hn::Set(df, 1.01f * 0x1p-12f));
+}
+
+// The limit up to which sums may be better than `best`: (root + slack)^2. |sqrt(sum) - sqrt(true sum)| <= scale * delta of each of the two codes.
+HWY_INLINE VF contender_limit(VF best, VF scale, VF rival_scale, VF per_scale) {
+  const DF df;
+  const VF root = root_above(best);
+  const VF slack = hn::MulAdd(root, hn::Set(df, 0x1p-15f), hn::Mul(hn::Add(rival_scale, scale), per_scale));
+  return hn::MulAdd(slack, hn::MulAdd(root, hn::Set(df, 2.0f), slack), best);
+}
+
+// Judges them.
 template <class Weights>
 HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
   const DF df;
   const DI di;
   const VI last = at.last_rung();
-  // |sqrt(sum) - sqrt(true sum)| <= scale * delta of each code; the rival's scale is at most the top one's
   const VF mantissa = mantissa_of(g.m);
-  const VF step = hn::Mul(hn::MulAdd(mantissa, hn::Set(df, 1.01f), hn::Set(df, (delta + Weights::kDelta) * 1.01f)), hn::Set(df, 0x1p-12f));
   const VF top_scale = hn::Mul(mantissa, hn::Set(df, 2.0f / 7.0f * 1.001f));
   const VI rung = rung_of_key(smallest.first);
   VF scale = hn::Mul(top_scale, at.value_over_t(rung));
   scale =
       hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, hn::Set(di, 7))), hn::Add(scale, scale), scale);  // doubled quotients, doubled error
-  const VF best = hn::BitCast(df, smallest.first);
-  const VF root = root_above(best);
-  const VF slack = hn::MulAdd(root, hn::Set(df, 0x1p-15f), hn::Mul(hn::Add(top_scale, scale), step));
-  const VF limit = hn::MulAdd(slack, hn::MulAdd(root, hn::Set(df, 2.0f), slack), best);  // (root + slack)^2
+  // the rival's scale is at most the top one's
+  const VF limit = contender_limit(hn::BitCast(df, smallest.first), scale, top_scale, slack_per_scale(mantissa, delta, weigh));
   // With weights, and at E4M3's end, no rule ends the ladder: the first code below it, and with it all of them, must clip too much.
   const VF below = hn::Mul(top_scale, at.value_over_t(hn::Add(last, hn::Set(di, 1))));
   MF deeper;
@@ -226,11 +238,6 @@ HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, c
   }
   return {at.code(rung), at.code(rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),
           hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
-}
-
-template <class Weights>
-HWY_INLINE Verdict judge_main(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
-  return verdict_of(smallest_keys(ladder, g, at, weigh), g, at, delta, weigh);
 }
 
 // 2^-e, e the exponent of m.

@@ -11,6 +11,8 @@ namespace nvfp4cal::cpu {
 struct IntegerLadder {
   // The main ladder: the top code of a block and the nine below it, quotients in steps of 2^-12.
   static constexpr int kRungs = 10;
+  // With rows of weights, the codes below a block's last one in the main ladder, quotients in steps of 2^-10.
+  static constexpr int kDeeperRungs = 8;
   // Codes 15 .. 1, for maxima among E4M3's subnormals.
   static constexpr int kLowRungs = 15;
   // Codes 126 .. 117, for maxima at E4M3's end; quotients in steps of 2^-11.
@@ -22,6 +24,9 @@ struct IntegerLadder {
   // Column: mantissa (3 bits) of the top code's value, and 8 if its exponent and that of m differ by an odd number.
   alignas(64) uint32_t inverse[kRungs][16];  // in both halves of the word
   alignas(64) float square[kRungs][16];      // scale^2 in units of a step's square
+  // Column: the same of the first code of these.
+  alignas(64) uint32_t deeper_inverse[kDeeperRungs][16];
+  alignas(64) float deeper_square[kDeeperRungs][16];
   // Column: e modulo 16.
   alignas(64) uint32_t end_inverse[kEndRungs][16];
   alignas(64) float end_scale[kEndRungs][16];  // in units of a step; 0: the quotients do not fit

@@ -43,15 +43,17 @@ HWY_INLINE VU above_halved(VU u, VU limit) { return VU{_mm512_srli_epi16(_mm512_
 HWY_INLINE VU lookup16(const uint32_t* table, VI index) { return VU{_mm512_permutexvar_epi32(index.raw, _mm512_load_si512(table))}; }
 HWY_INLINE VF lookup16(const float* table, VI index) { return VF{_mm512_permutexvar_ps(index.raw, _mm512_load_ps(table))}; }
 
-// For each upper byte of a quotient (below 8 in steps of 2^-12, or 16 in steps of 2^-11), that byte less the upper byte of the nearest level.
+// For each upper byte of a quotient (below 8 in steps of 2^-12, 16 of 2^-11, 32 of 2^-10), that byte less the upper byte of the nearest level.
 // Levels are multiples of a half, so that their lower byte is zero.
 struct LevelTables {
   alignas(64) int8_t steps12[128];
   alignas(64) int8_t steps11[128];
-  constexpr LevelTables() : steps12(), steps11() {
+  alignas(64) int8_t steps10[128];
+  constexpr LevelTables() : steps12(), steps11(), steps10() {
     for (int i = 0; i < 128; ++i) {
       steps12[i] = static_cast<int8_t>(i - twice_level(i, 16) * 8);
       steps11[i] = static_cast<int8_t>(i - twice_level(i, 8) * 4);
+      steps10[i] = static_cast<int8_t>(i - twice_level(i, 4) * 2);
     }
   }
   static constexpr int twice_level(int i, int one) {
@@ -76,6 +78,8 @@ HWY_INLINE VU level_distance12(VU y) { return level_distance(y, kLevels.steps12)
 HWY_INLINE VU level_distance11(VU y) {
   return level_distance(VU{_mm512_min_epu16(y.raw, _mm512_set1_epi16(kLargestEnd))}, kLevels.steps11);
 }
+
+HWY_INLINE VU level_distance10(VU y) { return level_distance(y, kLevels.steps10); }
 
 // Low halves of a, and low halves of b above them.
 HWY_INLINE VU join_halves(VU a, VU b) {
@@ -125,6 +129,7 @@ HWY_INLINE VU level_distance11(VU y) {
   const __m256i below8 = _mm256_min_epu16(capped, _mm256_set1_epi16(0x3FFF));  // the level is 6 there already
   return level_distance_of(VU{capped}, _mm256_srli_epi16(below8, 1), 2);
 }
+HWY_INLINE VU level_distance10(VU y) { return level_distance_of(y, _mm256_min_epu16(y.raw, _mm256_set1_epi16(0x1FFF)), 1); }
 
 HWY_INLINE VU join_halves(VU a, VU b) { return VU{_mm256_blend_epi16(a.raw, _mm256_slli_epi32(b.raw, 16), 0xAA)}; }
 
@@ -152,38 +157,6 @@ HWY_INLINE void load_float_group(const char* data, IntegerGroup& g) {
   const VF scale = hn::Mul(hn::BitCast(df, power), hn::Set(df, 1.0f - 0x1p-16f));
   for (int j = 0; j < 8; ++j) g.u[j] = join_halves(scaled_element(x[j], scale), scaled_element(x[j + 8], scale));
 }
-
-// Roots of weights of kLanes blocks of 16, in the order of IntegerGroup's elements: rows hold them in the order of elements.
-HWY_INLINE void load_roots(const int16_t* rows, bool neighbours, VU* HWY_RESTRICT roots) {
-  const DU du;
-  VF pairs[8];
-  load_transposed<8>(reinterpret_cast<const float*>(rows), 8, pairs);
-  for (int j = 0; j < 4; ++j) {
-    const VU a = hn::BitCast(du, pairs[j]), b = hn::BitCast(du, pairs[j + 4]);
-    roots[2 * j] = neighbours ? hn::BitCast(du, pairs[2 * j]) : join_halves(a, b);
-    roots[2 * j + 1] = neighbours ? hn::BitCast(du, pairs[2 * j + 1]) : join_halves(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b));
-  }
-}
-
-// The roots of a row of weights, transposed once for all rows of elements where groups always begin at the same weights.
-class RootGroups {
- public:
-  // NULL: no such groups, or too few rows to pay.
-  const uint32_t* make(const BlockWeights& weights, int64_t blocks, bool neighbours) {
-    if (weights.period > kMostBlocks || weights.period % kLanes != 0 || weights.first % kLanes != 0 || blocks < 2 * weights.period)
-      return nullptr;
-    for (int64_t row = 0; row < weights.period; row += kLanes) {
-      VU roots[8];
-      load_roots(weights.roots + row * 16, neighbours, roots);
-      for (int j = 0; j < 8; ++j) hn::Store(roots[j], DU(), words_ + row * 8 + j * kLanes);
-    }
-    return words_;
-  }
-
- private:
-  static constexpr int64_t kMostBlocks = 1024;  // 32 KiB
-  HWY_ALIGN uint32_t words_[kMostBlocks * 8];
-};
 
 template <class Loader>
 struct IntegerLoad {

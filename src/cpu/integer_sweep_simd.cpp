@@ -8,8 +8,10 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "cpu/integer_deeper-inl.h"
 #include "cpu/integer_filter-inl.h"
 #include "cpu/integer_queue-inl.h"
+#include "cpu/integer_roots-inl.h"
 #include "cpu/simd_kernels.h"
 #include "cpu/sweep_group-inl.h"
 
@@ -40,8 +42,18 @@ HWY_NOINLINE VI search_floats(const SweepPlan& plan, Group<16>& g) {
 }
 
 template <class Weights>
+HWY_NOINLINE Smallest keys_apart(const IntegerLadder& ladder, const IntegerGroup& g, const Weights& weigh) {
+  return smallest_keys(ladder, g, Position(ladder, g.m), weigh);
+}
+
+template <class Weights>
 HWY_NOINLINE Verdict judge_main_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta, const Weights& weigh) {
-  return judge_main(ladder, g, Position(ladder, g.m), delta, weigh);
+  return verdict_of(keys_apart(ladder, g, weigh), g, Position(ladder, g.m), delta, weigh);
+}
+
+HWY_NOINLINE Verdict judge_deeper_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta, const RootWeights& weigh) {
+  const Position at(ladder, g.m);
+  return deeper_verdict(deeper_keys(ladder, g, at, keys_apart(ladder, g, weigh), weigh), g, at, delta, weigh);
 }
 
 template <class Rungs>
@@ -49,23 +61,15 @@ HWY_NOINLINE Verdict judge_ends_apart(const IntegerLadder& ladder, const Integer
   return judge_ends<Rungs>(ladder, g, delta);
 }
 
-// Weights, or their roots, of the blocks of the low sixteen bits of `entries`.
-template <class T>
-HWY_INLINE void gather_rows(const T* rows, const BlockWeights& weights, VU entries, T* HWY_RESTRICT to) {
-  HWY_ALIGN uint32_t numbers[kLanes];
-  hn::Store(entries, DU(), numbers);
-  for (int64_t i = 0; i < kLanes; ++i) {
-    memcpy(to + i * 16, rows + (weights.first + (numbers[i] & 0xFFFF)) % weights.period * 16, 16 * sizeof(T));
-  }
-}
-
 // Roots of kLanes blocks from b on, which may reach over the end of the period.
-HWY_NOINLINE void make_roots(const BlockWeights& weights, int64_t b, bool neighbours, VU* HWY_RESTRICT roots) {
+HWY_NOINLINE const RootGroup* make_roots(const BlockWeights& weights, int64_t b, bool neighbours, RootGroup& group) {
   const int64_t row = (weights.first + b) % weights.period;
-  if (row + kLanes <= weights.period) return load_roots(weights.roots + row * 16, neighbours, roots);
-  HWY_ALIGN int16_t rows[kLanes * 16];
-  gather_rows(weights.roots, weights, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))), rows);
-  load_roots(rows, neighbours, roots);
+  if (row + kLanes <= weights.period) {
+    load_roots(weights.roots + row * 16, neighbours, group);
+  } else {
+    gather_roots(weights, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))), neighbours, group);
+  }
+  return &group;
 }
 
 // Each lane the better of its own two codes, by the float filter.
@@ -82,13 +86,14 @@ HWY_NOINLINE Choice choose_of_two(const SweepPlan& plan, const Group<16>& g, VI 
 template <class Loader, bool weighted>
 class IntegerSweep {
   static constexpr int kBlock = 16;
+  using Weights = std::conditional_t<weighted, RootWeights, NoWeights>;
   static constexpr int64_t kRowBytes = kBlock * Loader::kBytes;
   static constexpr float kDelta = IntegerLoad<Loader>::template delta<weighted>();
   static constexpr int64_t kBatch = kBatchBytes / (kLanes * kRowBytes);  // groups
 
  public:
   // groups: NULL, or the period's roots as RootGroups makes them.
-  IntegerSweep(const SweepPlan& plan, const char* data, const BlockWeights* weights, const uint32_t* groups, uint8_t* codes)
+  IntegerSweep(const SweepPlan& plan, const char* data, const BlockWeights* weights, const RootGroup* groups, uint8_t* codes)
       : plan_(plan),
         weights_(weights),
         groups_(groups),
@@ -116,19 +121,14 @@ class IntegerSweep {
  private:
   // ---- weights
 
-  // What the integer filter multiplies a group's errors with.
-  static HWY_INLINE auto weights_of(const VU* roots) {
+  // Of consecutive blocks. room: for roots that have to be made.
+  HWY_INLINE Weights find_weights(int64_t b, RootGroup& room) const {
     if constexpr (weighted) {
-      return RootWeights{roots};
+      if (HWY_UNLIKELY(groups_ == nullptr)) return {make_roots(*weights_, b, neighbours_, room)};
+      return {groups_ + (weights_->first + b) % weights_->period / kLanes};
     } else {
-      return NoWeights();
+      return {};
     }
-  }
-  // Of consecutive blocks.
-  HWY_INLINE void find_roots(int64_t b, VU* HWY_RESTRICT roots) const {
-    const int64_t row = (weights_->first + b) % weights_->period;
-    if (HWY_UNLIKELY(groups_ == nullptr)) return make_roots(*weights_, b, neighbours_, roots);
-    for (int j = 0; j < 8; ++j) roots[j] = hn::Load(DU(), groups_ + row * 8 + j * kLanes);
   }
 
   // ---- groups in memory order
@@ -137,7 +137,7 @@ class IntegerSweep {
   struct Batched {
     IntegerGroup group;
     Smallest keys;
-    VU roots[weighted ? 8 : 1];
+    Weights weights;
   };
 
   HWY_INLINE bool search_batch(int64_t first, int64_t count) {
@@ -147,19 +147,19 @@ class IntegerSweep {
       load(data_ + (first + i * kLanes) * kRowBytes, g);
       least = hn::Min(least, g.max_bits);
       largest = hn::Max(largest, g.max_bits);
-      if constexpr (weighted) find_roots(first + i * kLanes, batch_[i].roots);
+      batch_[i].weights = find_weights(first + i * kLanes, roots_[weighted ? i : 0]);
     }
     if (HWY_UNLIKELY(!hn::AllTrue(DF(), hn::And(fits(least), fits(largest))))) return search_mixed_batch(first, count);
     for (int64_t i = 0; i < count; ++i) {
       ask_for_rows(first + i * kLanes);
       Batched& of = batch_[i];
-      of.keys = smallest_keys(ladder_, of.group, Position(ladder_, of.group.m), weights_of(of.roots));
+      of.keys = smallest_keys(ladder_, of.group, Position(ladder_, of.group.m), of.weights);
     }
     for (int64_t i = 0; i < count; ++i) {
       const int64_t b = first + i * kLanes;
       const Batched& of = batch_[i];
       const Position at(ladder_, of.group.m);
-      const Verdict verdict = verdict_of(of.keys, of.group, at, kDelta, weights_of(of.roots));
+      const Verdict verdict = verdict_of(of.keys, of.group, at, kDelta, of.weights);
       enqueue(verdict, all_lanes(), numbers_from(b));
       store(verdict.code, b);
     }
@@ -170,7 +170,7 @@ class IntegerSweep {
     for (int64_t i = 0; i < count; ++i) {
       const int64_t b = first + i * kLanes;
       ask_for_rows(b);
-      store(search_mixed(data_ + b * kRowBytes, batch_[i].roots, batch_[i].group, all_lanes(), numbers_from(b)), b);
+      store(search_mixed(data_ + b * kRowBytes, batch_[i].weights, batch_[i].group, all_lanes(), numbers_from(b)), b);
     }
     return finite_;
   }
@@ -194,17 +194,18 @@ class IntegerSweep {
     HWY_ALIGN char rows[kLanes * kRowBytes] = {};
     memcpy(rows, data_ + b * kRowBytes, static_cast<size_t>(count * kRowBytes));
     const VU numbers = numbers_from(b);
-    Batched& of = batch_[0];
-    load(rows, of.group);
-    if constexpr (weighted) make_roots(*weights_, b, neighbours_, of.roots);
+    IntegerGroup g;
+    load_apart(rows, g);
+    Weights weigh;
+    if constexpr (weighted) weigh.of = make_roots(*weights_, b, neighbours_, roots_[0]);
     HWY_ALIGN int32_t lane_codes[kLanes];
-    hn::Store(search_mixed(rows, of.roots, of.group, first_lanes(count), numbers), DI(), lane_codes);
+    hn::Store(search_mixed(rows, weigh, g, first_lanes(count), numbers), DI(), lane_codes);
     for (int64_t i = 0; i < count; ++i) codes_[b + i] = static_cast<uint8_t>(lane_codes[i]);
     return finite_;
   }
 
   // Codes of a group whose lanes may not all fit the main ladder; what is not settled goes into queues.
-  HWY_NOINLINE VI search_mixed(const char* rows, const VU* roots, const IntegerGroup& g, MF lanes, VU numbers) {
+  HWY_NOINLINE VI search_mixed(const char* rows, const Weights& weigh, const IntegerGroup& g, MF lanes, VU numbers) {
     const DF df;
     const DI di;
     const Position at(ladder_, g.m);
@@ -219,7 +220,7 @@ class IntegerSweep {
     open = hn::AndNot(odd, open);
     VI code = hn::Set(di, 1);
     if (!ends_first(g, at, open, numbers, code) && !hn::AllFalse(df, open)) {
-      const Verdict verdict = judge_main_apart(ladder_, g, kDelta, weights_of(roots));
+      const Verdict verdict = judge_main_apart(ladder_, g, kDelta, weigh);
       enqueue(verdict, open, numbers);
       code = verdict.code;
     }
@@ -243,15 +244,18 @@ class IntegerSweep {
   }
 
   HWY_INLINE void enqueue(const Verdict& verdict, MF lanes, VU numbers) {
-    const MF open = hn::AndNot(verdict.deeper, hn::And(lanes, verdict.open));
+    const MF deeper = hn::And(lanes, verdict.deeper);
+    enqueue_open(verdict, hn::AndNot(deeper, lanes), numbers);
+    if (HWY_UNLIKELY(!hn::AllFalse(DF(), deeper))) end_.push(deeper, numbers);
+  }
+
+  HWY_INLINE void enqueue_open(const Verdict& verdict, MF lanes, VU numbers) {
+    const MF open = hn::And(lanes, verdict.open);
     const VU codes = hn::Or(hn::ShiftLeft<16>(hn::BitCast(DU(), verdict.code)), hn::ShiftLeft<24>(hn::BitCast(DU(), verdict.rival)));
     // every third group has such a lane: a branch would cost more
     pairs_.push(hn::AndNot(verdict.crowded, open), hn::Or(numbers, codes));
-    const MF deeper = hn::And(lanes, verdict.deeper), crowded = hn::And(verdict.crowded, open);
-    if (HWY_UNLIKELY(!hn::AllFalse(DF(), hn::Or(deeper, crowded)))) {
-      (weighted ? rest_ : end_).push(deeper, numbers);
-      rest_.push(crowded, numbers);
-    }
+    const MF crowded = hn::And(verdict.crowded, open);
+    if (HWY_UNLIKELY(!hn::AllFalse(DF(), crowded))) rest_.push(crowded, numbers);
   }
 
   template <class Rungs>
@@ -265,7 +269,11 @@ class IntegerSweep {
 
   // Takes groups out of the queues until none is full (all: empty). Blocks move from earlier queues to later ones only.
   void settle(bool all) {
-    if constexpr (!weighted) settle_plain(all);
+    if constexpr (weighted) {
+      settle_deeper(all);
+    } else {
+      settle_plain(all);
+    }
     take(pairs_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR { return better_of_two(rows, entries, lanes); });
     take(rest_, all, [&](const char* rows, VU entries, MF) HWY_ATTR {
       Group<kBlock> g;
@@ -274,23 +282,36 @@ class IntegerSweep {
     });
   }
 
+  void settle_deeper(bool all) {
+    take(end_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
+      IntegerGroup g;
+      load_apart(rows, g);
+      gather_roots(*weights_, entries, neighbours_, roots_[0]);
+      const Verdict verdict = judge_deeper_apart(ladder_, g, kDelta, RootWeights{&roots_[0]});
+      const MF deeper = hn::And(lanes, verdict.deeper);
+      rest_.push(deeper, entries);
+      enqueue_open(verdict, hn::AndNot(deeper, lanes), entries);
+      return verdict.code;
+    });
+  }
+
   // Queues that only the search without weights fills.
   void settle_plain(bool all) {
     take(main_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
       IntegerGroup g;
-      load(rows, g);
+      load_apart(rows, g);
       const Verdict verdict = judge_main_apart(ladder_, g, kDelta, NoWeights());
       enqueue(verdict, lanes, entries);
       return verdict.code;
     });
     take(low_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
       IntegerGroup g;
-      load(rows, g);
+      load_apart(rows, g);
       return end_codes<LowRungs>(g, lanes, entries);
     });
     take(end_, all, [&](const char* rows, VU entries, MF lanes) HWY_ATTR {
       IntegerGroup g;
-      load(rows, g);
+      load_apart(rows, g);
       return end_codes<EndRungs>(g, lanes, entries);
     });
   }
@@ -336,7 +357,7 @@ class IntegerSweep {
   }
 
   // For the float filter.
-  HWY_INLINE void load_float(const char* rows, VU entries, Group<kBlock>& g) const {
+  HWY_NOINLINE void load_float(const char* rows, VU entries, Group<kBlock>& g) const {
     load_group<Loader>(plan_, rows, g);
     if constexpr (weighted) {
       HWY_ALIGN float weights[kLanes * kBlock];
@@ -355,6 +376,7 @@ class IntegerSweep {
     }
     g.m = normalized(g.max_bits);
   }
+  HWY_NOINLINE void load_apart(const char* rows, IntegerGroup& g) const { load(rows, g); }
   HWY_INLINE VF normalized(VU max_bits) const { return hn::Mul(hn::BitCast(DF(), max_bits), hn::Set(DF(), unit_)); }
   static HWY_NOINLINE void load_raised(const char* rows, IntegerGroup& g) { load_float_group<Loader, true>(rows, g); }
 
@@ -374,7 +396,7 @@ class IntegerSweep {
 
   const SweepPlan& plan_;
   const BlockWeights* weights_;
-  const uint32_t* groups_;
+  const RootGroup* groups_;
   const IntegerLadder& ladder_;
   const char* data_;
   uint8_t* codes_;
@@ -382,17 +404,18 @@ class IntegerSweep {
   const float unit_;  // brings maxima to normalized units
   bool finite_ = true;
   Batched batch_[kBatch];
-  Queue main_;   // for the main ladder, met among blocks that were not
-  Queue low_;    // for E4M3's first codes
-  Queue end_;    // for its last ones
-  Queue pairs_;  // two codes are left
-  Queue rest_;   // for the float search
+  RootGroup roots_[weighted ? kBatch : 1];  // of a batch, where they are not made once for all
+  Queue main_;                              // for the main ladder, met among blocks that were not
+  Queue low_;                               // for E4M3's first codes
+  Queue end_;                               // for its last ones; with weights, for codes below the main ladder
+  Queue pairs_;                             // two codes are left
+  Queue rest_;                              // for the float search
 };
 
 template <class Loader, bool weighted>
 bool integer_sweep_blocks(const SweepPlan& plan, const char* data, int64_t blocks, const BlockWeights* weights, uint8_t* codes) {
   RootGroups groups;
-  const uint32_t* of_groups = nullptr;
+  const RootGroup* of_groups = nullptr;
   if constexpr (weighted) of_groups = groups.make(*weights, blocks, has_neighbours<Loader>(plan));
   for (int64_t b = 0; b < blocks; b += kBlocksPerRun) {
     BlockWeights of_run{};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -113,6 +114,17 @@ inline void judge(const Setting& setting, const std::vector<float>& x, const flo
                     block_text(block, setting.block);
   }
   verdict.blocks += blocks;
+}
+
+inline int64_t number_from(const char* name, int64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoll(text, nullptr, 10) : otherwise;
+}
+
+// float16 least often: it has the narrowest range of amaxes.
+inline Dtype any_dtype(Random& random) {
+  const int64_t tenth = random.below(10);
+  return tenth < 6 ? Dtype::kF32 : tenth < 9 ? Dtype::kBf16 : Dtype::kF16;
 }
 
 // Global amaxes that need care: powers of two and their neighbours, subnormal, tiny, huge.

@@ -48,6 +48,67 @@ int64_t compare(const Search& search, const TypedBlocks& x, const std::vector<fl
   return blocks;
 }
 
+// Weight of a block's first element at which two codes are equally good and none is better, after `steps` such weights from 0 on; 0 if there are not so many.
+// A code's error is A + weight * B.
+double weight_of_tie(const Setting& setting, const float* x, std::vector<float> weights, int steps) {
+  const Oracle oracle(setting);
+  double a[kCodes + 1], b[kCodes + 1];
+  for (int code = 1; code <= kCodes; ++code) {
+    weights[0] = 1.0f;
+    const double one = oracle.error(x, weights.data(), code);
+    weights[0] = 1e6f;
+    b[code] = (oracle.error(x, weights.data(), code) - one) / (1e6 - 1.0);
+    a[code] = one - b[code];
+  }
+  int best = 1;
+  for (int code = 2; code <= kCodes; ++code) best = a[code] < a[best] ? code : best;
+  double weight = 0.0;
+  for (int step = 0; step < steps; ++step) {
+    int next = 0;
+    double nearest = 0.0;
+    for (int code = 1; code <= kCodes; ++code) {
+      if (!(b[code] < b[best])) continue;
+      const double tie = (a[code] - a[best]) / (b[best] - b[code]);
+      if (next == 0 || tie < nearest) next = code, nearest = tie;
+    }
+    if (next == 0) return 0.0;
+    best = next;
+    weight = nearest;
+  }
+  return weight;
+}
+
+// Blocks of an element that is larger than all others and counts for little: codes from its own down to a thirtieth of it are the best ones, most of them
+// as good as another. How many of the codes lie more than eight below the maximum's own.
+int64_t compare_far_below(const Setting& setting, Dtype dtype, int64_t blocks, Random& random) {
+  const double amax = static_cast<double>(setting.global_amax);
+  int64_t deep = 0;
+  std::vector<float> x(static_cast<size_t>(blocks * 16)), weights(x.size());
+  for (size_t first = 0; first < x.size(); first += 16) {
+    const double largest = amax * std::exp2(random.uniform(-13, 0)), others = largest / std::exp2(random.uniform(0, 5));
+    // where all others are equal, so is what their quotients are off by
+    const double spread = first % 3 == 0 ? 3.0 : first % 3 == 1 ? 0.5 : 0.0;
+    for (size_t i = 0; i < 16; ++i) {
+      x[first + i] = static_cast<float>(i == 0 ? largest : spread > 0 ? others * random.uniform(0.3, 1) : others);
+      weights[first + i] = static_cast<float>(std::exp(random.normal() * spread));
+    }
+  }
+  const TypedBlocks typed = as_dtype(x, dtype);
+  for (size_t first = 0; first < x.size(); first += 16) {
+    const float* const block = typed.values.data() + first;
+    const auto row = weights.begin() + static_cast<ptrdiff_t>(first);
+    const double tie = weight_of_tie(setting, block, {row, row + 16}, static_cast<int>(1 + random.below(4)));
+    *row = static_cast<float>(std::clamp(tie * (random.chance(0.5) ? 1.0 : random.uniform(0.999, 1.001)), 1e-12, 1e12));
+    deep += definition_code(setting, block, &*row) < definition_max_code(setting, block) - 8;
+  }
+  const std::vector<float> normalized = normalized_weights(weights, 16);
+  Search search{setting};
+  search.normalized_weights = normalized.data();
+  search.weight_period = blocks;
+  compare(search, typed, weights, "far below the maximum");
+  return deep;
+}
+
 // One setting a turn: amax, block, N and dtype all change.
 struct Turn {
   Setting setting;
@@ -201,6 +262,28 @@ TEST_CASE("weighted searches tell codes apart that are nearly as good", "[parity
         compare(search, x, weights, kind_name(kind));
       }
     }
+  }
+}
+
+TEST_CASE("weighted searches tell codes apart far below a block's maximum", "[parity]") {
+  Random random(35);
+  const int64_t blocks = 9000;
+  int64_t deep = 0;
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16, Dtype::kF16}) {
+    deep += compare_far_below({1.9f, 16, dtype == Dtype::kBf16 ? 256.0f : 448.0f}, dtype, blocks, random);
+  }
+  CHECK(deep > 6000);
+}
+
+// NVFP4CAL_LONG_BLOCKS blocks with weights of their own, as in test_sweep_long.cpp.
+TEST_CASE("no counterexample among weighted blocks", "[.long][parity]") {
+  Random random(static_cast<uint64_t>(number_from("NVFP4CAL_LONG_SEED", 1)));
+  const int64_t blocks = 10000;
+  for (int64_t done = 0; done < number_from("NVFP4CAL_LONG_BLOCKS", 2000000); done += blocks) {
+    const Dtype dtype = any_dtype(random);
+    const int64_t widest = dtype == Dtype::kF16 ? 1 : 100;  // G: float16 has no room below
+    const float amax = static_cast<float>(std::exp2(random.uniform(-1, 1) + static_cast<double>(random.below(2 * widest) - widest)));
+    compare_far_below({amax, 16, random.chance(0.15) ? 256.0f : 448.0f}, dtype, blocks, random);
   }
 }
 

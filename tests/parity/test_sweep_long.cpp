@@ -1,7 +1,5 @@
 // A search for counterexamples, as long as asked for: NVFP4CAL_LONG_BLOCKS blocks (default 2 million), hidden from ordinary runs.
 // Run with the tag [.long], a number in NVFP4CAL_LONG_SEED for other blocks.
-#include <cstdlib>
-
 #include "parity/sweep_run.h"
 #include "support/catch.h"
 
@@ -9,17 +7,6 @@ using namespace nvfp4cal;
 using namespace nvfp4cal::test;
 
 namespace {
-
-int64_t number_from(const char* name, int64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoll(text, nullptr, 10) : otherwise;
-}
-
-// float16 least often: it has the narrowest range of amaxes.
-Dtype any_dtype(Random& random) {
-  const int64_t tenth = random.below(10);
-  return tenth < 6 ? Dtype::kF32 : tenth < 9 ? Dtype::kBf16 : Dtype::kF16;
-}
 
 // The definition's first disagreement with the first target's codes, or an empty text.
 std::string definition_difference(const Setting& setting, const std::vector<float>& x, const std::vector<uint8_t>& codes, size_t every) {
