@@ -21,15 +21,17 @@ HWY_INLINE VF root_above(VF x) {
   return hn::Mul(hn::Mul(positive, hn::Set(df, 1.0005f)), hn::ApproximateReciprocalSqrt(positive));
 }
 
-// A little less, by no more than a relative 2^-12.4.
-HWY_INLINE VF root_below(VF x) {
-  const DF df;
+// The root of x >= 0, nearly: times kRootBelow it is less, by no more than a relative 2^-12.4.
+HWY_INLINE VF root_near(VF x) {
 #if HWY_MAX_BYTES == 64
-  return hn::Mul(hn::Mul(x, hn::Set(df, 1.0f - 0x1p-13f)), hn::ApproximateReciprocalSqrt(hn::Max(x, hn::Set(df, 1e-30f))));
+  return hn::Mul(x, hn::ApproximateReciprocalSqrt(hn::Max(x, hn::Set(DF(), 1e-30f))));
 #else
-  return hn::Mul(hn::Sqrt(x), hn::Set(df, 1.0f - 0x1p-16f));
+  return hn::Sqrt(x);
 #endif
 }
+constexpr float kRootBelow = HWY_MAX_BYTES == 64 ? 1.0f - 0x1p-13f : 1.0f - 0x1p-16f;
+
+HWY_INLINE VF root_below(VF x) { return hn::Mul(root_near(x), hn::Set(DF(), kRootBelow)); }
 
 // What the filter says of kLanes blocks.
 struct Verdict {
@@ -238,126 +240,6 @@ HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, c
   }
   return {at.code(rung), at.code(rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),
           hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
-}
-
-// 2^-e, e the exponent of m.
-HWY_INLINE VF power_below(VF m) {
-  const DI di;
-  return hn::BitCast(DF(), hn::Sub(hn::Set(di, 254 << 23), hn::And(hn::BitCast(di, m), hn::Set(di, static_cast<int32_t>(num::kInfBits)))));
-}
-
-// Of E4M3's first codes: what they are multiples of the first one by, and 1 / that.
-struct LowMultiples {
-  float multiple[IntegerLadder::kLowRungs], reciprocal[IntegerLadder::kLowRungs];
-  constexpr LowMultiples() : multiple(), reciprocal() {
-    for (int k = 0; k < IntegerLadder::kLowRungs; ++k) {
-      multiple[k] = static_cast<float>(IntegerLadder::kLowRungs - k) * 0x1p-12f;
-      reciprocal[k] = 1.0f / static_cast<float>(IntegerLadder::kLowRungs - k);
-    }
-  }
-};
-inline constexpr LowMultiples kLowMultiples;
-
-// E4M3's first codes. Their scales are multiples of the first one's.
-struct LowRungs {
-  static constexpr int kRungs = IntegerLadder::kLowRungs, kFirstCode = kRungs;
-  // Codes 7 .. 1 have the quotients of codes 15 .. 8 times a power of two, and so an error of as many steps more.
-  static constexpr int kMultiplied = 8;
-  static constexpr float kStep = 0x1p-12f, kLargest = 7.985f;
-  VF first_scale, first_inverse;  // of code 1, relative to 2^e
-  VF t;                           // 2 m / 7 and a little, in units of the code's value
-
-  HWY_INLINE LowRungs(const IntegerLadder& ladder, VF m) {
-    const DF df;
-    t = hn::Mul(m, hn::Set(df, ladder.t_factor));
-    const VF power = power_below(m);
-    first_scale = hn::Mul(power, hn::Set(df, ladder.unit_scale * 0x1p-9f));
-    first_inverse = hn::Div(hn::Set(df, ladder.low_inverse), power);
-  }
-  HWY_INLINE VF scale(int k) const { return hn::Mul(first_scale, hn::Set(DF(), kLowMultiples.multiple[k])); }
-  HWY_INLINE VU inverse(int k) const {
-    const VI one = hn::NearestInt(hn::Mul(first_inverse, hn::Set(DF(), kLowMultiples.reciprocal[k])));
-    return hn::BitCast(DU(), hn::Or(one, hn::ShiftLeft<16>(one)));  // more than sixteen bits: of a code that does not fit
-  }
-  static HWY_INLINE VU distance(VU y) { return level_distance12(y); }
-  // Even codes above t are no better than their halves, whatever is rounded.
-  HWY_INLINE MF ruled_out(int k) const {
-    const int code = kFirstCode - k;
-    return hn::Gt(hn::Set(DF(), code % 2 == 0 ? static_cast<float>(code) * num::kE4m3Min : -1.0f), t);
-  }
-  // What a step counts for: the value of the code whose quotients were multiplied.
-  static HWY_INLINE VF step_value(VI code) {
-    const DI di;
-    const VI bits = hn::BitCast(di, hn::ConvertTo(DF(), code));
-    const VI eighths = hn::Or(hn::And(bits, hn::Set(di, 0x007FFFFF)), hn::Set(di, 0x3C800000));  // 2^-6 .. 2^-5
-    return hn::BitCast(DF(), eighths);
-  }
-};
-
-// E4M3's last codes.
-struct EndRungs {
-  static constexpr int kRungs = IntegerLadder::kEndRungs, kFirstCode = num::kE4m3Count, kMultiplied = kRungs;
-  static constexpr float kStep = 0x1p-11f, kLargest = 15.98f;
-  const IntegerLadder& ladder;
-  VI column;
-
-  HWY_INLINE EndRungs(const IntegerLadder& tables, VF m) : ladder(tables) {
-    const DI di;
-    column = hn::And(hn::Sub(hn::ShiftRight<23>(hn::BitCast(di, m)), hn::Set(di, 127)), hn::Set(di, 15));
-  }
-  HWY_INLINE VF scale(int k) const { return lookup16(ladder.end_scale[k], column); }
-  HWY_INLINE VU inverse(int k) const { return lookup16(ladder.end_inverse[k], column); }
-  static HWY_INLINE VU distance(VU y) { return level_distance11(y); }
-  HWY_INLINE MF ruled_out(int) const { return hn::Lt(hn::Zero(DF()), hn::Zero(DF())); }
-  static HWY_INLINE VF step_value(VI code) { return values_of(code); }
-};
-
-// Judges lanes whose codes are E4M3's first or last ones. The scales of these ladders differ by more than a factor of 2, so keys are lower bounds
-// scale * (|e| - delta), each with its own scale.
-template <class Rungs>
-HWY_INLINE Verdict judge_ends(const IntegerLadder& ladder, const IntegerGroup& g, float delta) {
-  const DF df;
-  const DI di;
-  const Rungs rungs(ladder, g.m);
-  const VF mantissa = mantissa_of(g.m);
-  const VF least_scale = hn::Mul(mantissa, hn::Set(df, Rungs::kStep / Rungs::kLargest));
-  const VF steps = hn::MulAdd(mantissa, hn::Set(df, 1.04f), hn::Set(df, delta * 1.01f));
-  Smallest smallest = Smallest::none();
-  const auto take = [&](int k, const VU* HWY_RESTRICT y, VF off_by) HWY_ATTR {
-    const VF scale = rungs.scale(k);
-    const MF fits = hn::Ge(scale, least_scale);
-    if (hn::AllFalse(df, hn::AndNot(rungs.ruled_out(k), fits))) return;
-    VI sums[2];
-    for (int j = 0; j < 8; ++j) {
-      const VU e = Rungs::distance(y[j]);
-      sums[j & 1] = j < 2 ? squares(e) : add_squares(sums[j & 1], e);
-    }
-    const VF norm = root_below(hn::ConvertTo(df, hn::Add(sums[0], sums[1])));
-    const VF bound = hn::Mul(hn::Max(hn::Sub(norm, off_by), hn::Zero(df)), scale);
-    smallest.add(key_of(hn::IfThenElse(fits, bound, hn::Set(df, 1e18f)), k));
-  };
-  for (int k = 0; k < Rungs::kMultiplied; ++k) {
-    const VU inverse = rungs.inverse(k);
-    VU y[8];
-    for (int j = 0; j < 8; ++j) y[j] = multiply_high(g.u[j], inverse);
-    take(k, y, steps);
-    VF off_by = steps;
-    for (int code = Rungs::kFirstCode - k; Rungs::kMultiplied < Rungs::kRungs && code % 2 == 0;) {
-      code /= 2;
-      off_by = hn::Add(off_by, off_by);
-      for (int j = 0; j < 8; ++j) y[j] = double_halves(y[j]);
-      take(Rungs::kFirstCode - code, y, off_by);
-    }
-  }
-  const VI first = hn::Set(di, Rungs::kFirstCode);
-  const VI code = hn::Sub(first, rung_of_key(smallest.first));
-  // the winner's upper bound: its lower one and twice its own tolerance
-  const VF unit = hn::Mul(power_below(g.m), hn::Set(df, ladder.unit_scale * Rungs::kStep * 1.001f));
-  const VF scale = hn::Mul(unit, Rungs::step_value(code));
-  const VF low = hn::BitCast(df, smallest.first);
-  const VF high = hn::MulAdd(hn::Mul(steps, scale), hn::Set(df, 2.001f), hn::Mul(low, hn::Set(df, 1.0f + 0x1p-12f)));
-  return {code, hn::Sub(first, rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), high),
-          hn::Le(hn::BitCast(df, smallest.third), high), hn::Lt(low, low)};
 }
 
 #endif  // NVFP4CAL_INTEGER_SIMD

@@ -8,8 +8,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "cpu/integer_deeper-inl.h"
-#include "cpu/integer_filter-inl.h"
+#include "cpu/integer_apart-inl.h"
 #include "cpu/integer_queue-inl.h"
 #include "cpu/integer_roots-inl.h"
 #include "cpu/simd_kernels.h"
@@ -33,55 +32,6 @@ bool has_neighbours(const SweepPlan& plan) {
 // What a batch of groups has of rows, and how far ahead of a group rows are asked for: two batches, and what is kept of one, fit into a first-level
 // cache. One block that does not fit the main ladder sends its whole batch the longer way, where AVX2 loses more by large batches than it gains.
 constexpr int64_t kBatchBytes = kLanes == 16 ? 4096 : 1024, kPrefetchBytes = 6144;
-
-// ---- one function for all loaders: few blocks come here
-
-template <bool weighted>
-HWY_NOINLINE VI search_floats(const SweepPlan& plan, Group<16>& g) {
-  return search<16, weighted>(plan, g);
-}
-
-template <class Weights>
-HWY_NOINLINE Smallest keys_apart(const IntegerLadder& ladder, const IntegerGroup& g, const Weights& weigh) {
-  return smallest_keys(ladder, g, Position(ladder, g.m), weigh);
-}
-
-template <class Weights>
-HWY_NOINLINE Verdict judge_main_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta, const Weights& weigh) {
-  return verdict_of(keys_apart(ladder, g, weigh), g, Position(ladder, g.m), delta, weigh);
-}
-
-HWY_NOINLINE Verdict judge_deeper_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta, const RootWeights& weigh) {
-  const Position at(ladder, g.m);
-  return deeper_verdict(deeper_keys(ladder, g, at, keys_apart(ladder, g, weigh), weigh), g, at, delta, weigh);
-}
-
-template <class Rungs>
-HWY_NOINLINE Verdict judge_ends_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta) {
-  return judge_ends<Rungs>(ladder, g, delta);
-}
-
-// Roots of kLanes blocks from b on, which may reach over the end of the period.
-HWY_NOINLINE const RootGroup* make_roots(const BlockWeights& weights, int64_t b, bool neighbours, RootGroup& group) {
-  const int64_t row = (weights.first + b) % weights.period;
-  if (row + kLanes <= weights.period) {
-    load_roots(weights.roots + row * 16, neighbours, group);
-  } else {
-    gather_roots(weights, hn::Add(hn::Iota(DU(), 0), hn::Set(DU(), static_cast<uint32_t>(b))), neighbours, group);
-  }
-  return &group;
-}
-
-// Each lane the better of its own two codes, by the float filter.
-template <bool weighted>
-HWY_NOINLINE Choice choose_of_two(const SweepPlan& plan, const Group<16>& g, VI first, VI second) {
-  LevelFilter level;
-  const VF first_error = filter_error<16, weighted>(g, level, rung_of(plan, first));
-  const VF second_error = filter_error<16, weighted>(g, level, rung_of(plan, second));
-  const VF best = hn::Min(first_error, second_error);
-  const MF near = hn::Le(hn::Max(first_error, second_error), near_limit(g, best));
-  return {hn::IfThenElse(hn::RebindMask(DI(), hn::Lt(second_error, first_error)), second, first), near};
-}
 
 template <class Loader, bool weighted>
 class IntegerSweep {
