@@ -57,8 +57,9 @@ HWY_NOINLINE Choice choose_of_two(const SweepPlan& plan, const Group<16>& g, VI 
   const VF first_error = filter_error<16, weighted>(g, level, rung_of(plan, first));
   const VF second_error = filter_error<16, weighted>(g, level, rung_of(plan, second));
   const VF best = hn::Min(first_error, second_error);
-  const MF near = hn::Le(hn::Max(first_error, second_error), near_limit(g, best));
-  return {hn::IfThenElse(hn::RebindMask(DI(), hn::Lt(second_error, first_error)), second, first), near};
+  const VF limit = near_limit(g, best);
+  const MF near = hn::Le(hn::Max(first_error, second_error), limit);
+  return {hn::IfThenElse(hn::RebindMask(DI(), hn::Lt(second_error, first_error)), second, first), near, limit};
 }
 
 #endif  // NVFP4CAL_INTEGER_SIMD

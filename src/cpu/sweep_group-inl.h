@@ -45,10 +45,11 @@ struct Group {
   }
 };
 
-// The definition: true division, nearest even, fused, in order.
+// The definition: true division, nearest even, fused, in order. Few blocks come here, so that it is not unrolled.
 template <int block, bool weighted>
 HWY_INLINE VF exact_error(const Group<block>& g, VF scale) {
   VF error = hn::Zero(DF());
+#pragma GCC unroll 2
   for (int i = 0; i < block; ++i) {
     const VF q = round_e2m1(hn::Div(g.x[i], scale));
     const VF r = hn::NegMulAdd(q, scale, g.x[i]);
@@ -85,7 +86,8 @@ HWY_INLINE VF clipping_error(const Group<block>& g, VF scale) {
 
 struct Choice {
   VI code;
-  MF near;  // lanes whose two best candidates are too near to tell apart
+  MF near;   // lanes whose two best candidates are too near to tell apart
+  VF limit;  // errors up to this are
 };
 
 // How near is too near: misjudged levels and the order of the sum move an error by less than 2^-17 of itself; targets
@@ -103,6 +105,12 @@ HWY_INLINE VF near_limit(const Group<block>& g, VF best) {
 #endif
 }
 
+// Lanes where a scale clips no more than what is near enough. If one clips more, so do all smaller ones.
+template <int block>
+HWY_INLINE MF clips_within(const Group<block>& g, VF scale, VF limit) {
+  return hn::Le(clipping_error(g, scale), hn::MulAdd(limit, hn::Set(DF(), 0x1p-10f), limit));
+}
+
 template <int block, bool weighted>
 HWY_INLINE Choice filter(const SweepPlan& plan, const Group<block>& g) {
   const DF df;
@@ -116,10 +124,7 @@ HWY_INLINE Choice filter(const SweepPlan& plan, const Group<block>& g) {
   for (int step = 0;; ++step, code = hn::Sub(code, hn::Set(di, 1))) {
     const Rung rung = rung_of(plan, code);
     open = hn::And(open, g.keep(code, rung.value));
-    if (weighted && step % 4 == 3) {
-      const VF limit = near_limit(g, best);
-      open = hn::And(open, hn::Le(clipping_error(g, rung.scale), hn::MulAdd(limit, hn::Set(df, 0x1p-10f), limit)));
-    }
+    if (weighted && step % 4 == 3) open = hn::And(open, clips_within(g, rung.scale, near_limit(g, best)));
     if (hn::AllFalse(df, open)) break;
     const VF error = hn::IfThenElse(open, filter_error<block, weighted>(g, level, rung), infinity);
     const MF better = hn::And(open, hn::Le(error, best));
@@ -127,22 +132,30 @@ HWY_INLINE Choice filter(const SweepPlan& plan, const Group<block>& g) {
     best = hn::Min(best, error);
     chosen = hn::IfThenElse(hn::RebindMask(di, better), code, chosen);
   }
-  return {chosen, hn::Le(second, near_limit(g, best))};
+  const VF limit = near_limit(g, best);
+  return {chosen, hn::Le(second, limit), limit};
 }
 
+// By the definition, for the lanes that need it. limit: the largest error that the filter may give the best code.
 template <int block, bool weighted>
-HWY_NOINLINE VI exact(const SweepPlan& plan, const Group<block>& g) {
+HWY_NOINLINE VI exact(const SweepPlan& plan, const Group<block>& g, MF open, VF limit) {
   const DF df;
   const DI di;
-  const VF infinity = hn::Set(df, num::from_bits(num::kInfBits));
-  VF best = infinity;
+  LevelFilter level;
+  VF best = hn::Set(df, num::from_bits(num::kInfBits));
   VI chosen = g.top;
-  for (VI code = g.top;; code = hn::Sub(code, hn::Set(di, 1))) {
+  VI code = g.top;
+  for (int step = 0;; ++step, code = hn::Sub(code, hn::Set(di, 1))) {
     const Rung rung = rung_of(plan, code);
-    const MF open = g.keep(code, rung.value);
+    open = hn::And(open, g.keep(code, rung.value));
+    if (weighted && step % 4 == 3) open = hn::And(open, clips_within(g, rung.scale, limit));
     if (hn::AllFalse(df, open)) break;
+    // with weights the ladder is long, and all but a few codes are out
+    MF near = open;
+    if (weighted) near = hn::And(open, hn::Le(filter_error<block, weighted>(g, level, rung), limit));
+    if (weighted && hn::AllFalse(df, near)) continue;
     const VF error = exact_error<block, weighted>(g, rung.scale);
-    const MF better = hn::And(open, hn::Le(error, best));
+    const MF better = hn::And(near, hn::Le(error, best));
     best = hn::IfThenElse(better, error, best);
     chosen = hn::IfThenElse(hn::RebindMask(di, better), code, chosen);
   }
@@ -221,7 +234,7 @@ HWY_INLINE VI search(const SweepPlan& plan, Group<block>& g) {
   choice.near = hn::AndNot(hn::Or(zero, saturated), choice.near);
   if (HWY_UNLIKELY(!hn::AllFalse(df, choice.near))) {
 #if HWY_NATIVE_FMA
-    choice.code = hn::IfThenElse(hn::RebindMask(di, choice.near), exact<block, weighted>(plan, g), choice.code);
+    choice.code = hn::IfThenElse(hn::RebindMask(di, choice.near), exact<block, weighted>(plan, g, choice.near, choice.limit), choice.code);
 #else
     choice.code = exact_by_lane<block, weighted>(plan, g, choice);
 #endif
