@@ -25,17 +25,17 @@ HWY_NOINLINE Smallest keys_apart(const IntegerLadder& ladder, const IntegerGroup
 }
 
 template <class Weights>
-HWY_NOINLINE Verdict judge_main_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta, const Weights& weigh) {
+HWY_NOINLINE Verdict judge_main_apart(const IntegerLadder& ladder, const IntegerGroup& g, Delta delta, const Weights& weigh) {
   return verdict_of(keys_apart(ladder, g, weigh), g, Position(ladder, g.m), delta, weigh);
 }
 
-HWY_NOINLINE Verdict judge_deeper_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta, const RootWeights& weigh) {
+HWY_NOINLINE Verdict judge_deeper_apart(const IntegerLadder& ladder, const IntegerGroup& g, Delta delta, const RootWeights& weigh) {
   const Position at(ladder, g.m);
   return deeper_verdict(deeper_keys(ladder, g, at, keys_apart(ladder, g, weigh), weigh), g, at, delta, weigh);
 }
 
 template <class Rungs>
-HWY_NOINLINE Verdict judge_ends_apart(const IntegerLadder& ladder, const IntegerGroup& g, float delta) {
+HWY_NOINLINE Verdict judge_ends_apart(const IntegerLadder& ladder, const IntegerGroup& g, Delta delta) {
   return judge_ends<Rungs>(ladder, g, delta);
 }
 

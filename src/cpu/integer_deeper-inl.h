@@ -39,7 +39,7 @@ HWY_INLINE Smallest deeper_keys(const IntegerLadder& ladder, const IntegerGroup&
 }
 
 // Judges them. Steps of 2^-10 are four of those that the main ladder's tolerance counts, so that scales count four times.
-HWY_INLINE Verdict deeper_verdict(const Smallest& smallest, const IntegerGroup& g, const Position& at, float delta,
+HWY_INLINE Verdict deeper_verdict(const Smallest& smallest, const IntegerGroup& g, const Position& at, Delta delta,
                                   const RootWeights& weigh) {
   const DF df;
   const DI di;
@@ -57,7 +57,7 @@ HWY_INLINE Verdict deeper_verdict(const Smallest& smallest, const IntegerGroup& 
   const VF steps = hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, last)), times(4), doubled);
   const VF rival_scale = hn::Max(top_scale, hn::Mul(scale_of(hn::Add(last, hn::Set(di, 1))), times(4)));
   const VF limit = contender_limit(hn::BitCast(df, smallest.first), hn::Mul(scale_of(rung), steps), rival_scale,
-                                   slack_per_scale(mantissa, delta, weigh));
+                                   slack_per_scale(mantissa, delta, weigh), delta);
   const VI end = hn::Add(last, hn::Set(di, IntegerLadder::kDeeperRungs));
   const VF clipped = clipping_root(g, scale_of(hn::Add(end, hn::Set(di, 1))), weigh);
   // codes below 8 are no steps of float bits

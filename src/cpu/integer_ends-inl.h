@@ -155,21 +155,22 @@ HWY_INLINE Smallest smallest_of(const EndKeys<LowRungs>& keys) {
 }
 
 template <class Rungs>
-HWY_INLINE Verdict judge_ends(const IntegerLadder& ladder, const IntegerGroup& g, float delta) {
+HWY_INLINE Verdict judge_ends(const IntegerLadder& ladder, const IntegerGroup& g, Delta delta) {
   const DF df;
   const DI di;
   const Rungs rungs(ladder, g.m);
   const VF mantissa = mantissa_of(g.m);
-  const VF steps = hn::MulAdd(mantissa, hn::Set(df, 1.04f), hn::Set(df, delta * 1.01f));
+  const VF steps = hn::MulAdd(mantissa, hn::Set(df, 1.04f), hn::Set(df, delta.rival * 1.01f));
   const Smallest smallest =
       smallest_of(EndKeys<Rungs>{rungs, g.u, hn::Mul(mantissa, hn::Set(df, kRootBelow * Rungs::kStep / Rungs::kLargest)), steps});
   const VI first = hn::Set(di, Rungs::kFirstCode);
   const VI code = hn::Sub(first, rung_of_key(smallest.first));
-  // the winner's upper bound: its lower one and twice its own tolerance
+  // the winner's upper bound: its lower one and its own tolerance to both sides
   const VF unit = hn::Mul(power_below(g.m), hn::Set(df, ladder.unit_scale * Rungs::kStep * 1.001f));
   const VF scale = hn::Mul(unit, Rungs::step_value(code));
   const VF low = hn::BitCast(df, smallest.first);
-  const VF high = hn::MulAdd(hn::Mul(steps, scale), hn::Set(df, 2.001f), hn::Mul(low, hn::Set(df, 1.0f + 0x1p-12f)));
+  const VF high = hn::MulAdd(hn::Add(hn::Add(steps, steps), hn::Set(df, delta.extra())), hn::Mul(scale, hn::Set(df, 1.001f)),
+                             hn::Mul(low, hn::Set(df, 1.0f + 0x1p-12f)));
   return {code, hn::Sub(first, rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), high),
           hn::Le(hn::BitCast(df, smallest.third), high), hn::Lt(low, low)};
 }

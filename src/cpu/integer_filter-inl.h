@@ -198,25 +198,25 @@ HWY_INLINE Smallest smallest_keys(const IntegerLadder& ladder, const IntegerGrou
   return smallest;
 }
 
-// How far the root of a rung's sum may be off, relative to its scale. delta: how far its quotients may be, as a Euclidean norm over the block, in steps,
-// without what inverses add.
+// How far the root of a rival's sum may be above the true one, relative to its scale.
 template <class Weights>
-HWY_INLINE VF slack_per_scale(VF mantissa, float delta, const Weights& weigh) {
+HWY_INLINE VF slack_per_scale(VF mantissa, Delta delta, const Weights& weigh) {
   const DF df;
-  return hn::Mul(weigh.delta(hn::Add(mantissa, hn::Set(df, delta))), hn::Set(df, 1.01f * 0x1p-12f));
+  return hn::Mul(weigh.delta(hn::Add(mantissa, hn::Set(df, delta.rival))), hn::Set(df, 1.01f * 0x1p-12f));
 }
 
-// The limit up to which sums may be better than `best`: (root + slack)^2. |sqrt(sum) - sqrt(true sum)| <= scale * delta of each of the two codes.
-HWY_INLINE VF contender_limit(VF best, VF scale, VF rival_scale, VF per_scale) {
+// The limit up to which sums may be better than `best`: (root + slack)^2, with the slack of each of the two codes.
+HWY_INLINE VF contender_limit(VF best, VF scale, VF rival_scale, VF per_scale, Delta delta) {
   const DF df;
   const VF root = root_above(best);
-  const VF slack = hn::MulAdd(root, hn::Set(df, 0x1p-15f), hn::Mul(hn::Add(rival_scale, scale), per_scale));
+  VF slack = hn::MulAdd(root, hn::Set(df, 0x1p-15f), hn::Mul(hn::Add(rival_scale, scale), per_scale));
+  if (delta.winner > delta.rival) slack = hn::MulAdd(scale, hn::Set(df, delta.extra() * 0x1p-12f), slack);
   return hn::MulAdd(slack, hn::MulAdd(root, hn::Set(df, 2.0f), slack), best);
 }
 
 // Judges them.
 template <class Weights>
-HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, const Position& at, float delta, const Weights& weigh) {
+HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, const Position& at, Delta delta, const Weights& weigh) {
   const DF df;
   const DI di;
   const VI last = at.last_rung();
@@ -227,7 +227,7 @@ HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, c
   scale =
       hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, hn::Set(di, 7))), hn::Add(scale, scale), scale);  // doubled quotients, doubled error
   // the rival's scale is at most the top one's
-  const VF limit = contender_limit(hn::BitCast(df, smallest.first), scale, top_scale, slack_per_scale(mantissa, delta, weigh));
+  const VF limit = contender_limit(hn::BitCast(df, smallest.first), scale, top_scale, slack_per_scale(mantissa, delta, weigh), delta);
   // With weights, and at E4M3's end, no rule ends the ladder: the first code below it, and with it all of them, must clip too much.
   const VF below = hn::Mul(top_scale, at.value_over_t(hn::Add(last, hn::Set(di, 1))));
   MF deeper;

@@ -29,6 +29,15 @@ struct IntegerGroup {
   VF m;         // maxima in normalized units
 };
 
+// How far quotients may be off, as a Euclidean norm over a block, in steps, without what inverses add: so much may a rival's true error be less than its
+// sum says, and the winner's more.
+struct Delta {
+  float rival, winner;
+
+  // What the winner may be off by more than a rival.
+  HWY_INLINE float extra() const { return (winner - rival) * 1.01f; }
+};
+
 // Quotients above 11.65 count as that at the end of E4M3, so that sixteen squares fit into 31 bits. No such code wins: docs/numerics.md.
 constexpr int16_t kLargestEnd = 23859;
 
@@ -163,8 +172,8 @@ struct IntegerLoad {
   // Whether halves of a lane are neighbours, elements 2 j and 2 j + 1.
   static constexpr bool kNeighbours = false;
   template <bool weighted>
-  static constexpr float delta() {
-    return kDeltaFloat;
+  static constexpr Delta delta() {
+    return {kDeltaFloat, kDeltaFloat};
   }
   // Exponents below this have no power of two to be scaled by.
   static constexpr uint32_t kLeastBits = 16u << 23;
@@ -179,11 +188,12 @@ struct IntegerLoad {
 template <>
 struct IntegerLoad<LoadBf16> {
   static constexpr bool kNeighbours = true;
-  // A mantissa that loses bits is rounded down as the quotient is: up to 2 steps each. With weights it is rounded up instead, so that 1 step is enough:
-  // there, blocks that are not settled cost more than that.
+  // A mantissa that loses bits is rounded down as the quotient is: the winner may be off by 2 steps each. Not a rival, since such an element has an error of
+  // its own size: rounded down, its sum is too small. With weights it is rounded up instead, so that 1 step is enough for both: there, blocks that are not
+  // settled cost more than that.
   template <bool weighted>
-  static constexpr float delta() {
-    return weighted ? kDeltaFloat : 8.0f;
+  static constexpr Delta delta() {
+    return {kDeltaFloat, weighted ? kDeltaFloat : 8.0f};
   }
   static constexpr uint32_t kLeastBits = 30u << 23;
   template <bool weighted>

@@ -38,7 +38,7 @@ class IntegerSweep {
   static constexpr int kBlock = 16;
   using Weights = std::conditional_t<weighted, RootWeights, NoWeights>;
   static constexpr int64_t kRowBytes = kBlock * Loader::kBytes;
-  static constexpr float kDelta = IntegerLoad<Loader>::template delta<weighted>();
+  static constexpr Delta kDelta = IntegerLoad<Loader>::template delta<weighted>();
   static constexpr int64_t kBatch = kBatchBytes / (kLanes * kRowBytes);  // groups
 
  public:

@@ -9,6 +9,7 @@ namespace {
 // exponent is `moved` below the maximum's.
 struct Extremes {
   double least = 0.0, most = 0.0;
+  uint32_t largest = 0;  // quotient
 
   void add(int mantissa, int moved, bool up, uint32_t inverse) {
     const uint32_t whole = static_cast<uint32_t>(128 + mantissa) << 8;
@@ -17,6 +18,7 @@ struct Extremes {
     // inverses are those of magnitudes times 1 - 2^-16
     const double quotient = x * (1.0 - 0x1p-16) * inverse / 65536.0;
     if (quotient >= 32767.0) return;  // 8 or more: no code of the ladder
+    largest = (u * inverse) >> 16 > largest ? (u * inverse) >> 16 : largest;
     const double off = static_cast<double>((u * inverse) >> 16) - quotient;
     least = off < least ? off : least;
     most = off > most ? off : most;
@@ -46,6 +48,7 @@ TEST_CASE("bfloat16 quotients are as near as the integer filter's tolerances say
   CHECK(cut.least > -2.0);
   CHECK(cut.least < -1.5);  // more than one step: half the tolerance would not do
   CHECK(cut.most <= 0x1p-9);
+  CHECK(cut.largest < 128);  // an eighth of the first boundary between levels: what is cut off makes errors smaller
   CHECK(rounded.least > -1.0);
   CHECK(rounded.most < 1.0 + 0x1p-9);
 }
