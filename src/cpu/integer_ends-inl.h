@@ -109,9 +109,11 @@ struct EndKeys {
     }
     const VF scale_below = rungs.scale_below(k), norm = root_near(hn::ConvertTo(df, hn::Add(sums[0], sums[1])));
     VF bound = hn::Max(hn::MulSub(norm, scale_below, off_by), hn::Zero(df));
-    if (!Rungs::always_fits(k)) bound = hn::IfThenElse(hn::Ge(scale_below, least_scale), bound, hn::Set(df, 1e18f));
+    if (!Rungs::always_fits(k)) bound = hn::IfThenElse(fits(k), bound, hn::Set(df, 1e18f));
     return key_of(bound, k);
   }
+  HWY_INLINE MF fits(int k) const { return hn::Ge(rungs.scale_below(k), least_scale); }
+  HWY_INLINE bool fits_any(int k) const { return !hn::AllFalse(DF(), fits(k)); }
   HWY_INLINE VF off_by(int k) const { return hn::Mul(steps, rungs.scale(k)); }
   HWY_INLINE VI key(int k) const {
     VU y[8];
@@ -129,7 +131,8 @@ HWY_INLINE Smallest smallest_of(const EndKeys<EndRungs>& keys) {
 // A code and its halves, whose quotients are the same times a power of two: off by as many steps more, each of which counts as many times less.
 template <int code>
 HWY_INLINE void add_halves(const EndKeys<LowRungs>& keys, VU* HWY_RESTRICT y, VF off_by, Smallest& smallest) {
-  if (!keys.rungs.ruled_out(code)) smallest.add(keys.key(LowRungs::kFirstCode - code, y, off_by));
+  if (!keys.rungs.ruled_out(code) && (code > 2 || keys.fits_any(LowRungs::kFirstCode - code)))
+    smallest.add(keys.key(LowRungs::kFirstCode - code, y, off_by));
   if constexpr (code % 2 == 0) {
     for (int j = 0; j < 8; ++j) y[j] = double_halves(y[j]);
     add_halves<code / 2>(keys, y, off_by, smallest);
