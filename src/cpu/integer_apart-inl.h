@@ -1,4 +1,4 @@
-// Steps of the integer search that few blocks come to, one function each for all loaders. Included once per target.
+// Steps of the integer search that no usual block comes to, one function each for all loaders. Included once per target.
 #if defined(NVFP4CAL_CPU_INTEGER_APART_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef NVFP4CAL_CPU_INTEGER_APART_INL_H
 #undef NVFP4CAL_CPU_INTEGER_APART_INL_H
@@ -29,7 +29,7 @@ HWY_NOINLINE Verdict judge_main_apart(const IntegerLadder& ladder, const Integer
   return verdict_of(keys_apart(ladder, g, weigh), g, Position(ladder, g.m), delta, weigh);
 }
 
-HWY_NOINLINE Verdict judge_deeper_apart(const IntegerLadder& ladder, const IntegerGroup& g, Delta delta, const RootWeights& weigh) {
+HWY_NOINLINE inline Verdict judge_deeper_apart(const IntegerLadder& ladder, const IntegerGroup& g, Delta delta, const RootWeights& weigh) {
   const Position at(ladder, g.m);
   return deeper_verdict(deeper_keys(ladder, g, at, keys_apart(ladder, g, weigh), weigh), g, at, delta, weigh);
 }
@@ -40,7 +40,7 @@ HWY_NOINLINE Verdict judge_ends_apart(const IntegerLadder& ladder, const Integer
 }
 
 // Roots of kLanes blocks from b on, which may reach over the end of the period.
-HWY_NOINLINE const RootGroup* make_roots(const BlockWeights& weights, int64_t b, bool neighbours, RootGroup& group) {
+HWY_NOINLINE inline const RootGroup* make_roots(const BlockWeights& weights, int64_t b, bool neighbours, RootGroup& group) {
   const int64_t row = (weights.first + b) % weights.period;
   if (row + kLanes <= weights.period) {
     load_roots(weights.roots + row * 16, neighbours, group);

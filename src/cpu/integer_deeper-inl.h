@@ -59,7 +59,7 @@ HWY_INLINE Verdict deeper_verdict(const Smallest& smallest, const IntegerGroup& 
   const VF limit = contender_limit(hn::BitCast(df, smallest.first), hn::Mul(scale_of(rung), steps), rival_scale,
                                    slack_per_scale(mantissa, delta, weigh), delta);
   const VI end = hn::Add(last, hn::Set(di, IntegerLadder::kDeeperRungs));
-  const VF clipped = clipping_root(g, scale_of(hn::Add(end, hn::Set(di, 1))), weigh);
+  const VF clipped = clipping_root<2>(g, scale_of(hn::Add(end, hn::Set(di, 1))), weigh);
   // codes below 8 are no steps of float bits
   const MF deeper = hn::Or(hn::Le(hn::Mul(clipped, clipped), limit), hn::RebindMask(df, hn::Lt(at.code(end), hn::Set(di, 8))));
   return {at.code(rung), at.code(rung_of(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),

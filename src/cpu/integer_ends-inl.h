@@ -86,8 +86,7 @@ struct EndRungs {
   static HWY_INLINE VF step_value(VI code) { return values_of(code); }
 };
 
-// Judges lanes whose codes are E4M3's first or last ones. The scales of these ladders differ by more than a factor of 2, so keys are lower bounds
-// scale * (|e| - delta), each with its own scale.
+// The scales of these ladders differ by more than a factor of 2, so keys are lower bounds scale * (|e| - delta), each with its own scale.
 template <class Rungs>
 struct EndKeys {
   const Rungs& rungs;
@@ -157,6 +156,7 @@ HWY_INLINE Smallest smallest_of(const EndKeys<LowRungs>& keys) {
   return smallest;
 }
 
+// Judges lanes whose codes are E4M3's first or last ones.
 template <class Rungs>
 HWY_INLINE Verdict judge_ends(const IntegerLadder& ladder, const IntegerGroup& g, Delta delta) {
   const DF df;

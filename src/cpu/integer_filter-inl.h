@@ -41,7 +41,7 @@ struct Verdict {
   MF deeper;       // lanes whose best code may lie below the ladder
 };
 
-// Two keys, the smaller one first. A key is a sum's float bits with the rung in its last four.
+// Two keys, the smaller one first. A key is a sum's float bits, or those of a bound, with the rung in its last four (five in the deeper ladder).
 struct KeyPair {
   VI first, second;
 
@@ -104,7 +104,7 @@ struct Position {
   HWY_INLINE MF beyond() const { return hn::Gt(t, hn::Set(DF(), 770.0f)); }
   HWY_INLINE MF inside() const { return hn::And(hn::Ge(t, hn::Set(DF(), 0x1p-5f)), hn::Le(t, hn::Set(DF(), 770.0f))); }
   HWY_INLINE MF at_end() const { return hn::Ge(t, hn::Set(DF(), num::kE4m3Max)); }
-  // The last rung with m <= 7.985 v: from there on quotients do not fit. Below code 16 the ninth rung is no code.
+  // The last rung with m <= 7.985 v: from there on quotients do not fit. Of code 16 rung 9 is no code.
   HWY_INLINE VI last_rung() const {
     const DI di;
     const VI least = hn::BitCast(di, hn::Mul(t, hn::Set(DF(), 3.5f / 7.985f)));
@@ -153,8 +153,9 @@ HWY_INLINE RungSums rung_sums(const VU* HWY_RESTRICT u, VU inverse, const Weight
   return {sum, half_sum};
 }
 
-// A lower bound of the root of sum w / 2 (|x| - 6 scale)_+^2, both relative to 2^e; scale: no less than the code's.
-template <class Weights>
+// A lower bound of the root of sum w / 2 (|x| - 6 scale)_+^2, both relative to 2^e; scale: no less than the code's. What is clipped is shifted right by `bits`
+// first, so that sixteen squares fit into 31 bits.
+template <int bits, class Weights>
 HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const Weights& weigh) {
   const DF df;
   const DI di;
@@ -162,9 +163,9 @@ HWY_INLINE VF clipping_root(const IntegerGroup& g, VF scale, const Weights& weig
   const VI limit = hn::Min(hn::ConvertTo(di, hn::MulAdd(scale, hn::Set(df, 6.001f * 0x1p15f), hn::Set(df, 3.0f))), hn::Set(di, 0xFFFF));
   const VU both = hn::BitCast(DU(), hn::Or(limit, hn::ShiftLeft<16>(limit)));
   VI sum = hn::Zero(di);
-  for (int j = 0; j < 8; ++j) sum = add_squares(sum, weigh(above_halved(g.u[j], both), j));
-  const VF steps = hn::Sub(root_below(hn::ConvertTo(df, sum)), hn::Set(df, Weights::kClippedRounding));
-  return hn::Mul(hn::Max(steps, hn::Zero(df)), hn::Set(df, 0x1p-14f));
+  for (int j = 0; j < 8; ++j) sum = add_squares(sum, weigh(above_shifted<bits>(g.u[j], both), j));
+  const VF steps = hn::Sub(root_below(hn::ConvertTo(df, sum)), hn::Set(df, Weights::kRounding));
+  return hn::Mul(hn::Max(steps, hn::Zero(df)), hn::Set(df, 0x1p-15f * (1 << bits)));
 }
 
 // The column of a ladder's tables that belongs to a value, by its float bits.
@@ -232,7 +233,7 @@ HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, c
   const VF below = hn::Mul(top_scale, at.value_over_t(hn::Add(last, hn::Set(di, 1))));
   MF deeper;
   if constexpr (Weights::kWeighted) {
-    const VF clipped = clipping_root(g, below, weigh);
+    const VF clipped = clipping_root<1>(g, below, weigh);
     deeper = hn::Le(hn::Mul(clipped, clipped), limit);
   } else {
     const VF clipped = hn::Max(hn::NegMulAdd(below, hn::Set(df, 6.001f), mantissa), hn::Zero(df));

@@ -48,7 +48,10 @@ HWY_INLINE VU double_halves(VU a) { return VU{_mm512_add_epi16(a.raw, a.raw)}; }
 HWY_INLINE VI squares(VU e) { return VI{_mm512_madd_epi16(e.raw, e.raw)}; }
 HWY_INLINE VI add_squares(VI sum, VU e) { return VI{_mm512_dpwssd_epi32(sum.raw, e.raw, e.raw)}; }
 HWY_INLINE VU times_roots(VU e, VU roots) { return VU{_mm512_mulhrs_epi16(e.raw, roots.raw)}; }
-HWY_INLINE VU above_halved(VU u, VU limit) { return VU{_mm512_srli_epi16(_mm512_subs_epu16(u.raw, limit.raw), 1)}; }
+template <int bits>
+HWY_INLINE VU above_shifted(VU u, VU limit) {
+  return VU{_mm512_srli_epi16(_mm512_subs_epu16(u.raw, limit.raw), bits)};
+}
 HWY_INLINE VU lookup16(const uint32_t* table, VI index) { return VU{_mm512_permutexvar_epi32(index.raw, _mm512_load_si512(table))}; }
 HWY_INLINE VF lookup16(const float* table, VI index) { return VF{_mm512_permutexvar_ps(index.raw, _mm512_load_ps(table))}; }
 
@@ -111,7 +114,10 @@ HWY_INLINE VU double_halves(VU a) { return VU{_mm256_add_epi16(a.raw, a.raw)}; }
 HWY_INLINE VI squares(VU e) { return VI{_mm256_madd_epi16(e.raw, e.raw)}; }
 HWY_INLINE VI add_squares(VI sum, VU e) { return VI{_mm256_add_epi32(sum.raw, _mm256_madd_epi16(e.raw, e.raw))}; }
 HWY_INLINE VU times_roots(VU e, VU roots) { return VU{_mm256_mulhrs_epi16(e.raw, roots.raw)}; }
-HWY_INLINE VU above_halved(VU u, VU limit) { return VU{_mm256_srli_epi16(_mm256_subs_epu16(u.raw, limit.raw), 1)}; }
+template <int bits>
+HWY_INLINE VU above_shifted(VU u, VU limit) {
+  return VU{_mm256_srli_epi16(_mm256_subs_epu16(u.raw, limit.raw), bits)};
+}
 HWY_INLINE __m256 lookup16_ps(const float* table, VI index) {
   const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(table), index.raw);
   const __m256 high = _mm256_permutevar8x32_ps(_mm256_load_ps(table + 8), index.raw);

@@ -21,8 +21,7 @@ struct RootGroup {
 
 struct RootWeights {
   static constexpr bool kWeighted = true;
-  // Products are rounded (half a step each, 2 over a block), roots too: what is clipped has up to twice the steps of other errors.
-  static constexpr float kRounding = 2.7f, kClippedRounding = 3.4f;
+  static constexpr float kRounding = 2.7f;  // products are rounded (half a step each, 2 over a block), roots too
   const RootGroup* of;
 
   HWY_INLINE VU operator()(VU e, int j) const { return times_roots(e, hn::Load(DU(), of->roots + j * kLanes)); }

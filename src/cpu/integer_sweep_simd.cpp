@@ -364,7 +364,8 @@ class IntegerSweep {
 
 template <class Loader, bool weighted>
 bool integer_sweep_blocks(const SweepPlan& plan, const char* data, int64_t blocks, const BlockWeights* weights, uint8_t* codes) {
-  RootGroups groups;
+  struct Nothing {};
+  [[maybe_unused]] std::conditional_t<weighted, RootGroups, Nothing> groups;
   const RootGroup* of_groups = nullptr;
   if constexpr (weighted) of_groups = groups.make(*weights, blocks, has_neighbours<Loader>(plan));
   for (int64_t b = 0; b < blocks; b += kBlocksPerRun) {

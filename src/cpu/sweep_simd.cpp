@@ -1,5 +1,5 @@
 // The search on SIMD lanes, one block a lane. Per candidate: approximate quotients, exact residuals; where two candidates come
-// out nearer to each other than that approximation can err, the group is redone with the definition's own operations.
+// out nearer to each other than that approximation can err, the definition's own operations decide.
 // The bound: docs/numerics.md, "float filter".
 #include "cpu/simd_targets.h"
 

@@ -1,4 +1,4 @@
-// A search for counterexamples, as long as asked for: NVFP4CAL_LONG_BLOCKS blocks (default 2 million), hidden from ordinary runs.
+// A search for counterexamples, as long as asked for: NVFP4CAL_LONG_BLOCKS blocks (default 2 million: what ctest runs).
 // Run with the tag [.long], a number in NVFP4CAL_LONG_SEED for other blocks.
 #include "parity/sweep_run.h"
 #include "support/catch.h"
