@@ -14,14 +14,9 @@ namespace nvfp4cal::cpu::HWY_NAMESPACE {
 #if NVFP4CAL_INTEGER_SIMD
 
 // Rungs of both ladders in keys: 0 .. 9 of the main one, 16 .. 23 of the deeper one.
-constexpr int kFirstDeeper = 16;
+constexpr int kFirstDeeper = 16, kRungBits = 5;
 
-HWY_INLINE VI with_five_bits(VI key) { return hn::AndNot(hn::Set(DI(), 16), key); }
-
-HWY_INLINE VI deeper_key(VF sum, int rung) {
-  const DI di;
-  return hn::Or(hn::AndNot(hn::Set(di, 31), hn::BitCast(di, sum)), hn::Set(di, kFirstDeeper + rung));
-}
+HWY_INLINE VI with_five_bits(VI key) { return hn::AndNot(hn::Set(DI(), kFirstDeeper), key); }
 
 // The best codes of both ladders. main: those of the main one.
 HWY_INLINE Smallest deeper_keys(const IntegerLadder& ladder, const IntegerGroup& g, const Position& at, const Smallest& main,
@@ -30,7 +25,7 @@ HWY_INLINE Smallest deeper_keys(const IntegerLadder& ladder, const IntegerGroup&
   const VI column = column_of(at.value(first), g.m);
   const auto key = [&](int k) HWY_ATTR {
     const VI sum = rung_sum<level_distance10>(g.u, lookup16(ladder.deeper_inverse[k], column), weigh);
-    return deeper_key(hn::Mul(hn::ConvertTo(DF(), sum), lookup16(ladder.deeper_square[k], column)), k);
+    return key_of<kRungBits>(hn::Mul(hn::ConvertTo(DF(), sum), lookup16(ladder.deeper_square[k], column)), kFirstDeeper + k);
   };
   Smallest smallest{with_five_bits(main.first), with_five_bits(main.second), with_five_bits(main.third)};
 #pragma GCC unroll 1
@@ -45,25 +40,23 @@ HWY_INLINE Verdict deeper_verdict(const Smallest& smallest, const IntegerGroup& 
   const DI di;
   const VI last = at.last_rung();
   const auto rung_of = [&](VI key) HWY_ATTR {
-    const VI rung = hn::And(key, hn::Set(di, 31));
+    const VI rung = rung_of_key<kRungBits>(key);
     return hn::IfThenElse(hn::Lt(rung, hn::Set(di, kFirstDeeper)), rung, hn::Add(last, hn::Sub(rung, hn::Set(di, kFirstDeeper - 1))));
   };
   const VF mantissa = mantissa_of(g.m);
-  const VF top_scale = hn::Mul(mantissa, hn::Set(df, 2.0f / 7.0f * 1.001f));
+  const VF top_scale = top_scale_above(mantissa);
   const auto scale_of = [&](VI rung) HWY_ATTR { return hn::Mul(top_scale, at.value_over_t(rung)); };
-  const auto times = [&](int k) HWY_ATTR { return hn::Set(df, static_cast<float>(k)); };
   const VI rung = rung_of(smallest.first);
-  const VF doubled = hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, hn::Set(di, 7))), times(2), times(1));
-  const VF steps = hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, last)), times(4), doubled);
-  const VF rival_scale = hn::Max(top_scale, hn::Mul(scale_of(hn::Add(last, hn::Set(di, 1))), times(4)));
+  const VF doubled = hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, hn::Set(di, 7))), hn::Set(df, 2.0f), hn::Set(df, 1.0f));
+  const VF steps = hn::IfThenElse(hn::RebindMask(df, hn::Gt(rung, last)), hn::Set(df, 4.0f), doubled);
+  const VF rival_scale = hn::Max(top_scale, hn::Mul(scale_of(hn::Add(last, hn::Set(di, 1))), hn::Set(df, 4.0f)));
   const VF limit = contender_limit(hn::BitCast(df, smallest.first), hn::Mul(scale_of(rung), steps), rival_scale,
                                    slack_per_scale(mantissa, delta, weigh), delta);
   const VI end = hn::Add(last, hn::Set(di, IntegerLadder::kDeeperRungs));
   const VF clipped = clipping_root<2>(g, scale_of(hn::Add(end, hn::Set(di, 1))), weigh);
   // codes below 8 are no steps of float bits
   const MF deeper = hn::Or(hn::Le(hn::Mul(clipped, clipped), limit), hn::RebindMask(df, hn::Lt(at.code(end), hn::Set(di, 8))));
-  return {at.code(rung), at.code(rung_of(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),
-          hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
+  return verdict_up_to(limit, smallest, at.code(rung), at.code(rung_of(smallest.second)), deeper);
 }
 
 #endif  // NVFP4CAL_INTEGER_SIMD

@@ -101,7 +101,7 @@ struct EndKeys {
   // off_by: what the error may be less.
   HWY_INLINE VI key(int k, const VU* HWY_RESTRICT y, VF off_by) const {
     const DF df;
-    VI sums[2];
+    VI sums[2];  // rung_sum's one takes longer here, where roots wait for it
     for (int j = 0; j < 8; ++j) {
       const VU e = Rungs::distance(y[j]);
       sums[j & 1] = j < 2 ? squares(e) : add_squares(sums[j & 1], e);
@@ -174,8 +174,8 @@ HWY_INLINE Verdict judge_ends(const IntegerLadder& ladder, const IntegerGroup& g
   const VF low = hn::BitCast(df, smallest.first);
   const VF high = hn::MulAdd(hn::Add(hn::Add(steps, steps), hn::Set(df, delta.extra())), hn::Mul(scale, hn::Set(df, 1.001f)),
                              hn::Mul(low, hn::Set(df, 1.0f + 0x1p-12f)));
-  return {code, hn::Sub(first, rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), high),
-          hn::Le(hn::BitCast(df, smallest.third), high), hn::Lt(low, low)};
+  const MF none = hn::Lt(low, low);
+  return verdict_up_to(high, smallest, code, hn::Sub(first, rung_of_key(smallest.second)), /*deeper=*/none);
 }
 
 #endif  // NVFP4CAL_INTEGER_SIMD

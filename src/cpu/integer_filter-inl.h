@@ -41,7 +41,7 @@ struct Verdict {
   MF deeper;       // lanes whose best code may lie below the ladder
 };
 
-// Two keys, the smaller one first. A key is a sum's float bits, or those of a bound, with the rung in its last four (five in the deeper ladder).
+// Two keys, the smaller one first. A key is a sum's float bits, or those of a bound, with the rung in its last ones: four, or as many as a ladder needs.
 struct KeyPair {
   VI first, second;
 
@@ -75,18 +75,31 @@ struct Smallest {
   static constexpr int32_t kNoKey = 0x7F000000;
 };
 
+template <int bits = 4>
 HWY_INLINE VI key_of(VF sum, int rung) {
   const DI di;
-  return hn::Or(hn::AndNot(hn::Set(di, 15), hn::BitCast(di, sum)), hn::Set(di, rung));
+  return hn::Or(hn::AndNot(hn::Set(di, (1 << bits) - 1), hn::BitCast(di, sum)), hn::Set(di, rung));
 }
 
-HWY_INLINE VI rung_of_key(VI key) { return hn::And(key, hn::Set(DI(), 15)); }
+template <int bits = 4>
+HWY_INLINE VI rung_of_key(VI key) {
+  return hn::And(key, hn::Set(DI(), (1 << bits) - 1));
+}
+
+// Rivals are in question up to limit.
+HWY_INLINE Verdict verdict_up_to(VF limit, const Smallest& smallest, VI code, VI rival, MF deeper) {
+  const DF df;
+  return {code, rival, hn::Le(hn::BitCast(df, smallest.second), limit), hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
+}
 
 // The maximum relative to the power of two below it, [1, 2).
 HWY_INLINE VF mantissa_of(VF m) {
   const DI di;
   return hn::BitCast(DF(), hn::Or(hn::And(hn::BitCast(di, m), hn::Set(di, 0x007FFFFF)), hn::Set(di, 0x3F800000)));
 }
+
+// A little more than a top code's scale, relative to 2^e.
+HWY_INLINE VF top_scale_above(VF mantissa) { return hn::Mul(mantissa, hn::Set(DF(), 2.0f / 7.0f * 1.001f)); }
 
 // Where a block stands in the main ladder.
 struct Position {
@@ -222,7 +235,7 @@ HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, c
   const DI di;
   const VI last = at.last_rung();
   const VF mantissa = mantissa_of(g.m);
-  const VF top_scale = hn::Mul(mantissa, hn::Set(df, 2.0f / 7.0f * 1.001f));
+  const VF top_scale = top_scale_above(mantissa);
   const VI rung = rung_of_key(smallest.first);
   VF scale = hn::Mul(top_scale, at.value_over_t(rung));
   scale =
@@ -239,8 +252,7 @@ HWY_INLINE Verdict verdict_of(const Smallest& smallest, const IntegerGroup& g, c
     const VF clipped = hn::Max(hn::NegMulAdd(below, hn::Set(df, 6.001f), mantissa), hn::Zero(df));
     deeper = hn::And(at.at_end(), hn::Le(hn::Mul(clipped, clipped), limit));
   }
-  return {at.code(rung), at.code(rung_of_key(smallest.second)), hn::Le(hn::BitCast(df, smallest.second), limit),
-          hn::Le(hn::BitCast(df, smallest.third), limit), deeper};
+  return verdict_up_to(limit, smallest, at.code(rung), at.code(rung_of_key(smallest.second)), deeper);
 }
 
 #endif  // NVFP4CAL_INTEGER_SIMD

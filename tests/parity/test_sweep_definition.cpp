@@ -48,6 +48,17 @@ int64_t compare(const Search& search, const TypedBlocks& x, const std::vector<fl
   return blocks;
 }
 
+// With a row of weights that serves all blocks in turn.
+void compare_weighted(const Setting& setting, const TypedBlocks& x, const std::vector<float>& row, const char* what) {
+  const std::vector<float> normalized = normalized_weights(row, setting.block);
+  Search search{setting};
+  search.normalized_weights = normalized.data();
+  search.weight_period = static_cast<int64_t>(row.size()) / setting.block;
+  std::vector<float> weights(x.values.size());
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = row[i % row.size()];
+  compare(search, x, weights, what);
+}
+
 // Weight of a block's first element at which two codes are equally good and none is better, after `steps` such weights from 0 on; 0 if there are not so many.
 // A code's error is A + weight * B.
 double weight_of_tie(const Setting& setting, const float* x, std::vector<float> weights, int steps) {
@@ -101,11 +112,7 @@ int64_t compare_far_below(const Setting& setting, Dtype dtype, int64_t blocks, R
     *row = static_cast<float>(std::clamp(tie * (random.chance(0.5) ? 1.0 : random.uniform(0.999, 1.001)), 1e-12, 1e12));
     deep += definition_code(setting, block, &*row) < definition_max_code(setting, block) - 8;
   }
-  const std::vector<float> normalized = normalized_weights(weights, 16);
-  Search search{setting};
-  search.normalized_weights = normalized.data();
-  search.weight_period = blocks;
-  compare(search, typed, weights, "far below the maximum");
+  compare_weighted(setting, typed, weights, "far below the maximum");
   return deep;
 }
 
@@ -206,11 +213,7 @@ TEST_CASE("weighted searches equal the weighted definition", "[parity]") {
       const TypedBlocks x = as_dtype(maker.make(kind, blocks), now.dtype);
       std::vector<float> weights(x.values.size());
       for (float& w : weights) w = static_cast<float>(std::exp(random.normal() * spread) * (random.chance(0.02) ? 1e30 : 1));
-      const std::vector<float> normalized = normalized_weights(weights, now.setting.block);
-      Search search{now.setting};
-      search.normalized_weights = normalized.data();
-      search.weight_period = blocks;
-      compare(search, x, weights, kind_name(kind));
+      compare_weighted(now.setting, x, weights, kind_name(kind));
     }
   }
 }
@@ -223,19 +226,14 @@ TEST_CASE("weighted searches equal the definition where a row of weights serves 
       const Setting setting{i % 3 == 1 && dtype != Dtype::kF16 ? 3e-33f : 1.7f};
       const int64_t blocks = 640 + i;
       const double spread = i % 2 == 0 ? 0.7 : 2.0;
-      std::vector<float> row(static_cast<size_t>(period * 16)), x, weights;
+      std::vector<float> row(static_cast<size_t>(period * 16)), x;
       for (float& w : row) w = static_cast<float>(std::exp(random.normal() * spread));
       for (int64_t b = 0; b < blocks; ++b) {
         const double size =
             static_cast<double>(setting.global_amax) * std::exp2(random.chance(0.8) ? random.uniform(-3, -1) : random.uniform(-16, 0));
         for (int k = 0; k < 16; ++k) x.push_back(static_cast<float>(size * random.normal() / 3));
-        weights.insert(weights.end(), row.begin() + b % period * 16, row.begin() + (b % period + 1) * 16);
       }
-      const std::vector<float> normalized = normalized_weights(row, 16);
-      Search search{setting};
-      search.normalized_weights = normalized.data();
-      search.weight_period = period;
-      compare(search, as_dtype(x, dtype), weights, "a shared row");
+      compare_weighted(setting, as_dtype(x, dtype), row, "a shared row");
       ++i;
     }
   }
@@ -253,13 +251,7 @@ TEST_CASE("weighted searches tell codes apart that are nearly as good", "[parity
         const TypedBlocks x = as_dtype(maker.make(kind, blocks), dtype);
         std::vector<float> row(16, weight);
         row[15] = 1.0f;
-        std::vector<float> weights;
-        for (int64_t b = 0; b < blocks; ++b) weights.insert(weights.end(), row.begin(), row.end());
-        const std::vector<float> normalized = normalized_weights(row, 16);
-        Search search{setting};
-        search.normalized_weights = normalized.data();
-        search.weight_period = 1;
-        compare(search, x, weights, kind_name(kind));
+        compare_weighted(setting, x, row, kind_name(kind));
       }
     }
   }
@@ -298,11 +290,7 @@ TEST_CASE("weighted search of blocks above the range of the scales", "[parity]")
       x[i] = static_cast<float>(random.uniform(0, 1) * (random.chance(0.1) ? 40 : 0.3));
       weights[i] = x[i] > 1 ? 1e-6f : static_cast<float>(random.uniform(0.5, 2));
     }
-    const std::vector<float> normalized = normalized_weights(weights, block);
-    Search search{setting};
-    search.normalized_weights = normalized.data();
-    search.weight_period = blocks;
-    compare(search, as_dtype(x, Dtype::kF32), weights, "above the range");
+    compare_weighted(setting, as_dtype(x, Dtype::kF32), weights, "above the range");
   }
 }
 
@@ -323,11 +311,7 @@ TEST_CASE("weighted search where a code clips by a last bit", "[parity]") {
           x[static_cast<size_t>(b * block + random.below(block))] = value;
         }
       }
-      const std::vector<float> normalized = normalized_weights(weights, block);
-      Search search{setting};
-      search.normalized_weights = normalized.data();
-      search.weight_period = kBlocks;
-      compare(search, as_dtype(x, Dtype::kF32), weights, "6 s and a little more");
+      compare_weighted(setting, as_dtype(x, Dtype::kF32), weights, "6 s and a little more");
     }
   }
 }
